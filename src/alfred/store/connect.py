@@ -1,0 +1,392 @@
+"""Opens the ledger's database and owns how a transaction begins, retries and ends, on SQLite and on Postgres.
+
+Invariants:
+- A *verb* is a plain function `verb(tx, ...)` made of guarded statements. `Store.transact` runs it in one
+  write transaction and runs it again, whole, when the database says that it must (deadlock, busy, a cut
+  connection). So a verb never has an effect outside of the database, and running it twice equals running it
+  once: ids and tokens are made by its caller.
+- SQLite: one writer at a time, over all processes: process mutex -> POSIX lock on a file of its own ->
+  BEGIN IMMEDIATE. Readers have an engine of their own that cannot write. The lock is `lockf`, never `flock`:
+  a forked child keeps a `flock` alive after its parent is killed. POSIX locks vanish when *any* descriptor of
+  the file is closed in the process, so the lock file is opened once per process, and nothing but SQLite ever
+  opens the database's own files.
+- Postgres: READ COMMITTED; safety comes from row locks taken first and guards repeated in each statement.
+- Time in SQL is `alfred_now()` (wall clock, microseconds) and `alfred_mono()` (lease clock). On SQLite they
+  call `alfred.clock`; on Postgres they are functions of the schema over `clock_timestamp()`, never `now()`,
+  which is the start of the transaction.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import random
+import re
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, Concatenate, ParamSpec, TypeVar
+
+import sqlalchemy as sa
+from sqlalchemy import event, exc, pool
+
+from alfred import clock, errors
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+SAFE_SQLITE = (3, 51, 3)
+"""Versions below can corrupt a WAL database when two connections write (the WAL-reset bug, fixed in 3.51.3)."""
+
+RETRIES = 5
+_TRANSIENT_PG = {
+    "40001",
+    "40P01",
+    "55P03",
+    "57P01",
+    "57P02",
+    "57P03",
+    "25P03",
+    "25P04",
+    "08006",
+    "08003",
+}
+_FULL = ("disk is full", "No space left on device")
+
+
+class Sql:
+    """One statement for both databases, built once at import.
+
+    `{lock}` becomes FOR NO KEY UPDATE on Postgres (never FOR UPDATE: it deadlocks with foreign keys) and
+    nothing on SQLite, where the writer lock is held; `{skip}` adds SKIP LOCKED; `{pg:...}` and `{sqlite:...}`
+    stand for text of one dialect only.
+    """
+
+    __slots__ = ("pg", "sqlite")
+
+    def __init__(self, text: str):
+        self.pg = sa.text(_render(text, "pg"))
+        self.sqlite = sa.text(_render(text, "sqlite"))
+
+
+def _render(text: str, dialect: str) -> str:
+    other = "sqlite" if dialect == "pg" else "pg"
+    text = text.replace("{lock}", "{pg:for no key update}")
+    text = text.replace("{skip}", "{pg:for no key update skip locked}")
+    text = re.sub(r"\{" + other + r":[^{}]*\}", "", text)
+    return re.sub(r"\{" + dialect + r":([^{}]*)\}", r"\1", text)
+
+
+class Tx:
+    """A write transaction in progress. Ledger functions take it first and never open one."""
+
+    __slots__ = ("conn", "pg", "wakes")
+
+    def __init__(self, conn: sa.Connection, *, pg: bool):
+        self.conn = conn
+        self.pg = pg
+        self.wakes: set[str] = set()
+        """Runs to look at once this commits: handed to the delivery, sorted, as the last statements."""
+
+    def __call__(self, statement: Sql | sa.Executable, /, **params: Any) -> sa.CursorResult[Any]:
+        """Executes one statement with its parameters."""
+        chosen = (
+            (statement.pg if self.pg else statement.sqlite)
+            if isinstance(statement, Sql)
+            else statement
+        )
+        return self.conn.execute(chosen, params)  # type: ignore[return-value]
+
+    def many(self, statement: Sql | sa.Executable, rows: Sequence[dict[str, Any]], /) -> None:
+        """Executes one statement for each of several rows; nothing when there are none."""
+        if rows:
+            chosen = (
+                (statement.pg if self.pg else statement.sqlite)
+                if isinstance(statement, Sql)
+                else statement
+            )
+            self.conn.execute(chosen, list(rows))
+
+
+class _WriterLock:
+    """The cross-process writer lock of one SQLite database: one descriptor per process and path."""
+
+    _known: dict[str, _WriterLock] = {}  # noqa: RUF012 - one per process by design, see the module docstring
+    _making = threading.Lock()
+
+    def __init__(self, path: str):
+        self.path = path
+        self.mutex = threading.Lock()
+        self.fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+
+    @classmethod
+    def of(cls, path: Path) -> _WriterLock:
+        key = str(path)
+        with cls._making:
+            if key not in cls._known:
+                cls._known[key] = cls(key)
+            return cls._known[key]
+
+    @classmethod
+    def after_fork(cls) -> None:
+        cls._making = threading.Lock()
+        for lock in cls._known.values():
+            lock.mutex = threading.Lock()
+
+    def __enter__(self) -> None:
+        self.mutex.acquire()
+        try:
+            fcntl.lockf(self.fd, fcntl.LOCK_EX)
+            os.pwrite(self.fd, b"%-20d" % os.getpid(), 0)  # names the holder for `doctor`
+        except BaseException:
+            self.mutex.release()
+            raise
+
+    def __exit__(self, *_: object) -> None:
+        try:
+            fcntl.lockf(self.fd, fcntl.LOCK_UN)
+        finally:
+            self.mutex.release()
+
+    def holder(self) -> int | None:
+        """The process that holds the lock right now, None when nobody does or when it is this one."""
+        if not self.mutex.acquire(blocking=False):
+            return None
+        try:
+            fcntl.lockf(self.fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            text = os.pread(self.fd, 20, 0).strip()
+            return int(text) if text.isdigit() else None
+        else:
+            fcntl.lockf(self.fd, fcntl.LOCK_UN)
+            return None
+        finally:
+            self.mutex.release()
+
+
+os.register_at_fork(after_in_child=_WriterLock.after_fork)
+
+
+class Store:
+    """An open database. `transact` writes, `read` looks; nothing else reaches the rows."""
+
+    def __init__(self, url: str, writer: sa.Engine, reader: sa.Engine, lock: _WriterLock | None):
+        self.url = url
+        self.pg = writer.dialect.name == "postgresql"
+        self._writer = writer
+        self._reader = reader
+        self._lock = lock
+        self._broken: str | None = None
+        self.deliver: Callable[[Tx, list[str]], None] = lambda tx, runs: None
+        """Called with the wakes of a transaction as its last statements; `app` sets it."""
+        self.delivered: Callable[[list[str]], None] = lambda runs: None
+        """Called after a commit that had wakes; `app` sets it."""
+
+    def transact(
+        self, verb: Callable[Concatenate[Tx, P], T], /, *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        """Runs `verb(tx, ...)` in one write transaction and commits it.
+
+        Raises:
+            StoreUnavailable: the database cannot be reached or written, after retries where those may help.
+        """
+        for attempt in range(RETRIES + 1):
+            if self._broken:
+                raise _unavailable(self._broken)
+            try:
+                return self._once(verb, args, kwargs)
+            except exc.DBAPIError as problem:
+                if not self._worth_retrying(problem) or attempt == RETRIES:
+                    self._raise(problem)
+            clock.sleep(0.02 * 2**attempt * (0.5 + random.random()))
+        raise AssertionError("unreachable")
+
+    def _once(self, verb: Callable[..., T], args: tuple[Any, ...], kwargs: dict[str, Any]) -> T:
+        with self._lock or contextlib.nullcontext(), self._writer.connect() as conn:
+            tx = Tx(conn, pg=self.pg)
+            with conn.begin():
+                result = verb(tx, *args, **kwargs)
+                wakes = sorted(tx.wakes)
+                if wakes:
+                    self.deliver(tx, wakes)
+        if wakes:
+            self.delivered(wakes)
+        return result
+
+    @contextlib.contextmanager
+    def read(self) -> Iterator[Tx]:
+        """A connection for looking: each statement sees what is committed; writing fails."""
+        try:
+            with self._reader.connect() as conn:
+                yield Tx(conn, pg=self.pg)
+        except exc.DBAPIError as problem:
+            self._raise(problem)
+
+    def close(self) -> None:
+        """Closes every connection of this process."""
+        self._writer.dispose()
+        self._reader.dispose()
+
+    def writer_pid(self) -> int | None:
+        """SQLite: another process that holds the writer lock right now; None on Postgres."""
+        return self._lock.holder() if self._lock else None
+
+    def _worth_retrying(self, problem: exc.DBAPIError) -> bool:
+        if self.pg:
+            state = getattr(problem.orig, "sqlstate", None)
+            return problem.connection_invalidated or state in _TRANSIENT_PG
+        name = getattr(problem.orig, "sqlite_errorname", "") or ""
+        return name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED"))
+
+    def _raise(self, problem: exc.DBAPIError) -> None:
+        """Database trouble becomes one clear error; a mistake of ours (a broken guard) stays what it is."""
+        text = str(problem.orig).strip().split("\n")[0]
+        name = getattr(problem.orig, "sqlite_errorname", "") or ""
+        if name.startswith("SQLITE_IOERR"):
+            self._broken = (
+                text  # after a failed fsync nothing that is cached can be trusted: never retry
+            )
+        if (
+            any(word in text for word in _FULL)
+            or getattr(problem.orig, "sqlstate", None) == "53100"
+        ):
+            raise errors.StoreUnavailable(
+                f"The disk of the database is full ({text}).",
+                next="Free some space; nothing that was acknowledged is lost, and work goes on by itself.",
+            ) from problem
+        if isinstance(problem, exc.IntegrityError | exc.ProgrammingError | exc.DataError):
+            raise problem
+        raise _unavailable(text) from problem
+
+
+def _unavailable(text: str) -> errors.StoreUnavailable:
+    return errors.StoreUnavailable(
+        f"The database cannot be used: {text}.",
+        next="`alfred doctor` says what is wrong with it.",
+    )
+
+
+def open_store(url: str) -> Store:
+    """Opens a database by URL: `sqlite:////path/alfred.db` or `postgresql://...`. The schema is not touched.
+
+    Raises:
+        StoreUnavailable: it cannot be reached.
+        ConfigError: the URL is neither of the two, or the extra for Postgres is not installed.
+    """
+    try:
+        parsed = sa.make_url(url)
+    except exc.ArgumentError:
+        raise errors.ConfigError(
+            "The database URL cannot be read.", next="Write `sqlite` or `postgresql://host/name`."
+        ) from None
+    backend = parsed.get_backend_name()
+    if backend == "sqlite":
+        return _open_sqlite(url, Path(parsed.database or ""))
+    if backend in ("postgresql", "postgres"):
+        return _open_postgres(url, parsed)
+    raise errors.ConfigError(
+        f"No support for a database of the kind {backend!r}.",
+        next="Write `sqlite` or `postgresql://host/name`.",
+    )
+
+
+def sqlite_driver() -> Any:
+    """pysqlite3 where there is a wheel of it (it bundles a SQLite without the WAL-reset bug), else the standard one."""
+    try:
+        from pysqlite3 import dbapi2
+    except ImportError:
+        import sqlite3 as dbapi2
+    return dbapi2
+
+
+def _open_sqlite(url: str, path: Path) -> Store:
+    driver = sqlite_driver()
+    lock = _WriterLock.of(path.with_name(path.name + ".lock"))
+
+    def connect(*, read_only: bool) -> Any:
+        conn = driver.connect(str(path), isolation_level=None, check_same_thread=False, timeout=5)
+        for pragma in (
+            "journal_mode=wal",  # readers never wait for the writer
+            "synchronous=full",  # a commit that was acknowledged survives a power cut
+            "foreign_keys=on",
+            "mmap_size=0",  # a torn page must not be mapped into every process
+            "busy_timeout=5000",  # only against programs that do not take the writer lock
+            "temp_store=memory",
+        ):
+            conn.execute(f"pragma {pragma}")
+        if read_only:
+            conn.execute("pragma query_only=on")
+        conn.create_function("alfred_now", 0, lambda: clock.now())
+        conn.create_function("alfred_mono", 0, lambda: clock.monotonic())
+        return conn
+
+    def engine(*, read_only: bool) -> sa.Engine:
+        made = sa.create_engine(
+            "sqlite://",
+            module=driver,
+            creator=lambda: connect(read_only=read_only),
+            poolclass=pool.QueuePool,
+            pool_size=8 if read_only else 1,
+            max_overflow=24 if read_only else 0,
+            pool_reset_on_return=None if read_only else "rollback",
+        )
+        begin = "begin" if read_only else "begin immediate"
+
+        @event.listens_for(made, "begin")
+        def _(conn: sa.Connection) -> None:
+            if not read_only:
+                conn.exec_driver_sql(begin)
+
+        return made
+
+    writer, reader = engine(read_only=False), engine(read_only=True)
+    store = Store(url, writer, reader, lock)
+    try:
+        with lock, writer.connect():
+            pass
+        if path.exists() and path.stat().st_mode & 0o077:
+            path.chmod(0o600)
+    except exc.DBAPIError as problem:
+        raise errors.StoreUnavailable(
+            f"The database {path} cannot be opened: {str(problem.orig).splitlines()[0]}.",
+            next="Check that the folder exists and can be written, or set ALFRED_HOME.",
+        ) from problem
+    return store
+
+
+def _open_postgres(url: str, parsed: sa.URL) -> Store:
+    try:
+        import psycopg  # noqa: F401
+    except ImportError:
+        raise errors.ConfigError(
+            "Postgres needs the extra `postgres`, which is not installed.",
+            next="Install `alfred-agents[postgres]`.",
+        ) from None
+    engine = sa.create_engine(
+        parsed.set(drivername="postgresql+psycopg"),
+        pool_size=8,
+        max_overflow=24,
+        pool_use_lifo=True,
+    )
+
+    @event.listens_for(engine, "connect")
+    def _(conn: Any, _record: Any) -> None:
+        # A worker that is stopped inside a transaction must not hold its rows: the server frees them.
+        settings = {"idle_in_transaction_session_timeout": "5s", "lock_timeout": "5s"}
+        if conn.info.server_version >= 170000:
+            settings["transaction_timeout"] = "30s"
+        conn.autocommit = True
+        for name, value in settings.items():
+            conn.execute(f"set {name} = '{value}'")
+        conn.autocommit = False
+
+    reader = engine.execution_options(isolation_level="AUTOCOMMIT")
+    store = Store(url, engine, reader, None)
+    with store.read() as look:
+        if look(sa.text("show synchronous_commit")).scalar() == "off":
+            raise errors.ConfigError(
+                "The Postgres server runs with synchronous_commit=off: it may forget what it acknowledged.",
+                next="Set synchronous_commit to `on` for this database.",
+            )
+    return store
