@@ -60,14 +60,15 @@ class Sql:
 
     `{lock}` becomes FOR NO KEY UPDATE on Postgres (never FOR UPDATE: it deadlocks with foreign keys) and
     nothing on SQLite, where the writer lock is held; `{skip}` adds SKIP LOCKED; `{pg:...}` and `{sqlite:...}`
-    stand for text of one dialect only.
+    stand for text of one dialect only. `lists` names the parameters that are lists (`x in :lists`).
     """
 
     __slots__ = ("pg", "sqlite")
 
-    def __init__(self, text: str):
-        self.pg = sa.text(_render(text, "pg"))
-        self.sqlite = sa.text(_render(text, "sqlite"))
+    def __init__(self, text: str, *, lists: Sequence[str] = ()):
+        binds = [sa.bindparam(name, expanding=True) for name in lists]
+        self.pg = sa.text(_render(text, "pg")).bindparams(*binds)
+        self.sqlite = sa.text(_render(text, "sqlite")).bindparams(*binds)
 
 
 def _render(text: str, dialect: str) -> str:
@@ -81,11 +82,13 @@ def _render(text: str, dialect: str) -> str:
 class Tx:
     """A write transaction in progress. Ledger functions take it first and never open one."""
 
-    __slots__ = ("conn", "pg", "wakes")
+    __slots__ = ("closing", "conn", "pg", "wakes")
 
     def __init__(self, conn: sa.Connection, *, pg: bool):
         self.conn = conn
         self.pg = pg
+        self.closing: list[tuple[str, str, Callable[[Tx, str, str], None]]] = []
+        """(order, payload, write): what takes the last locks of the transaction, written sorted at its end."""
         self.wakes: set[str] = set()
         """Runs to look at once this commits: handed to the delivery, sorted, as the last statements."""
 
@@ -207,6 +210,8 @@ class Store:
             tx = Tx(conn, pg=self.pg)
             with conn.begin():
                 result = verb(tx, *args, **kwargs)
+                for order, payload, write in sorted(tx.closing, key=lambda entry: entry[0]):
+                    write(tx, order, payload)
                 wakes = sorted(tx.wakes)
                 if wakes:
                     self.deliver(tx, wakes)

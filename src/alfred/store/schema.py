@@ -46,7 +46,7 @@ def _xid(*_: Any, **__: Any) -> str:
     return "bigint"
 
 
-class current_xid(sa.sql.functions.FunctionElement[int]):  # noqa: N801 - reads as the SQL it becomes
+class current_xid(sa.sql.functions.FunctionElement[int]):
     """The default of `events.xid`: the transaction's number on Postgres, 0 on SQLite (one writer, ids are in order)."""
 
     inherit_cache = True

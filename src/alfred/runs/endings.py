@@ -1,0 +1,155 @@
+"""How runs end: once, with everything that hangs on them, and the parent told. See `ledger` for the rules.
+
+Invariant: every write of a terminal status goes through `terminal`.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from alfred.runs import audit, events, rows
+from alfred.runs.states import Status
+from alfred.store.connect import Sql, Tx
+
+_TERMINAL = Sql(
+    "update runs set status=:status,wait=null,wake_at=null,worker=null,lease_until=null,"
+    f"ended_at=alfred_now(),error=:error,result=coalesce(:result,result),{rows.RAN_SQL}"
+    f" where id=:id and status in{rows.LIVE_SQL} and (:attempt=-1 or attempt=:attempt)"
+    " and (:status='cancelled' or cancel=0)"
+)
+
+_CARDS_END = Sql(
+    "update approvals set status='cancelled',decided_at=alfred_now() where run_id=:id and status='pending'"
+    " returning id"
+)
+
+_NOTICE = Sql("update notices set want=want+1 where approval_id=:id")
+
+_CALLS_SKIPPED = Sql(
+    "update calls set status='skipped' where run_id=:id and status in('proposed','staged','approved')"
+)
+
+_CALLS_UNKNOWN = Sql(
+    "update calls set status='unknown' where run_id=:id and status='executing' returning id,action"
+)
+
+_PARENT_WAKES = Sql(
+    "update runs set status='queued',wait=null,wake_at=null,ready_at=alfred_now()"
+    " where id=:id and status='parked' and wait='children'"
+)
+
+_CANCEL_RUNNING = Sql("update runs set cancel=1 where id=:id and status='running'")
+
+_CHILDREN = Sql(
+    f"select id,parent_id from runs where parent_id=:id and status in{rows.LIVE_SQL} order by id {{lock}}"
+)
+
+
+def terminal(
+    tx: Tx,
+    run_id: str,
+    status: Status,
+    *,
+    result: str | None = None,
+    error: dict[str, Any] | None = None,
+    attempt: int = -1,
+) -> bool:
+    """Any live status -> the end, once. The caller has locked the parent, then the run.
+
+    Cards are cancelled, calls that did not start are skipped, open intents become `unknown` (their outcome may
+    still be recorded), one terminal event is written, and the last child to end wakes its parent.
+    """
+    text = json.dumps(error, ensure_ascii=False) if error else None
+    if (
+        tx(_TERMINAL, id=run_id, status=status, error=text, result=result, attempt=attempt).rowcount
+        == 0
+    ):
+        return False
+    run = rows.get(tx, run_id)
+    assert run is not None
+    _end_cards(tx, run_id)
+    tx(_CALLS_SKIPPED, id=run_id)
+    open_intents = [row.action for row in tx(_CALLS_UNKNOWN, id=run_id).all()]
+    tx(rows.LEASE_ENDS, id=run_id, why=status)
+    events.emit(
+        tx,
+        tenant=run.tenant,
+        run_id=run_id,
+        kind="run.terminal",
+        status=status,
+        error=error,
+        result=result,
+    )
+    if open_intents:
+        events.emit(tx, tenant=run.tenant, run_id=run_id, kind="notice", unknown=open_intents)
+    last = run.parent_id and tx(rows.OPEN_CHILDREN, id=run.parent_id).scalar() == 0
+    if last and tx(_PARENT_WAKES, id=run.parent_id).rowcount:
+        tx.wakes.add(run.parent_id)  # type: ignore[arg-type]
+    return True
+
+
+def _end_cards(tx: Tx, run_id: str) -> None:
+    for (approval_id,) in tx(_CARDS_END, id=run_id).all():
+        tx(_NOTICE, id=approval_id)
+
+
+def cancel(tx: Tx, run_id: str, *, by: str, why: str | None = None) -> bool:
+    """Ends a run and everything below it, root to leaf. False when it was over.
+
+    What is running is told (`cancel=1`): its holder stops at once and nothing of it is committed any more.
+    """
+    run = rows.get(tx, run_id)
+    if run is None or not run.live:
+        return False
+    rows.lock(tx, run.parent_id, run_id)
+    if not _cancel_one(tx, run_id):
+        return False
+    cancel_children(tx, run_id, by=by)
+    audit.append(tx, run.tenant, "run.cancel", run=run_id, by=by, why=why)
+    return True
+
+
+def _cancel_one(tx: Tx, run_id: str) -> bool:
+    if tx(_CANCEL_RUNNING, id=run_id).rowcount:
+        _end_cards(tx, run_id)
+        return True
+    return terminal(tx, run_id, Status.CANCELLED)
+
+
+def cancel_children(tx: Tx, run_id: str, *, by: str) -> None:
+    level = [run_id]
+    while level:
+        below: list[str] = []
+        for parent in level:
+            children = [row.id for row in tx(_CHILDREN, id=parent).all()]
+            for child in children:
+                _cancel_one(tx, child)
+            below += children
+        level = below
+
+
+def honour_cancel(tx: Tx, run_id: str) -> bool:
+    """running with `cancel=1` -> cancelled: by its holder when it notices, or by the sweep when that is gone."""
+    run = rows.get(tx, run_id)
+    if run is None:
+        return False
+    rows.lock(tx, run.parent_id, run_id)
+    fresh = rows.get(tx, run_id)
+    if fresh is None or fresh.status != Status.RUNNING or not fresh.cancel:
+        return False
+    return terminal(tx, run_id, Status.CANCELLED)
+
+
+def fail(tx: Tx, run_id: str, *, code: str, detail: str, attempt: int = -1) -> bool:
+    """A live run -> failed, from outside of a step (poison, an operator)."""
+    run = rows.get(tx, run_id)
+    if run is None:
+        return False
+    rows.lock(tx, run.parent_id, run_id)
+    if not terminal(
+        tx, run_id, Status.FAILED, error={"code": code, "detail": detail}, attempt=attempt
+    ):
+        return False
+    cancel_children(tx, run_id, by="parent")
+    return True

@@ -1,0 +1,338 @@
+"""The transitions of a run, one function each, every one a guarded statement. The only writer of run status.
+
+Rules of this file (docs/state_machine.md draws them):
+- The connection comes first and is never opened here, so that one transaction can span packages.
+- Run rows are locked before anything else is read, parent before child; facts of other tables are read in
+  later statements, because a row that was waited for makes an older snapshot of everything else.
+- Every statement repeats what its caller believes (status, attempt, seq, park_no); 0 rows is an answer, not an
+  error. Ids and tokens come from the caller, so that a verb that is run again says the same.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields
+from typing import Any
+
+from alfred import clock, errors
+from alfred.runs import endings, events, rows
+from alfred.runs.rows import Lease, NewRun, Run, Step
+from alfred.runs.states import ON_A_PERSON, Status, Wait
+from alfred.store.connect import Sql, Tx
+
+_NEW_COLUMNS = [f.name for f in fields(NewRun)]
+
+_START = Sql(
+    f"insert into runs({','.join(_NEW_COLUMNS)},status,ready_at,created_at)"
+    f" values({','.join(':' + c for c in _NEW_COLUMNS)},'queued',alfred_now(),alfred_now())"
+    " on conflict do nothing"
+)
+
+_GUARD = Sql(
+    "update runs set seq=seq+1,step=:step,turn=turn+:raise,answers=answers+:answers,"
+    "state=coalesce(:state,state),external=case when :external=1 then 1 else external end,"
+    "lease_until=alfred_mono()+:lease_us,reclaims=0"
+    " where id=:id and attempt=:attempt and seq=:seq and status='running' and cancel=0 returning seq"
+)
+
+_TOKEN = Sql("select seq from run_steps where token=:token")
+
+_STEP = Sql(
+    "insert into run_steps(run_id,seq,attempt,token,name,worker,outcome,started,ended)"
+    " values(:id,:seq,:attempt,:token,:name,:worker,:outcome,:started,alfred_now())"
+)
+
+_LAST_ITEM = Sql("select coalesce(max(n),0) from transcript where run_id=:id")
+
+_ITEM = Sql(
+    "insert into transcript(run_id,n,seq,kind,item,integrity,confidentiality,at)"
+    " values(:id,:n,:seq,:kind,:item,:integrity,:confidentiality,alfred_now())"
+)
+
+_HEAD = Sql(
+    "select p.kind from calls c left join approvals p on p.call_id=c.id and p.status='pending'"
+    " where c.run_id=:id and c.status in('proposed','staged','approved','unknown')"
+    " order by c.turn,c.ordinal limit 1"
+)
+
+_OPEN_MESSAGES = Sql("select count(*) from interjections where run_id=:id and consumed_seq is null")
+
+_PARK = Sql(
+    "update runs set status='parked',wait=:wait,wake_at=alfred_now()+:for_us,park_no=park_no+1,"
+    f"driver='worker',worker=null,lease_until=null,{rows.RAN_SQL}"
+    " where id=:id and attempt=:attempt and status='running' and cancel=0"
+)
+
+_WAKE = Sql(
+    "update runs set status='queued',wait=null,wake_at=null,ready_at=alfred_now()"
+    " where id=:id and status='parked' and wait in :waits and (:park_no=-1 or park_no=:park_no)"
+    " and (:due=0 or wake_at<=alfred_now())",
+    lists=["waits"],
+)
+
+_MESSAGE = Sql(
+    "insert into interjections(id,run_id,body,author,at)"
+    " select :id,:run_id,:body,:author,alfred_now() from runs"
+    f" where id=:run_id and status in{rows.LIVE_SQL} and cancel=0 on conflict do nothing"
+)
+
+_MESSAGE_IS_THERE = Sql("select 1 from interjections where id=:id")
+
+_MESSAGES = Sql(
+    "select id,body,author,at from interjections where run_id=:id and consumed_seq is null order by at,id"
+)
+
+_CONSUME = Sql("update interjections set consumed_seq=:seq where id=:id and consumed_seq is null")
+
+
+def start(tx: Tx, new: NewRun) -> bool:
+    """Inserts a queued run. False when its id, its key of one live run, or its parent's call has one already."""
+    values = {name: getattr(new, name) for name in _NEW_COLUMNS}
+    values["root_id"] = new.root_id or new.id
+    if tx(_START, **values).rowcount == 0:
+        return False
+    events.emit(
+        tx,
+        tenant=new.tenant,
+        run_id=new.id,
+        kind="run.queued",
+        agent=new.agent,
+        workflow=new.workflow,
+    )
+    tx.wakes.add(new.id)
+    return True
+
+
+def head_wait(tx: Tx, run_id: str) -> Wait | None:
+    """What the first unsettled call waits for; None when nobody is asked, so the run can go on.
+
+    Read under the run's lock, in a statement of its own: calls have a total order, and with an open card
+    nothing behind it runs.
+    """
+    kind = tx(_HEAD, id=run_id).scalar()
+    return {"action": Wait.APPROVAL, "question": Wait.QUESTION, "outcome": Wait.OPERATOR}.get(
+        kind or ""
+    )
+
+
+def messages(tx: Tx, run_id: str) -> list[tuple[str, str, str]]:
+    """Messages that no turn has taken yet, oldest first: (id, text, author)."""
+    return [(row.id, row.body, row.author) for row in tx(_MESSAGES, run_id=run_id).all()]
+
+
+@dataclass(frozen=True, slots=True)
+class Committed:
+    """What a commit came to: the run's new `seq`, and where it is now (`running` means: go on with `step`)."""
+
+    seq: int
+    status: Status
+    wait: Wait | None = None
+
+
+def advance(tx: Tx, lease: Lease, seq: int, step: Step, *, to: str, lease_us: int) -> Committed:
+    """running -> running: the step is committed, the lease renewed, the next step is `to`.
+
+    Raises:
+        LeaseLost: another worker owns the run, or it is over or being cancelled.
+    """
+    rows.lock(tx, lease.run_id)
+    done = _guard(tx, lease, seq, step, to=to, outcome="ok", lease_us=lease_us)
+    return done or Committed(seq + 1, Status.RUNNING)
+
+
+def park(
+    tx: Tx, lease: Lease, seq: int, step: Step, *, to: str, wait: Wait, for_us: int, lease_us: int
+) -> Committed:
+    """running -> parked, after the facts that it would wait for were read again under the lock.
+
+    When they came meanwhile (the card is decided, the last child is done, a message arrived), the step is
+    committed all the same and the run goes on at `to`.
+
+    Raises:
+        LeaseLost: as for `advance`.
+    """
+    rows.lock(tx, lease.run_id)
+    done = _guard(tx, lease, seq, step, to=to, outcome="parked", lease_us=lease_us)
+    if done:
+        return done
+    held = _still_waits(tx, lease.run_id, wait)
+    if held is None:
+        return Committed(seq + 1, Status.RUNNING)
+    tx(_PARK, id=lease.run_id, attempt=lease.attempt, wait=held, for_us=for_us)
+    tx(rows.LEASE_ENDS, id=lease.run_id, why="parked")
+    events.emit(tx, tenant=lease.tenant, run_id=lease.run_id, kind="run.parked", wait=held)
+    return Committed(seq + 1, Status.PARKED, held)
+
+
+def _still_waits(tx: Tx, run_id: str, wait: Wait) -> Wait | None:
+    if wait in ON_A_PERSON:
+        return head_wait(tx, run_id)
+    if wait is Wait.CHILDREN:
+        return wait if tx(rows.OPEN_CHILDREN, id=run_id).scalar() else None
+    if wait in (Wait.TIMER, Wait.EVENT):
+        return None if tx(_OPEN_MESSAGES, id=run_id).scalar() else wait
+    return wait
+
+
+def finish(
+    tx: Tx,
+    lease: Lease,
+    seq: int,
+    step: Step,
+    *,
+    again: str,
+    status: Status,
+    result: str | None = None,
+    error: dict[str, Any] | None = None,
+    dead_man_us: int = clock.HOUR,
+    lease_us: int,
+) -> Committed:
+    """running -> completed | failed | cancelled, with everything that hangs on the run, and its parent told.
+
+    A run that would complete while children are out waits for them, and one that has an unread message goes
+    on at `again`: nothing that somebody sent is dropped.
+
+    Raises:
+        LeaseLost: as for `advance`.
+    """
+    rows.lock(tx, lease.parent_id, lease.run_id)
+    done = _guard(tx, lease, seq, step, to=again, outcome=str(status), lease_us=lease_us)
+    if done:
+        return done
+    if status is Status.COMPLETED:
+        if tx(rows.OPEN_CHILDREN, id=lease.run_id).scalar():
+            tx(_PARK, id=lease.run_id, attempt=lease.attempt, wait="children", for_us=dead_man_us)
+            tx(rows.LEASE_ENDS, id=lease.run_id, why="parked")
+            events.emit(
+                tx, tenant=lease.tenant, run_id=lease.run_id, kind="run.parked", wait="children"
+            )
+            return Committed(seq + 1, Status.PARKED, Wait.CHILDREN)
+        if tx(_OPEN_MESSAGES, id=lease.run_id).scalar():
+            return Committed(seq + 1, Status.RUNNING)
+    if status is not Status.COMPLETED:
+        endings.cancel_children(tx, lease.run_id, by="parent")
+    endings.terminal(tx, lease.run_id, status, result=result, error=error, attempt=lease.attempt)
+    return Committed(seq + 1, status)
+
+
+def _guard(
+    tx: Tx, lease: Lease, seq: int, step: Step, *, to: str, outcome: str, lease_us: int
+) -> Committed | None:
+    """The first statement of every commit. A Committed when this very commit had arrived before."""
+    new = tx(
+        _GUARD,
+        id=lease.run_id,
+        attempt=lease.attempt,
+        seq=seq,
+        step=to,
+        **{"raise": int(outcome != "parked")},
+        answers=step.answers,
+        state=step.state,
+        external=int(step.external),
+        lease_us=lease_us,
+    ).scalar()
+    if new is None:
+        return _earlier(tx, lease, step)
+    tx(
+        _STEP,
+        id=lease.run_id,
+        seq=new,
+        attempt=lease.attempt,
+        token=step.token,
+        name=step.name,
+        worker=lease.worker,
+        outcome=outcome,
+        started=step.started,
+    )
+    if step.items:
+        last = tx(_LAST_ITEM, id=lease.run_id).scalar_one()
+        tx.many(
+            _ITEM,
+            [
+                {
+                    "id": lease.run_id,
+                    "n": last + offset,
+                    "seq": new,
+                    "kind": item.kind,
+                    "item": json.dumps(item.item, ensure_ascii=False),
+                    "integrity": item.integrity,
+                    "confidentiality": item.confidentiality,
+                }
+                for offset, item in enumerate(step.items, 1)
+            ],
+        )
+    for write in step.writes:
+        write(tx, new)
+    events.emit(
+        tx,
+        tenant=lease.tenant,
+        run_id=lease.run_id,
+        kind="step",
+        name=step.name,
+        seq=new,
+        outcome=outcome,
+    )
+    return None
+
+
+def _earlier(tx: Tx, lease: Lease, step: Step) -> Committed:
+    seq = tx(_TOKEN, token=step.token).scalar()
+    run = rows.get(tx, lease.run_id)
+    if seq is None or run is None:
+        raise errors.LeaseLost(
+            f"Run {lease.run_id} is no longer held by attempt {lease.attempt}.",
+            next="The work is dropped.",
+        )
+    held = run.status == Status.RUNNING and run.attempt == lease.attempt
+    status = (
+        Status(run.status) if held or not run.live or run.status == Status.PARKED else Status.QUEUED
+    )
+    return Committed(seq, status, Wait(run.wait) if run.wait else None)
+
+
+def wake(
+    tx: Tx, run_id: str, waits: Sequence[Wait], *, park_no: int | None = None, due: bool = False
+) -> bool:
+    """parked -> queued, when it waits for one of `waits` (and is in that very park, and is due). Caller has locked."""
+    if (
+        tx(
+            _WAKE,
+            id=run_id,
+            waits=[str(w) for w in waits],
+            park_no=-1 if park_no is None else park_no,
+            due=int(due),
+        ).rowcount
+        == 0
+    ):
+        return False
+    tx.wakes.add(run_id)
+    return True
+
+
+def wake_decided(tx: Tx, run_id: str) -> bool:
+    """Wakes a run whose first open call is no longer asked about. Caller has locked the run."""
+    return head_wait(tx, run_id) is None and wake(tx, run_id, ON_A_PERSON)
+
+
+def message(tx: Tx, run_id: str, *, message_id: str, body: str, author: str) -> Run | None:
+    """Gives a live run a message, to be read at its next boss turn. None when the run is over or being cancelled.
+
+    A run that waits for a timer or an event is woken by it; one that waits for people, money or children keeps
+    waiting, with the message behind it.
+    """
+    rows.lock(tx, run_id)
+    taken = tx(_MESSAGE, id=message_id, run_id=run_id, body=body, author=author).rowcount
+    if not taken and tx(_MESSAGE_IS_THERE, id=message_id).scalar() is None:
+        return None
+    wake(tx, run_id, (Wait.TIMER, Wait.EVENT))
+    return rows.get(tx, run_id)
+
+
+def consume(ids: Sequence[str]) -> Callable[[Tx, int], None]:
+    """A write for `Step.writes`: these messages were read by this step."""
+
+    def write(tx: Tx, seq: int) -> None:
+        tx.many(_CONSUME, [{"id": message_id, "seq": seq} for message_id in ids])
+
+    return write

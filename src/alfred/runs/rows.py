@@ -1,0 +1,203 @@
+"""What a run's row says, and the values that its verbs take: plain, frozen, no SQL but reading and locking."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields
+from typing import Any
+
+from alfred import clock
+from alfred.runs.states import OVER
+from alfred.store.connect import Sql, Tx
+
+FOREVER = 3650 * clock.DAY
+"""The deadline of a wait that only a person ends: every park has one."""
+
+MAX_RECLAIMS = 3
+"""So many times in a row may a holder die before a step commits; then the run is poison."""
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A run's row, as it was when it was read."""
+
+    id: str
+    tenant: str
+    agent: str
+    workflow: str
+    title: str
+    brief: str | None
+    trigger_kind: str
+    model: str | None
+    grants: str | None
+    workspace: str | None
+    inputs: str | None
+    state: str | None
+    external: int
+    dry_run: int
+    parent_id: str | None
+    parent_call: str | None
+    root_id: str
+    depth: int
+    session_id: str | None
+    session_key: str | None
+    singleton_key: str | None
+    forked_from: str | None
+    forked_seq: int | None
+    status: str
+    wait: str | None
+    wake_at: int | None
+    park_no: int
+    driver: str
+    step: str
+    seq: int
+    turn: int
+    answers: int
+    attempt: int
+    reclaims: int
+    worker: str | None
+    lease_until: int | None
+    ran_us: int
+    cancel: int
+    max_cost: int | None
+    error: str | None
+    result: str | None
+    created_at: int
+    ended_at: int | None
+
+    @property
+    def live(self) -> bool:
+        return self.status not in OVER
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewRun:
+    """What a run starts with. `id` is made by the caller, so that starting it twice starts it once."""
+
+    id: str
+    workflow: str
+    step: str
+    tenant: str = "main"
+    agent: str = "main"
+    brief: str | None = None
+    title: str = ""
+    trigger_kind: str = "cli"
+    model: str | None = None
+    grants: str | None = None
+    workspace: str | None = None
+    inputs: str | None = None
+    state: str | None = None
+    external: int = 0
+    dry_run: int = 0
+    parent_id: str | None = None
+    parent_call: str | None = None
+    root_id: str | None = None
+    depth: int = 0
+    session_id: str | None = None
+    session_key: str | None = None
+    singleton_key: str | None = None
+    driver: str = "worker"
+    priority: int = 0
+    max_cost: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lease:
+    """A worker's hold on a run. `attempt` fences everything that is done under it."""
+
+    run_id: str
+    parent_id: str | None
+    tenant: str
+    agent: str
+    attempt: int
+    worker: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Holder:
+    """Who claims: the worker's id, its boot, how long its leases live (microseconds)."""
+
+    worker: str
+    boot: str
+    lease_us: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Caps:
+    """How many runs may be running at once: of a tenant, and of one of its agents."""
+
+    total: int
+    per_agent: int
+
+
+@dataclass(frozen=True, slots=True)
+class Full:
+    """A claim was refused because a cap is full: this (tenant, agent) need not be tried again now."""
+
+    tenant: str
+    agent: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Item:
+    """One item of the transcript: plain JSON with the label of what it says."""
+
+    kind: str
+    item: dict[str, Any]
+    integrity: str = "derived"
+    confidentiality: str = "private"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """What the commit of one step writes, besides the verdict."""
+
+    token: str
+    name: str
+    started: int
+    items: Sequence[Item] = ()
+    state: str | None = None  # None keeps what is there
+    answers: int = 0
+    external: bool = False
+    writes: Sequence[Callable[[Tx, int], None]] = ()
+    """Rows of other floors that belong to this step: called with the step's seq, in its transaction."""
+
+
+RUN_COLUMNS = ",".join(f.name for f in fields(Run))
+
+LIVE_SQL = "('queued','running','parked')"
+RAN_SQL = (
+    "ran_us=ran_us+case when running_since is not null and alfred_mono()>running_since"
+    " then alfred_mono()-running_since else 0 end,running_since=null"
+)
+"""Part of every update that takes a run out of `running`: adds the stretch to the time it has run."""
+
+LEASE_ENDS = Sql("update leases set ended=:why where run_id=:id and ended is null")
+OPEN_CHILDREN = Sql(f"select count(*) from runs where parent_id=:id and status in{LIVE_SQL}")
+
+_LOCK = Sql("select 1 from runs where id=:id {lock}")
+
+_GET = Sql(f"select {RUN_COLUMNS} from runs where id=:id")
+
+_FENCE = Sql(
+    "select 1 from runs where id=:id and attempt=:attempt and status='running' and cancel=0"
+)
+
+
+def get(tx: Tx, run_id: str) -> Run | None:
+    """The run's row as it is now."""
+    row = tx(_GET, id=run_id).one_or_none()
+    return Run(*row) if row else None
+
+
+def fence(tx: Tx, lease: Lease) -> bool:
+    """Whether the lease still holds and nobody asked to cancel."""
+    return tx(_FENCE, id=lease.run_id, attempt=lease.attempt).scalar() is not None
+
+
+def lock(tx: Tx, *run_ids: str | None) -> None:
+    """Locks run rows in the order given, which must be root to leaf. Nothing on SQLite: the writer lock is held."""
+    if tx.pg:
+        for run_id in run_ids:
+            if run_id:
+                tx(_LOCK, id=run_id)

@@ -1,0 +1,75 @@
+"""Stopping everything at once, and going on: after the commit of `stop` no new effect can start.
+
+Invariant: `stop` takes the lock of the tenant's caps before it sets the switch, and a claim reads the switch
+behind the same lock, so no run slips into `running` beside it. Whoever holds a run loses the fence: its next
+intent or commit finds 0 rows.
+"""
+
+from __future__ import annotations
+
+from alfred.runs import audit, events, rows
+from alfred.runs.states import Wait
+from alfred.store.connect import Sql, Tx
+
+_LOCK = Sql("select pg_advisory_xact_lock(hashtextextended(:key,0))")
+_SET = Sql(
+    "insert into switches(tenant,name,at,by) values(:tenant,'stop',alfred_now(),:by) on conflict do nothing"
+)
+_CLEAR = Sql("delete from switches where tenant=:tenant and name='stop'")
+_GET = Sql("select at from switches where tenant=:tenant and name='stop'")
+_RUNNING = Sql(
+    "select id from runs where tenant=:tenant and status='running' and cancel=0 order by id"
+)
+_PAUSE = Sql(
+    "update runs set status='parked',wait='pause',wake_at=alfred_now()+:for_us,park_no=park_no+1,"
+    f"driver='worker',worker=null,lease_until=null,{rows.RAN_SQL}"
+    " where id=:id and status='running' and cancel=0"
+)
+_PAUSED = Sql(
+    "select id from runs where tenant=:tenant and status='parked' and wait='pause' order by id"
+)
+_RESUME = Sql(
+    "update runs set status='queued',wait=null,wake_at=null,ready_at=alfred_now()"
+    " where id=:id and status='parked' and wait='pause'"
+)
+
+
+def stopped(tx: Tx, tenant: str) -> int | None:
+    """When everything was stopped, None when it is not."""
+    return tx(_GET, tenant=tenant).scalar()
+
+
+def stop(tx: Tx, tenant: str, *, by: str) -> list[str]:
+    """running -> parked on `pause` for every run of the tenant; queued ones stay queued; nothing is claimed.
+
+    Run rows are locked one by one after the switch stands, so this takes its locks in two rounds: `switch`
+    first, in a transaction of its own, then this.
+    """
+    ids = [row.id for row in tx(_RUNNING, tenant=tenant).all()]
+    rows.lock(tx, *ids)
+    paused = []
+    for run_id in ids:
+        if tx(_PAUSE, id=run_id, for_us=rows.FOREVER).rowcount:
+            tx(rows.LEASE_ENDS, id=run_id, why="stopped")
+            events.emit(tx, tenant=tenant, run_id=run_id, kind="run.parked", wait=Wait.PAUSE)
+            paused.append(run_id)
+    audit.append(tx, tenant, "stop", by=by, runs=paused)
+    return paused
+
+
+def switch(tx: Tx, tenant: str, *, by: str) -> None:
+    """From the commit of this on nothing of the tenant is claimed."""
+    if tx.pg:
+        tx(_LOCK, key=f"cap:{tenant}")
+    tx(_SET, tenant=tenant, by=by)
+
+
+def resume(tx: Tx, tenant: str, *, by: str) -> list[str]:
+    """Takes the switch away and queues everything that was paused."""
+    ids = [row.id for row in tx(_PAUSED, tenant=tenant).all()]
+    rows.lock(tx, *ids)
+    tx(_CLEAR, tenant=tenant)
+    woken = [run_id for run_id in ids if tx(_RESUME, id=run_id).rowcount]
+    tx.wakes.update(woken)
+    audit.append(tx, tenant, "resume", by=by, runs=woken)
+    return woken
