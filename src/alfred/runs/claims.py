@@ -18,7 +18,7 @@ _HINT = Sql(
 
 _NEXT = Sql(
     "select id,agent,tenant from runs where status='queued' and driver='worker' and cancel=0"
-    " and ready_at<=alfred_now() and (reclaims=0 or :suspects=1) and tenant||'/'||agent not in :full"
+    " and ready_at<=alfred_now() and (reclaims=0 or :suspects=1) and (:root='' or root_id=:root) and tenant||'/'||agent not in :full"
     " order by priority,ready_at,id limit 1 {skip}",
     lists=["full"],
 )
@@ -64,6 +64,7 @@ def claim(
     hint: str | None = None,
     full: Sequence[str] = (),
     suspects: bool = True,
+    root: str | None = None,
     driver: str = "worker",
 ) -> tuple[Lease, Run] | Full | None:
     """queued -> running, for the run that `hint` names or else for the oldest that is ready.
@@ -74,12 +75,13 @@ def claim(
     Args:
         caps: (tenant, agent) -> caps.
         full: `tenant/agent` texts that were found full in this pass.
+        root: only runs of this tree.
         suspects: whether a run whose holder died may be taken; a process with other work leaves it alone.
     """
     if hint:
         found = tx(_HINT, id=hint).one_or_none() if driver == "worker" else rows.get(tx, hint)
     else:
-        found = tx(_NEXT, full=list(full), suspects=int(suspects)).one_or_none()
+        found = tx(_NEXT, full=list(full), suspects=int(suspects), root=root or "").one_or_none()
     if found is None:
         return None
     if tx.pg:

@@ -66,7 +66,7 @@ class Sql:
     __slots__ = ("pg", "sqlite")
 
     def __init__(self, text: str, *, lists: Sequence[str] = ()):
-        binds = [sa.bindparam(name, expanding=True) for name in lists]
+        binds = [sa.bindparam(name, expanding=True, type_=sa.Text) for name in lists]
         self.pg = sa.text(_render(text, "pg")).bindparams(*binds)
         self.sqlite = sa.text(_render(text, "sqlite")).bindparams(*binds)
 

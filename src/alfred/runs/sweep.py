@@ -1,0 +1,117 @@
+"""Repairs what a crash, a lost signal or a clock left behind: one pass is one `beat`.
+
+Every statement repeats what the look before it saw, one run per transaction, so that any number of sweepers
+may run at once and none can undo what a live worker does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import structlog
+
+from alfred import clock
+from alfred.runs import endings, leases, ledger, rows
+from alfred.runs.states import Wait
+from alfred.store.connect import Sql, Store, Tx
+
+log = structlog.get_logger()
+
+INTERVAL = 5.0
+"""Seconds between two beats of the sweep."""
+
+_DUE = Sql(
+    "select id,park_no,wait from runs where status='parked' and wake_at<=alfred_now()"
+    " order by wake_at limit :limit"
+)
+_FORGOTTEN = Sql(
+    "select id from runs where status='queued' and cancel=0 and driver='worker' and ready_at<=alfred_now()"
+    " and woken_at<alfred_now()-:age and ready_at<alfred_now()-:age order by priority,ready_at,id limit :limit"
+)
+_WOKEN = Sql("update runs set woken_at=alfred_now() where id=:id and status='queued'")
+
+_TIMED = (Wait.TIMER, Wait.CHILDREN, Wait.EVENT, Wait.BUDGET, Wait.LIMIT)
+"""Waits whose deadline simply wakes the run. A card's deadline is its expiry, which decides it."""
+
+Beat = Callable[[Store], None]
+
+
+def beat(store: Store, *, free_slots: int = 0, others: Sequence[Beat] = ()) -> None:
+    """One pass: leases of the gone and the lapsed, cancels nobody honours, due timers, lost wakes; then `others`.
+
+    Args:
+        free_slots: how many lost wakes may be repeated: more would only be refused by a full cap.
+        others: beats of upper floors (expiry of cards, crons, delivery), filled in `app`.
+    """
+    for part in (_gone_workers, _lapsed, _cancelled, _due, *others):
+        try:
+            part(store)
+        except Exception:
+            log.exception("sweep.failed", part=getattr(part, "__name__", str(part)))
+    if free_slots:
+        _lost_wakes(store, free_slots)
+
+
+def release_gone(store: Store) -> int:
+    """At start: runs of workers of this machine whose process is provably gone are queued at once."""
+    with store.read() as look:
+        dead = [worker for worker in leases.workers(look) if leases.gone(worker)]
+    released = 0
+    for worker in dead:
+        with store.read() as look:
+            held = leases.held_by(look, worker.id)
+        same_boot = worker.boot == leases.boot()
+        for seen in held:
+            released += store.transact(leases.reclaim, seen, gone=True, counts=same_boot)
+        store.transact(leases.leave, worker.id)
+    return released
+
+
+def _gone_workers(store: Store) -> None:
+    release_gone(store)
+    store.transact(leases.forget)
+
+
+def _lapsed(store: Store) -> None:
+    with store.read() as look:
+        lapsed = leases.lapsed(look)
+    for seen in lapsed:
+        store.transact(leases.reclaim, seen)
+
+
+def _cancelled(store: Store) -> None:
+    with store.read() as look:
+        cancelled = leases.cancelled(look)
+    for run_id in cancelled:
+        store.transact(endings.honour_cancel, run_id)
+
+
+def _due(store: Store) -> None:
+    with store.read() as look:
+        due = look(_DUE, limit=100).all()
+    for row in due:
+        store.transact(_wake_due, row.id, row.park_no, Wait(row.wait))
+
+
+def _wake_due(tx: Tx, run_id: str, park_no: int, wait: Wait) -> None:
+    rows.lock(tx, run_id)
+    if wait in _TIMED:
+        ledger.wake(tx, run_id, (wait,), park_no=park_no, due=True)
+    else:
+        # People are waited for through their cards; should all cards be decided, the run was left behind.
+        ledger.wake_decided(tx, run_id)
+
+
+def _lost_wakes(store: Store, free_slots: int) -> None:
+    with store.read() as look:
+        forgotten = [
+            row.id
+            for row in look(_FORGOTTEN, age=int(INTERVAL * clock.SECOND), limit=free_slots).all()
+        ]
+    for run_id in forgotten:
+        store.transact(_wake_again, run_id)
+
+
+def _wake_again(tx: Tx, run_id: str) -> None:
+    if tx(_WOKEN, id=run_id).rowcount:
+        tx.wakes.add(run_id)

@@ -1,0 +1,268 @@
+"""A process that executes runs: it claims, drives each in a thread of its own, renews leases, and sweeps.
+
+Invariants: a lease is renewed only while its slot lives and its step is within its deadline; a slot whose run
+was cancelled, stopped or taken over is told within a second, so that its subprocesses die; on shutdown nothing
+new is claimed, what runs is handed back, and what could not be handed back is found by the sweep.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+
+import structlog
+
+from alfred import clock, errors
+from alfred.runs import claims, execute, leases, ledger, sweep
+from alfred.runs.dispatcher import Dispatcher
+from alfred.runs.execute import Runtime
+from alfred.runs.rows import Caps, Full, Holder, Lease, NewRun, Run
+from alfred.runs.sweep import Beat
+from alfred.runs.workflow import Slot
+from alfred.store.connect import Sql, Tx
+
+log = structlog.get_logger()
+
+_READY = Sql(
+    "select 1 from runs where status='queued' and driver='worker' and cancel=0 and ready_at<=alfred_now()"
+    " and (:root='' or root_id=:root) limit 1"
+)
+_OPEN = Sql(
+    "select 1 from runs where driver='worker' and status in('queued','running') and cancel=0 limit 1"
+)
+_STOPPED = Sql("select 1 from switches where name='stop' limit 1")
+
+
+class Worker:
+    """Slots, a claim loop, a heartbeat and a sweep. `start`, `stop`; tests call `claim_once` and `heartbeat`."""
+
+    def __init__(
+        self,
+        runtime: Runtime,
+        *,
+        caps: Callable[[str, str], Caps],
+        slots: int,
+        dispatcher: Dispatcher,
+        beats: Sequence[Beat] = (),
+        kind: str = "worker",
+        root: str | None = None,
+        holder: Holder | None = None,
+    ):
+        """
+        Args:
+            slots: how many runs this process drives at once.
+            beats: what is swept besides the core's own, in order.
+            root: only runs of this tree are claimed: a command that stays with its run.
+        """
+        self.runtime = runtime
+        self.store = runtime.store
+        self.caps = caps
+        self.slots = slots
+        self.dispatcher = dispatcher
+        self.beats = tuple(beats)
+        self.kind = kind
+        self.root = root
+        self.holder = holder or leases.new_holder()
+        self._busy: dict[str, tuple[Slot, threading.Thread]] = {}
+        self._lock = threading.Lock()
+        self._stopping = threading.Event()
+        self._threads: list[threading.Thread] = []
+
+    # ---- life ----
+
+    def start(self) -> None:
+        """Registers, takes back what dead processes of this machine held, and begins."""
+        self.store.transact(leases.register, self.holder, kind=self.kind, slots=self.slots)
+        sweep.release_gone(self.store)
+        for target, name in (
+            (self._claim_loop, "claim"),
+            (self._heartbeat_loop, "heartbeat"),
+            (self._sweep_loop, "sweep"),
+        ):
+            thread = threading.Thread(target=target, name=f"alfred-{name}", daemon=True)
+            thread.start()
+            self._threads.append(thread)
+
+    def stop(self, *, grace: float = 10.0) -> None:
+        """Claims nothing more, lets steps come to their commit for `grace` seconds, then hands the rest back."""
+        self._stopping.set()
+        self.dispatcher.notify()
+        for thread in self._busy_threads():
+            thread.join(grace)
+        for slot in self._busy_slots():
+            slot.stop("shutdown")
+        for thread in self._busy_threads():
+            thread.join(5)
+        for thread in self._threads:
+            thread.join(5)
+        try:
+            self.store.transact(leases.leave, self.holder.worker)
+        except errors.StoreUnavailable:
+            log.warning("worker.left_unheard", worker=self.holder.worker)
+
+    def until_idle(self) -> None:
+        """Returns when no run of a worker is queued or running; parked ones do not hold it."""
+        while not self._stopping.is_set():
+            if not self._busy_slots():
+                with self.store.read() as look:
+                    stopped = look(_STOPPED).scalar()
+                    if stopped or look(_OPEN).scalar() is None:
+                        return
+            self._stopping.wait(0.1)
+
+    def busy(self) -> int:
+        """How many runs are being driven right now."""
+        with self._lock:
+            return len(self._busy)
+
+    # ---- claiming ----
+
+    def begin(self, new: NewRun) -> bool:
+        """Inserts a run and claims it in one transaction. False: a cap is full, it stays queued."""
+
+        def verb(tx: Tx) -> tuple[Lease, Run] | Full | None:
+            ledger.start(tx, new)
+            return claims.claim(tx, self.holder, self.caps, hint=new.id)
+
+        taken = self.store.transact(verb)
+        if isinstance(taken, tuple):
+            self._drive(*taken)
+            return True
+        return False
+
+    def claim_once(self, hint: str | None = None) -> bool:
+        """Claims and starts one run if one may be. Whether it did."""
+        with self._lock:
+            free = self.slots - len(self._busy)
+            alone = not self._busy
+            if free <= 0 or any(slot.suspect for slot, _ in self._busy.values()):
+                return False
+        full: list[str] = []
+        while True:
+            taken = self.store.transact(
+                claims.claim,
+                self.holder,
+                self.caps,
+                hint=hint,
+                full=full,
+                suspects=alone,
+                root=self.root,
+            )
+            if isinstance(taken, Full):
+                full.append(f"{taken.tenant}/{taken.agent}")
+                hint = None
+                continue
+            if taken is None:
+                if hint is None:
+                    return False
+                hint = None
+                continue
+            self._drive(*taken)
+            return True
+
+    def _drive(self, lease: Lease, run: Run) -> None:
+        slot = Slot(lease, suspect=run.reclaims > 0)
+        thread = threading.Thread(
+            target=self._slot, args=(slot, run), name=f"alfred-run-{run.id[-6:]}", daemon=True
+        )
+        with self._lock:
+            self._busy[lease.run_id] = (slot, thread)
+        thread.start()
+
+    def _slot(self, slot: Slot, run: Run) -> None:
+        try:
+            execute.drive(
+                self.runtime,
+                slot,
+                run,
+                lease_us=self.holder.lease_us,
+                stopping=self._stopping.is_set,
+            )
+        except errors.StoreUnavailable as problem:
+            log.warning("slot.store_away", run=run.id, detail=problem.detail)
+        except Exception:
+            log.exception("slot.crashed", run=run.id)
+        finally:
+            with self._lock:
+                self._busy.pop(run.id, None)
+            self.dispatcher.notify()
+
+    def _claim_loop(self) -> None:
+        while not self._stopping.is_set():
+            rung = self.dispatcher.wait()
+            try:
+                if not rung and not self._anything_ready():
+                    continue
+                hint = self.dispatcher.hint()
+                while not self._stopping.is_set() and self.claim_once(hint):
+                    hint = self.dispatcher.hint()
+            except errors.StoreUnavailable as problem:
+                log.warning("claim.store_away", detail=problem.detail)
+                self._stopping.wait(1)
+            except Exception:
+                log.exception("claim.failed")
+                self._stopping.wait(1)
+
+    def _anything_ready(self) -> bool:
+        with self._lock:
+            if len(self._busy) >= self.slots:
+                return False
+        with self.store.read() as look:
+            return look(_READY, root=self.root or "").scalar() is not None
+
+    # ---- leases ----
+
+    def heartbeat(self) -> None:
+        """Renews the leases of the slots that live and are within their step's deadline."""
+        now = clock.monotonic()
+        held = [
+            (slot.lease.run_id, slot.lease.attempt)
+            for slot, thread in self._pairs()
+            if thread.is_alive() and now < slot.deadline
+        ]
+        self.store.transact(leases.renew, self.holder, held)
+
+    def watch(self) -> None:
+        """Tells the slots whose run is no longer theirs to go on with."""
+        pairs = self._pairs()
+        if not pairs:
+            return
+        with self.store.read() as look:
+            mine = leases.still_mine(look, self.holder.worker)
+        for slot, _ in pairs:
+            if (slot.lease.run_id, slot.lease.attempt) not in mine:
+                slot.stop("lost")
+
+    def _heartbeat_loop(self) -> None:
+        due = clock.monotonic()
+        every = min(leases.HEARTBEAT, self.holder.lease_us // 3)
+        while not self._stopping.wait(min(1.0, every / clock.SECOND)) or self._busy_slots():
+            try:
+                if clock.monotonic() >= due:
+                    self.heartbeat()
+                    due = clock.monotonic() + every
+                self.watch()
+            except errors.StoreUnavailable as problem:
+                log.warning("heartbeat.store_away", detail=problem.detail)
+            except Exception:
+                log.exception("heartbeat.failed")
+            if self._stopping.is_set():
+                self._stopping.wait(0.2)
+                clock.sleep(0.2)
+
+    def _sweep_loop(self) -> None:
+        while not self._stopping.wait(sweep.INTERVAL):
+            try:
+                sweep.beat(self.store, free_slots=self.slots - self.busy(), others=self.beats)
+            except Exception:
+                log.exception("sweep.failed")
+
+    def _pairs(self) -> list[tuple[Slot, threading.Thread]]:
+        with self._lock:
+            return list(self._busy.values())
+
+    def _busy_slots(self) -> list[Slot]:
+        return [slot for slot, _ in self._pairs()]
+
+    def _busy_threads(self) -> list[threading.Thread]:
+        return [thread for _, thread in self._pairs()]
