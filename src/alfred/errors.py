@@ -138,5 +138,47 @@ class LeaseLost(AlfredError):
     code, status = "lease_lost", 409
 
 
+class PathRefused(AlfredError):
+    """The path leads out of the folder it must stay in, or to something that is no plain file."""
+
+    code, exit_code, status = "path_refused", 2, 422
+
+
+class FetchRefused(AlfredError):
+    """The address may not be fetched."""
+
+    code, status = "fetch_refused", 422
+
+
+class FetchFailed(AlfredError):
+    """The address may be fetched, but no answer came from it."""
+
+    code, status = "fetch_failed", 502
+
+
+class OutcomeUnknown(AlfredError):
+    """An effect was sent and nobody knows what became of it."""
+
+    code = "outcome_unknown"
+
+
+class CallRefused(AlfredError):
+    """The gate refused a call."""
+
+    code = "refused"
+
+
+class CallFailed(AlfredError):
+    """A call was tried and failed."""
+
+    code = "failed"
+
+
+class NotDeterministic(AlfredError):
+    """A step made another call than the one it made before at the same place."""
+
+    code = "nondeterministic_step"
+
+
 class Parked(BaseException):
     """Leaves a step that must wait. No `except Exception` can eat it; only `runs.execute` catches it."""

@@ -14,7 +14,7 @@ from alfred.store.connect import Sql, Tx
 
 _TERMINAL = Sql(
     "update runs set status=:status,wait=null,wake_at=null,worker=null,lease_until=null,"
-    f"ended_at=alfred_now(),error=:error,result=coalesce(:result,result),{rows.RAN_SQL}"
+    f"ended_at=alfred_now(),error=coalesce(:error,error),result=coalesce(:result,result),{rows.RAN_SQL}"
     f" where id=:id and status in{rows.LIVE_SQL} and (:attempt=-1 or attempt=:attempt)"
     " and (:status='cancelled' or cancel=0)"
 )
@@ -39,7 +39,9 @@ _PARENT_WAKES = Sql(
     " where id=:id and status='parked' and wait='children'"
 )
 
-_CANCEL_RUNNING = Sql("update runs set cancel=1 where id=:id and status='running'")
+_CANCEL_RUNNING = Sql(
+    "update runs set cancel=1,error=coalesce(:error,error) where id=:id and status='running'"
+)
 
 _CHILDREN = Sql(
     f"select id,parent_id from runs where parent_id=:id and status in{rows.LIVE_SQL} order by id {{lock}}"
@@ -94,8 +96,10 @@ def _end_cards(tx: Tx, run_id: str) -> None:
         tx(_NOTICE, id=approval_id)
 
 
-def cancel(tx: Tx, run_id: str, *, by: str, why: str | None = None) -> bool:
-    """Ends a run and everything below it, root to leaf. False when it was over.
+def cancel(
+    tx: Tx, run_id: str, *, by: str, why: str | None = None, error: dict[str, Any] | None = None
+) -> bool:
+    """Ends a run and everything below it, root to leaf. False when it was over. `error` says why, when not on request.
 
     What is running is told (`cancel=1`): its holder stops at once and nothing of it is committed any more.
     """
@@ -103,18 +107,19 @@ def cancel(tx: Tx, run_id: str, *, by: str, why: str | None = None) -> bool:
     if run is None or not run.live:
         return False
     rows.lock(tx, run.parent_id, run_id)
-    if not _cancel_one(tx, run_id):
+    if not _cancel_one(tx, run_id, error):
         return False
     cancel_children(tx, run_id, by=by)
     audit.append(tx, run.tenant, "run.cancel", run=run_id, by=by, why=why)
     return True
 
 
-def _cancel_one(tx: Tx, run_id: str) -> bool:
-    if tx(_CANCEL_RUNNING, id=run_id).rowcount:
+def _cancel_one(tx: Tx, run_id: str, error: dict[str, Any] | None = None) -> bool:
+    text = json.dumps(error, ensure_ascii=False) if error else None
+    if tx(_CANCEL_RUNNING, id=run_id, error=text).rowcount:
         _end_cards(tx, run_id)
         return True
-    return terminal(tx, run_id, Status.CANCELLED)
+    return terminal(tx, run_id, Status.CANCELLED, error=error)
 
 
 def cancel_children(tx: Tx, run_id: str, *, by: str) -> None:

@@ -24,12 +24,12 @@ from alfred.runs.workflow import (
     Done,
     Fail,
     Gate,
+    Leave,
     Next,
     Park,
     Slot,
     StepContext,
     Verdict,
-    Waiting,
     Workflow,
 )
 from alfred.store.connect import Store, Tx
@@ -174,8 +174,8 @@ def _body(runtime: Runtime, context: StepContext) -> Verdict:
         )
     try:
         return function(context)
-    except Waiting as wait:
-        return Park(wait.wait, wait.for_us)
+    except Leave as leave:
+        return leave.verdict
     except errors.LeaseLost:
         raise
     except errors.StoreUnavailable:

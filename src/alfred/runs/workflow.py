@@ -67,13 +67,12 @@ class Defer:
 Verdict = Next | Park | Done | Fail | Defer
 
 
-class Waiting(errors.Parked):
-    """Raised inside a step by a call that must wait; becomes a Park of the same step."""
+class Leave(errors.Parked):
+    """Raised inside a step by a call that cannot go on now: the step is left with this verdict."""
 
-    def __init__(self, wait: Wait, for_us: int):
-        super().__init__(wait, for_us)
-        self.wait = wait
-        self.for_us = for_us
+    def __init__(self, verdict: Park | Defer):
+        super().__init__(verdict)
+        self.verdict = verdict
 
 
 class Slot:
@@ -130,7 +129,7 @@ class Gate(Protocol):
         ...
 
     def call(self, ctx: StepContext, ordinal: int, action: str, args: dict[str, Any]) -> Any:
-        """One call of a step's body, by its place in it. Raises Waiting when it must wait."""
+        """One call of a step's body, by its place in it. Raises Leave when it must wait."""
         ...
 
     def calls(
@@ -167,7 +166,7 @@ class StepContext:
         """Acts, through the gate. The n-th call of a step's body is the same call when the body runs again.
 
         Raises:
-            Waiting: a person decides first; the step is entered again afterwards.
+            Leave: a person decides first; the step is entered again afterwards.
             CallRefused: the gate said no.
             CallFailed: it was tried and failed.
         """

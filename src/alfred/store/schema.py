@@ -285,7 +285,12 @@ calls = sa.Table(
     _one_of(
         "status", "proposed staged approved rejected refused executing done failed unknown skipped"
     ),
-    CheckConstraint("(status in('executing','done','failed','unknown'))=(intent_at is not null)"),
+    CheckConstraint(
+        "status not in('executing','done','failed','unknown') or intent_at is not null"
+    ),
+    CheckConstraint(
+        "status not in('proposed','staged','approved','rejected','refused') or intent_at is null"
+    ),
     CheckConstraint("status not in('done','failed') or outcome_at is not null"),
 )
 _partial("calls_intent", calls.c.run_id, where="status in('executing','unknown')")
@@ -303,6 +308,7 @@ approvals = sa.Table(
     _column("action", server_default=""),
     _column("args_hash"),
     _column("risk"),
+    _number("auto_ok"),  # may approve itself: low, and nothing forbids it
     _column("title", server_default=""),
     _column("preview", server_default=""),
     _maybe("claim"),

@@ -1,0 +1,266 @@
+"""The rows of calls: proposed, judged, intended, and what became of them.
+
+Invariants: an intent is committed before the first byte of an effect leaves, and only by the run's holder; an
+outcome is recorded by call and intent, never fenced by the run, so a known outcome survives a cancel or a
+takeover; a call's identity is (run, turn, ordinal), the provider's own call id is data.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from typing import Any
+
+from alfred import errors
+from alfred.runs import events, rows
+from alfred.runs.rows import Lease
+from alfred.store.connect import Sql, Tx
+
+SETTLED = ("done", "failed", "rejected", "refused", "skipped")
+"""Statuses that a call does not leave: nothing in its turn waits for it any more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A call's row, as it was when it was read."""
+
+    id: str
+    run_id: str
+    turn: int
+    ordinal: int
+    tool_call_id: str | None
+    action: str
+    integration: str | None
+    effect: str
+    risk: str | None
+    gated: int
+    args: str
+    args_hash: str
+    run_args_hash: str | None
+    target: str | None
+    preview: str | None
+    claim: str | None
+    decision: str | None
+    integrity: str
+    confidentiality: str
+    status: str
+    effect_key: str | None
+    intent_attempt: int | None
+    intent_at: int | None
+    outcome_at: int | None
+    result: str | None
+    error: str | None
+    created_at: int
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        return json.loads(self.args)
+
+    @property
+    def settled(self) -> bool:
+        return self.status in SETTLED
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewCall:
+    """A call as the model proposed it. `refusal` is given when it is refused unread (too many, malformed)."""
+
+    id: str
+    run_id: str
+    turn: int
+    ordinal: int
+    action: str
+    args: str
+    args_hash: str
+    tool_call_id: str | None = None
+    effect: str = "blind"
+    integration: str | None = None
+    claim: str | None = None
+    integrity: str = "external"
+    confidentiality: str = "secret"
+    refusal: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judgement:
+    """What the gate decided about one proposed call, ready to be written."""
+
+    call_id: str
+    status: str  # proposed (it executes), staged, refused, skipped
+    action: str
+    integration: str | None = None
+    effect: str = "blind"
+    risk: str = "high"
+    args: str = "{}"
+    args_hash: str = ""
+    target: str | None = None
+    preview: str | None = None
+    decision: str | None = None
+    result: str | None = None
+
+
+_COLUMNS = ",".join(f.name for f in fields(Call))
+_GET = Sql(f"select {_COLUMNS} from calls where id=:id")
+_OF_TURN = Sql(f"select {_COLUMNS} from calls where run_id=:run_id and turn=:turn order by ordinal")
+_AT = Sql(f"select {_COLUMNS} from calls where run_id=:run_id and turn=:turn and ordinal=:ordinal")
+_PROPOSE = Sql(
+    "insert into calls(id,run_id,turn,ordinal,tool_call_id,action,integration,effect,args,args_hash,claim,"
+    "integrity,confidentiality,status,result,created_at)"
+    " values(:id,:run_id,:turn,:ordinal,:tool_call_id,:action,:integration,:effect,:args,:args_hash,:claim,"
+    ":integrity,:confidentiality,:status,:result,alfred_now()) on conflict do nothing"
+)
+_JUDGE = Sql(
+    "update calls set status=:status,action=:action,integration=:integration,effect=:effect,risk=:risk,"
+    "gated=:gated,args=:args,args_hash=:args_hash,run_args_hash=:run_args_hash,target=:target,"
+    "preview=:preview,decision=:decision,result=:result"
+    " where id=:call_id and status='proposed' and risk is null"
+)
+_REJECTED = Sql(
+    "select 1 from calls where run_id=:run_id and action=:action and args=:args and status='rejected' limit 1"
+)
+_USED = Sql(
+    "select 1 from calls c join runs r on r.id=c.run_id where r.tenant=:tenant and r.agent=:agent"
+    " and c.action=:action and c.status='done' limit 1"
+)
+_INTENT = Sql(
+    "update calls set status='executing',intent_attempt=:attempt,intent_at=alfred_now(),effect_key=:key"
+    " where id=:id and status=:was and run_args_hash=:hash"
+)
+_OUTCOME = Sql(
+    "update calls set status=:status,outcome_at=alfred_now(),result=:result,error=:error"
+    " where id=:id and intent_attempt=:attempt and status in('executing','unknown')"
+)
+_PURE = Sql(
+    "update calls set status=:status,intent_attempt=:attempt,intent_at=alfred_now(),outcome_at=alfred_now(),"
+    "result=:result,error=:error where id=:id and status in('proposed','approved','unknown')"
+)
+_UNKNOWN = Sql(
+    "update calls set status='unknown' where id=:id and intent_attempt=:attempt and status='executing'"
+)
+_ENTER = Sql(
+    "update calls set status='unknown' where run_id=:run_id and status='executing' and intent_attempt<:attempt"
+)
+
+
+def get(tx: Tx, call_id: str) -> Call | None:
+    """The call's row as it is now."""
+    row = tx(_GET, id=call_id).one_or_none()
+    return Call(*row) if row else None
+
+
+def of_turn(tx: Tx, run_id: str, turn: int) -> list[Call]:
+    """The calls of one turn, in their order."""
+    return [Call(*row) for row in tx(_OF_TURN, run_id=run_id, turn=turn).all()]
+
+
+def at(tx: Tx, run_id: str, turn: int, ordinal: int) -> Call | None:
+    """The call at one place."""
+    row = tx(_AT, run_id=run_id, turn=turn, ordinal=ordinal).one_or_none()
+    return Call(*row) if row else None
+
+
+def propose(tx: Tx, calls: Sequence[NewCall]) -> None:
+    """Stores what the model wants, before anything is decided. A place that is taken keeps what it has."""
+    tx.many(
+        _PROPOSE,
+        [
+            {
+                **{f.name: getattr(call, f.name) for f in fields(NewCall) if f.name != "refusal"},
+                "status": "refused" if call.refusal else "proposed",
+                "result": call.refusal,
+            }
+            for call in calls
+        ],
+    )
+
+
+def judge(tx: Tx, judgement: Judgement) -> bool:
+    """proposed -> what was decided, once."""
+    values = {f.name: getattr(judgement, f.name) for f in fields(Judgement)}
+    executes = judgement.status == "proposed"
+    values |= {
+        "gated": int(judgement.status == "staged"),
+        "run_args_hash": judgement.args_hash if executes else None,
+    }
+    return tx(_JUDGE, **values).rowcount == 1
+
+
+def rejected_before(tx: Tx, run_id: str, action: str, args: str) -> bool:
+    """Whether a person has said no to this very call in this run."""
+    return tx(_REJECTED, run_id=run_id, action=action, args=args).scalar() is not None
+
+
+def used_before(tx: Tx, tenant: str, agent: str, action: str) -> bool:
+    """Whether the agent has executed this action once."""
+    return tx(_USED, tenant=tenant, agent=agent, action=action).scalar() is not None
+
+
+def intend(tx: Tx, lease: Lease, call: Call, *, key: str | None, content: str) -> None:
+    """The intent row: the effect may be sent once this has committed.
+
+    Raises:
+        LeaseLost: the run is not this holder's any more, or is being cancelled, or the call has moved on.
+    """
+    rows.lock(tx, lease.run_id)
+    if not rows.fence(tx, lease):
+        raise errors.LeaseLost(f"Run {lease.run_id} is no longer held by attempt {lease.attempt}.")
+    done = tx(_INTENT, id=call.id, attempt=lease.attempt, key=key, was=call.status, hash=content)
+    if done.rowcount == 0:
+        now = get(tx, call.id)
+        mine = now and now.status == "executing" and now.intent_attempt == lease.attempt
+        if not mine:
+            raise errors.LeaseLost(f"Call {call.id} is no longer {call.status}.")
+    events.emit(
+        tx,
+        tenant=lease.tenant,
+        run_id=lease.run_id,
+        kind="call",
+        id=call.id,
+        action=call.action,
+        status="executing",
+    )
+
+
+def outcome(
+    tx: Tx, lease: Lease, call: Call, *, status: str, result: str | None, error: str | None = None
+) -> bool:
+    """executing | unknown -> done | failed, by the intent that it belongs to. Not fenced by the run."""
+    done = tx(
+        _OUTCOME, id=call.id, attempt=lease.attempt, status=status, result=result, error=error
+    )
+    if done.rowcount:
+        _tell(tx, lease, call, status)
+    return done.rowcount == 1
+
+
+def looked(
+    tx: Tx, lease: Lease, call: Call, *, status: str, result: str | None, error: str | None = None
+) -> None:
+    """A pure call's intent and outcome in one: reading twice harms nobody."""
+    done = tx(_PURE, id=call.id, attempt=lease.attempt, status=status, result=result, error=error)
+    if done.rowcount:
+        _tell(tx, lease, call, status)
+
+
+def unknown(tx: Tx, lease: Lease, call: Call) -> None:
+    """executing -> unknown: it was sent, and nobody knows."""
+    if tx(_UNKNOWN, id=call.id, attempt=lease.attempt).rowcount:
+        _tell(tx, lease, call, "unknown")
+
+
+def enter(tx: Tx, lease: Lease) -> None:
+    """A new holder: what earlier attempts had begun is unknown."""
+    tx(_ENTER, run_id=lease.run_id, attempt=lease.attempt)
+
+
+def _tell(tx: Tx, lease: Lease, call: Call, status: str) -> None:
+    events.emit(
+        tx,
+        tenant=lease.tenant,
+        run_id=lease.run_id,
+        kind="call",
+        id=call.id,
+        action=call.action,
+        status=status,
+    )
