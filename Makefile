@@ -1,0 +1,64 @@
+# The recipes that people, hooks and CI share. `make` lists them. Every recipe does its own set-up.
+
+# The first Python that is new enough; `make PYTHON=...` takes another.
+PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3.11; do \
+	"$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo "$$python" && break; \
+	done || echo python3)
+BIN := .venv/bin
+PYTEST := $(BIN)/pytest -n auto
+ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test test-fast test-slow test-all crash mutants check format lock bench hooks clean
+
+help: ## Lists what can be made.
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: ## Makes .venv with everything, from the lock; .venv/bin/alfred is the program.
+	@$(PYTHON) scripts/setup.py
+
+demo: setup ## Runs the main job on the repository that you stand in, kills it in the middle and resumes it.
+	@$(BIN)/alfred demo $(ARGS)
+
+test: test-fast test-slow ## Runs all tests; those whose programs are missing say so.
+
+test-fast: setup ## Runs the tests that take milliseconds each (under a minute in all).
+	$(PYTEST) -m "not slow" $(ARGS)
+
+test-slow: setup ## Runs the tests with real processes that are killed, stopped and restarted.
+	$(PYTEST) -m slow --durations=10 $(ARGS)
+
+test-all: export ALFRED_TEST_ALL = 1
+test-all: test ## Runs all tests and fails when one is skipped.
+
+crash: export ALFRED_CRASH_POINTS = all
+crash: setup ## Kills the program at every point of every scenario (the tests take a sample).
+	$(PYTEST) -m crash --timeout=3600 $(ARGS)
+
+mutants: setup ## Takes each guard out in turn and fails when its test does not notice.
+	$(BIN)/python scripts/mutants.py $(ARGS)
+
+check: setup ## Lint, format, types, import floors, dependencies, locks: what is no test.
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/pyrefly check
+	$(BIN)/lint-imports
+	$(BIN)/deptry src
+	@$(PYTHON) scripts/setup.py --check
+
+format: setup ## Formats the code and mends what lint can mend.
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+lock: ## Renews the pinned versions within the bounds of pyproject.toml.
+	@$(PYTHON) scripts/setup.py --lock
+
+bench: ## Compares alfred with its peers, side by side on both databases, in an environment of its own.
+	@$(PYTHON) scripts/setup.py --bench
+	.venv-bench/bin/python -m bench $(ARGS)
+
+hooks: setup ## Makes git check the format, lint and floors before each commit.
+	$(BIN)/prek install
+
+clean: ## Removes what set-up and tests have made.
+	rm -rf .venv .venv-bench .tools dist build .pytest_cache .ruff_cache .hypothesis .import_linter_cache
