@@ -1,0 +1,388 @@
+"""Secrets out of every text that is stored, shown or sent.
+
+First the exact values that the program was told of (`register`), in the forms in which tools really print
+them; then the formats of well-known issuers; then values that a name like `password =` announces. Each is
+replaced by `[redacted:type:abcd]`, where abcd is the end of the SHA-256 of the secret: the same secret has
+the same tag everywhere, whatever form it stood in.
+
+This is the second wall. The first is that secrets do not get into a text. What it cannot know: a secret
+that nobody registered, that has no known format and that no name announces.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import html
+import json
+import math
+import re
+import shlex
+import threading
+import urllib.parse
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from typing import Any, NamedTuple
+
+from alfred import trust
+from alfred.trust import tokens
+from alfred.trust.text import free_key
+
+MIN_KNOWN = 6  # characters; anything shorter would also be an ordinary word or number
+_MIN_FORM = 8  # of an encoded piece of a secret
+_MIN_LINE = 16  # of one line of a secret with several
+_HOLD = 65_536  # characters without any place to cut, before a stream is cut anyway
+_CONTEXT = 256  # characters before the cut that the next piece is judged with
+
+_FOLD = re.compile(r"[ \t]*\r?\n[ \t]*")
+_TAG = re.compile(r"\[redacted:[A-Za-z0-9_.-]+:[0-9a-f]{4}\]")
+
+
+class _Span(NamedTuple):
+    start: int
+    end: int
+    tag: str
+
+
+# ---- known values
+
+_lock = threading.Lock()
+_known: dict[str, str] = {}  # value -> name
+_forms: tuple[tuple[str, str], ...] = ()  # (form, tag), longest first
+
+
+def register(value: str, name: str) -> bool:
+    """Remembers a secret value for the life of this process; `name` is what its tag will say.
+
+    Returns whether it can be hidden: a value shorter than six characters is not taken, because it
+    would be hidden in every number and word that contains it.
+    """
+    global _forms
+    if len(value.strip()) < MIN_KNOWN:
+        return False
+    with _lock:
+        if value not in _known:
+            _known[value] = name
+            _forms = _sorted(_forms + tuple(_forms_of(value, name)))
+    return True
+
+
+def forget_all() -> None:
+    """Forgets every registered value: for tests, and when the secrets of a process are read anew."""
+    global _forms
+    with _lock:
+        _known.clear()
+        _forms = ()
+
+
+def tag(kind: str, secret: str) -> str:
+    """What stands in place of a secret."""
+    digest = hashlib.sha256(secret.encode("utf-8", "surrogatepass")).hexdigest()
+    return f"[redacted:{re.sub(r'[^A-Za-z0-9_.-]', '-', kind) or 'secret'}:{digest[-4:]}]"
+
+
+def _sorted(forms: Iterable[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
+    return tuple(
+        sorted(dict(reversed(tuple(forms))).items(), key=lambda form: (-len(form[0]), form))
+    )
+
+
+def _forms_of(value: str, name: str) -> Iterator[tuple[str, str]]:
+    """Every spelling in which a tool may print this value, with the tag of the value."""
+    shown = tag(name, value)
+    for plain in dict.fromkeys((value, value.strip())):
+        for form in _spellings(plain):
+            yield form, shown
+            folded = _FOLD.sub("", form)
+            if len(folded) >= MIN_KNOWN:
+                yield folded, shown
+    for line in value.splitlines():
+        if _MIN_LINE <= len(line.strip()) < len(value.strip()):
+            yield line.strip(), shown
+
+
+def _spellings(value: str) -> Iterator[str]:
+    raw = value.encode("utf-8", "surrogatepass")
+    yield value
+    for quoted in (
+        urllib.parse.quote(raw, safe=""),
+        urllib.parse.quote(raw),
+        urllib.parse.quote_plus(raw),
+    ):
+        yield quoted
+        yield re.sub("%[0-9A-F]{2}", lambda m: m[0].lower(), quoted)
+    for ascii_only in (True, False):
+        inner = json.dumps(value, ensure_ascii=ascii_only)[1:-1]
+        yield inner
+        yield inner.replace("/", "\\/")
+        yield json.dumps(inner, ensure_ascii=ascii_only)[1:-1]  # JSON within JSON
+    yield repr(value)[1:-1]
+    yield html.escape(value)
+    yield html.escape(value, quote=False)
+    yield shlex.quote(value).removeprefix("'").removesuffix("'")
+    yield re.sub(r"([^A-Za-z0-9_@%+=:,./-])", r"\\\1", value)  # printf %q, and double quotes
+    yield re.sub(r'(["$`\\])', r"\\\1", value)
+    yield value.replace("'", "'\\''")
+    if len(raw) >= MIN_KNOWN:
+        yield raw.hex()
+        yield raw.hex().upper()
+    for encode in (base64.b64encode, base64.urlsafe_b64encode):
+        yield encode(raw).decode("ascii")
+        for offset in range(3):
+            text = encode(b"\0" * offset + raw).decode("ascii").rstrip("=")
+            lead = (0, 2, 3)[offset]  # characters that also hold bits of what stands before
+            tail = len(text) - (1 if (offset + len(raw)) % 3 else 0)  # ... and of what comes after
+            if tail - lead >= _MIN_FORM:
+                yield text[lead:tail]
+
+
+def _known_spans(text: str, forms: tuple[tuple[str, str], ...]) -> Iterator[_Span]:
+    if not forms:
+        return
+    for form, shown in forms:
+        at = text.find(form)
+        while at >= 0:
+            yield _Span(at, at + len(form), shown)
+            at = text.find(form, at + len(form))
+    folded = _FOLD.sub("", text)
+    if len(folded) == len(text):
+        return
+    # Wrapped lines (base64 at 76 columns, a pasted key): search without line ends, map back.
+    where: list[int] | None = None
+    for form, shown in forms:
+        at = folded.find(form)
+        while at >= 0:
+            where = where or _unfold(text)
+            yield _Span(where[at], where[at + len(form) - 1] + 1, shown)
+            at = folded.find(form, at + len(form))
+
+
+def _unfold(text: str) -> list[int]:
+    """For each character of the folded text its place in the text."""
+    where: list[int] = []
+    done = 0
+    for fold in _FOLD.finditer(text):
+        where.extend(range(done, fold.start()))
+        done = fold.end()
+    where.extend(range(done, len(text)))
+    return where
+
+
+# ---- formats and announced values
+
+
+def _format_spans(text: str) -> Iterator[_Span]:
+    for kind, hint, pattern in tokens.FORMATS:
+        if hint not in text:
+            continue
+        for found in pattern.finditer(text):
+            group = "v" if "v" in pattern.groupindex else 0
+            value = found[group]
+            if not _harmless(value, kind):
+                yield _Span(*found.span(group), tag(kind, value))
+
+
+def _harmless(value: str, kind: str) -> bool:
+    """An issuer's published example, or filler in the shape of a token."""
+    if value in tokens.EXAMPLES or _TAG.search(value):
+        return True
+    if kind == "private-key":
+        return len(value) < 80 and "END" in value
+    if kind in ("url-password", "authorization", "bearer", "cookie", "basic-auth"):
+        return bool(tokens.PLACEHOLDER.search(value))
+    body = re.split(r"[_.:/-]", value)[-1]
+    return len(set(body.lower())) <= 3 or bool(re.search(r"(?i)x{6}|\*{4}|\.{3}|your[_-]", value))
+
+
+def _announced_spans(text: str) -> Iterator[_Span]:
+    for found in tokens.CONTEXT.finditer(text):
+        group = "quoted" if found["quoted"] is not None else "bare"
+        value = found[group]
+        spaced = not found["sep"].strip()
+        if spaced and not found["name"].startswith("-"):
+            continue  # "the token foo": only an option is followed by its value without = or :
+        if _announced(found["name"], value, quoted=group == "quoted", strong=bool(found["strong"])):
+            yield _Span(*found.span(group), tag(_kind(found["name"]), value))
+
+
+def _kind(name: str) -> str:
+    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[-40:] or "secret"
+
+
+def _announced(name: str, value: str, *, quoted: bool, strong: bool) -> bool:
+    """Whether a value that stands behind a telling name is one, and not code, a word or a number."""
+    if tokens.HARMLESS_NAME.search(name) or tokens.PLACEHOLDER.search(value) or _TAG.search(value):
+        return False
+    if value in tokens.EXAMPLES or any(c in value for c in "${}"):
+        return False
+    if strong:
+        if quoted:
+            return len(value) >= 4 and not re.search(r"\s{2}|[.!?] ", value)
+        # Bare: not a name in code (`password = config.password`), not a type.
+        return len(value) >= 6 and not re.fullmatch(
+            r"[A-Za-z_][\w]*(?:\.[A-Za-z_]\w*)*[:.]?", value
+        )
+    if len(value) < 8 or " " in value.strip() or not re.search(r"[0-9]", value) or value.isdigit():
+        return False
+    if re.fullmatch(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)+", value):
+        return False
+    return _entropy(value) >= 2.7 and not value.startswith(("http://", "https://", "/", "./", "~/"))
+
+
+def _entropy(text: str) -> float:
+    """Shannon entropy in bits per character."""
+    return -sum(n / len(text) * math.log2(n / len(text)) for n in Counter(text).values())
+
+
+# ---- replacing
+
+
+def _spans(text: str, known: tuple[tuple[str, str], ...]) -> list[_Span]:
+    """What is hidden, in order, without overlaps: known values first, then formats, then contexts."""
+    taken: list[_Span] = []
+    covered = bytearray(len(text))
+    for source in (
+        _known_spans(text, _forms),
+        _known_spans(text, known),
+        _format_spans(text),
+        _announced_spans(text),
+    ):
+        for span in source:
+            piece = covered[span.start : span.end]
+            if not any(piece):
+                taken.append(span)
+            elif not all(piece):
+                # Partly hidden already: hide the rest under the same tag, once.
+                taken.extend(_uncovered(span, piece))
+            covered[span.start : span.end] = b"\x01" * (span.end - span.start)
+    return sorted(taken)
+
+
+def _uncovered(span: _Span, piece: bytearray) -> Iterator[_Span]:
+    start: int | None = None
+    for at in range(len(piece) + 1):
+        hidden = at == len(piece) or piece[at]
+        if not hidden and start is None:
+            start = at
+        elif hidden and start is not None:
+            yield _Span(span.start + start, span.start + at, span.tag)
+            start = None
+
+
+def _replaced(text: str, spans: Iterable[_Span], start: int, end: int) -> str:
+    """text[start:end] with the spans replaced; a span that begins before `start` is replaced from there."""
+    pieces = []
+    for span in spans:
+        if span.end <= start or span.start >= end:
+            continue
+        pieces.append(text[start : max(start, span.start)])
+        pieces.append(span.tag)
+        start = span.end
+    pieces.append(text[start:end])
+    return "".join(pieces)
+
+
+def _given(known: Iterable[str]) -> tuple[tuple[str, str], ...]:
+    return _sorted(
+        form
+        for value in known
+        if len(value.strip()) >= MIN_KNOWN
+        for form in _forms_of(value, "known")
+    )
+
+
+def redact(text: str, known: Iterable[str] = ()) -> str:
+    """The text without secrets. `known`: further exact values, besides the registered ones."""
+    spans = _spans(text, _given(known))
+    return _replaced(text, spans, 0, len(text)) if spans else text
+
+
+def redact_data(value: Any, known: Iterable[str] = ()) -> Any:
+    """The same for nested JSON: every text, keys too; `{"password": "…"}` announces its value.
+
+    Two keys that become one are both kept, the later with ` (2)`.
+    """
+    return _redact_data(value, tuple(known), None)
+
+
+def _redact_data(value: Any, known: tuple[str, ...], name: str | None) -> Any:
+    if isinstance(value, str):
+        clean = redact(value, known)
+        if name is not None and clean == value:
+            telling = tokens.SECRET_NAME.fullmatch(name)
+            if telling and _announced(name, value, quoted=True, strong=bool(telling["strong"])):
+                return tag(_kind(name), value)
+        return clean
+    if isinstance(value, dict):
+        cleaned: dict[Any, Any] = {}
+        for key, item in value.items():
+            is_text = isinstance(key, str)
+            new_key = redact(key, known) if is_text else key
+            new_key = free_key(cleaned, new_key) if is_text else new_key
+            cleaned[new_key] = _redact_data(item, known, key if is_text else None)
+        return cleaned
+    if isinstance(value, list | tuple):
+        return [_redact_data(item, known, name) for item in value]
+    return value
+
+
+class StreamRedactor:
+    """Redacts a text that comes in pieces: a secret split over two pieces is hidden all the same.
+
+    What is given out lags behind: it ends at white space, before anything that may still become a
+    secret. `close` gives the rest. A run of 65,536 characters without white space is cut all the same.
+    """
+
+    def __init__(self, known: Iterable[str] = ()) -> None:
+        self._known = _given(known)
+        self._context = ""  # given out already, unredacted: what the next piece is judged with
+        self._held = ""
+
+    def feed(self, piece: str) -> str:
+        """Takes the next piece; returns what can be given out now, possibly nothing."""
+        self._held += piece
+        if len(self._held) < _HOLD and not re.search(r"\s", piece):
+            return ""
+        return self._give(final=False)
+
+    def close(self) -> str:
+        """The rest. The redactor may be used again afterwards, for another text."""
+        rest = self._give(final=True)
+        self._context = ""
+        return rest
+
+    def _give(self, *, final: bool) -> str:
+        text = self._context + self._held
+        start = len(self._context)
+        spans = _spans(text, self._known)
+        end = len(text) if final else self._cut(text, start, spans)
+        given = _replaced(text, spans, start, end)
+        self._context = text[max(0, end - _CONTEXT) : end]
+        self._held = text[end:]
+        return given
+
+    def _cut(self, text: str, start: int, spans: list[_Span]) -> int:
+        """Where it is safe to stop: nothing before it can grow into a secret that goes on after it."""
+        end = len(text) - self._longest_with_space()
+        while True:
+            while end > start and not text[end - 1].isspace():
+                end -= 1
+            across = next((s for s in spans if s.start < end and s.end >= end), None)
+            if across is None or end <= start:
+                break
+            end = across.start
+        if end <= start and len(text) - start >= _HOLD:
+            return len(text)
+        return max(start, end)
+
+    def _longest_with_space(self) -> int:
+        """Characters of the longest known form that white space may run through."""
+        wrapped = (
+            len(form)
+            for form, _ in (*_forms, *self._known)
+            if len(form) > 60 or any(c.isspace() for c in form)
+        )
+        return max(wrapped, default=0)
+
+
+trust.callable_module(__name__)
