@@ -27,9 +27,12 @@ from typing import Any
 import structlog
 
 from alfred import clock, errors, ids
-from alfred.actions import approvals, card, ledger, pipeline, registry
+from alfred.actions import approvals, arguments, canonical, card, ledger, pipeline
+from alfred.actions.context import ActionContext, Workspace
+from alfred.actions.declare import Action
+from alfred.actions.kinds import Effect, Happened, NotHappened
 from alfred.actions.ledger import Call, NewCall
-from alfred.actions.registry import Action, ActionContext, Effect, Happened, NotHappened, Registry
+from alfred.actions.registry import Registry
 from alfred.runs import audit, rows
 from alfred.runs import ledger as runs_ledger
 from alfred.runs.rows import Lease
@@ -131,7 +134,7 @@ class Dispatch:
             known = {c.ordinal: c for c in ledger.of_turn(look, ctx.run.id, turn)}
         new = []
         for offset, (name, args) in enumerate(wanted):
-            canonical = registry.canonical_json(args)
+            said = canonical.canonical_json(args)
             before = known.get(first + offset)
             if before is None:
                 new.append(
@@ -141,27 +144,27 @@ class Dispatch:
                         turn=turn,
                         ordinal=first + offset,
                         action=name,
-                        args=canonical,
-                        args_hash=plain_hash(canonical),
+                        args=said,
+                        args_hash=plain_hash(said),
                     )
                 )
-            elif not self._same(before, name, args, canonical):
+            elif not self._same(before, name, args, said):
                 raise errors.NotDeterministic(
                     f"Step {ctx.run.step!r} made the call {name!r} where it had made {before.action!r} before, or with other arguments."
                 )
         if new:
             self.store.transact(_fenced, ctx.lease, lambda tx: ledger.propose(tx, new))
 
-    def _same(self, before: Call, name: str, args: dict[str, Any], canonical: str) -> bool:
-        if before.args == canonical and before.action == name:
+    def _same(self, before: Call, name: str, args: dict[str, Any], said: str) -> bool:
+        if before.args == said and before.action == name:
             return True
         action = self.actions.get(name)
         if action is None or before.action != action.id:
             return False
-        checked = registry.validate(action, args)
+        checked = arguments.validate(action, args)
         return (
-            not isinstance(checked, registry.Invalid)
-            and registry.canonical_json(checked.args) == before.args
+            isinstance(checked, arguments.Valid)
+            and canonical.canonical_json(checked.args) == before.args
         )
 
     def _judge(self, ctx: StepContext, calls: list[Call]) -> None:
@@ -469,7 +472,7 @@ class Dispatch:
             agent=run.agent,
             tenant=run.tenant,
             home=home,
-            workspace=registry.Workspace(
+            workspace=Workspace(
                 root=Path(place.get("root") or home / "workspaces" / run.id),
                 made=bool(place.get("made", not place)),
                 trusted=bool(place.get("trusted")),
@@ -497,9 +500,9 @@ class Dispatch:
         return hmac.new(self._installation_key, said.encode(), hashlib.sha256).hexdigest()
 
 
-def plain_hash(canonical: str) -> str:
+def plain_hash(said: str) -> str:
     """SHA-256 of canonical arguments, hexadecimal."""
-    return hashlib.sha256(canonical.encode("utf-8", "surrogatepass")).hexdigest()
+    return hashlib.sha256(said.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def value_of(call: Call) -> Any:
@@ -596,13 +599,16 @@ def _invoke(
     all_of: bool = False,
 ) -> Any:
     """Calls an action's function with its arguments and whatever it asks for by name (`all_of`: a check gets both)."""
-    given: dict[str, Any] = dict(call.arguments)
+    checked = arguments.validate(action, call.arguments)
+    if isinstance(checked, arguments.Invalid):
+        raise errors.CallFailed(f"The arguments of {action.id} are not right any more: {checked}")
+    given: dict[str, Any] = dict(checked.values)
     if all_of or "key" in action.injects:
         given["key"] = key
     if all_of or "ctx" in action.injects:
         given["ctx"] = context
     if not all_of:
-        given |= registry.secrets_for(action, context)
+        given |= {name: context.secrets(secret.name) for name, secret in action.secrets.items()}
     result = function(**given)
     if inspect.isawaitable(result):
         return asyncio.run(_awaited(result))

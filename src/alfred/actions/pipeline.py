@@ -8,7 +8,6 @@ they touch right now, whose run it is and the risk, so whatever changes before t
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 from collections.abc import Callable
@@ -17,15 +16,33 @@ from typing import Any
 
 import structlog
 
-from alfred.actions import card, policy, registry, risk
+from alfred.actions import arguments, canonical, card, policy, risk
+from alfred.actions.context import ActionContext
+from alfred.actions.declare import Action
 from alfred.actions.grant import Grant
+from alfred.actions.kinds import Risk
 from alfred.actions.ledger import Judgement
-from alfred.actions.registry import Action, ActionContext, Registry
+from alfred.actions.registry import Registry
 from alfred.runs.rows import Run
 
 log = structlog.get_logger()
 
 _NAME = re.compile(r"[A-Za-z0-9_.:-]{1,128}")
+
+
+CONTAINED = frozenset(
+    [
+        "files.write",
+        "files.patch",
+        "files.move",
+        "files.delete",
+        "shell.run",
+        "git.commit",
+        "git.branch",
+        "todo.add",
+    ]
+)
+"""Effects that reach no further than the run's workspace and its own records."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,111 +95,100 @@ def judge(
     grant = Grant.decode(proposal.run.grants)
     if not grant.allows(action.id):
         return refuse("not_allowed", f"{action.id} is not allowed for agent {proposal.run.agent}.")
-    checked = registry.validate(action, proposal.args)
-    if isinstance(checked, registry.Invalid):
+    checked = arguments.validate(action, proposal.args)
+    if isinstance(checked, arguments.Invalid):
         problems = [{"field": p.field, "message": p.message} for p in checked.problems]
         return refuse(
-            "invalid_arguments",
-            f"The arguments of {action.id} are not right.",
-            errors=problems,
-            expected=sorted(action.schema.get("properties", {})),
+            "invalid_arguments", f"The arguments of {action.id} are not right.", errors=problems
         )
     args = checked.args
-    canonical = registry.canonical_json(args)
-    if facts.rejected_before(action.id, canonical):
+    ctx = context()
+    missing = [
+        s.name for s in action.secrets.values() if s.required and ctx.secrets(s.name) is None
+    ]
+    if missing:
+        return refuse(
+            "unavailable", f"{action.id} needs the secret {', '.join(missing)}, which is not there."
+        )
+    if facts.rejected_before(action.id, canonical.canonical_json(args)):
         return refuse(
             "rejected_before", "A person said no to this very call in this run. Do something else."
         )
-    ctx = context()
     assessed = risk.assess(action, args, ctx)
-    if assessed.forbidden:
-        return refuse(
-            "forbidden", f"This is never done, whoever approves it: {assessed.forbidden}."
-        )
-    if proposal.run.dry_run and action.effect is not registry.Effect.PURE:
-        would = card.preview(args, rendered(action, args, ctx))
-        result = registry.canonical_json({"dry_run": True, "would": would})
-        return _judged(
-            proposal,
-            action,
-            args,
-            canonical,
-            "skipped",
-            assessed.risk,
-            None,
-            preview=would,
-            result=result,
-        )
     decision = policy.decide(
-        action=action.id,
-        integration=action.integration,
-        agent=proposal.run.agent,
+        action=action,
         risk=assessed.risk,
+        agent=proposal.run.agent,
         policy=ctx.settings.policy,
-        foreign=action.source != registry.BUILTIN,
-        first_use=not facts.used_before(action.id),
-        external=bool(proposal.run.external),
+        integrity="external" if proposal.run.external else "derived",
+        contained=action.id in CONTAINED,
+        first_use=not action.built_in and not facts.used_before(action.id),
+        dry_run=bool(proposal.run.dry_run),
+        forbidden=assessed.forbidden,
     )
     if decision.verdict == "refuse":
-        return refuse(
-            decision.reason, f"{action.id} is switched off by the policy.", decision=decision
-        )
+        why = assessed.forbidden or f"{action.id} is switched off by the policy"
+        return refuse(decision.reason, f"{why[:1].upper()}{why[1:]}.", decision=decision)
+    shown = None
+    if decision.skip or decision.verdict == "stage":
+        shown = card.preview(args, rendered(action, args, ctx))
     target = resolve_target(action, args, ctx)
-    if decision.verdict == "execute":
-        return _judged(
-            proposal, action, args, canonical, "proposed", decision.risk, target, decision=decision
-        )
-    shown = card.preview(args, rendered(action, args, ctx))
-    return _judged(
-        proposal,
-        action,
-        args,
-        canonical,
-        "staged",
-        decision.risk,
-        target,
-        decision=decision,
-        preview=shown,
+    bound = content_hash(action, args, target, proposal.run, decision.risk)
+    status = "skipped" if decision.skip else "staged" if decision.verdict == "stage" else "proposed"
+    explanation = {
+        "verdict": decision.verdict,
+        "reason": decision.reason,
+        "steps": [*assessed.explanation, *decision.explanation],
+    }
+    would = canonical.canonical_json({"dry_run": True, "would": shown})
+    return Judged(
+        judgement=Judgement(
+            call_id=proposal.call_id,
+            status=status,
+            action=action.id,
+            integration=action.integration,
+            effect=str(action.effect),
+            risk=str(decision.risk),
+            args=canonical.canonical_json(args),
+            args_hash=bound,
+            target=json.dumps(target, ensure_ascii=False) if target is not None else None,
+            preview=shown,
+            decision=json.dumps(explanation, ensure_ascii=False),
+            result=would if decision.skip else None,
+        ),
+        kind=decision.kind,
+        title=card.title(action.id, args),
+        preview=shown or "",
+        auto_ok=decision.auto_approvable,
     )
 
 
-def content_hash(
-    action: Action,
-    canonical: str,
-    target: str | None,
-    run: Run,
-    turn: int,
-    ordinal: int,
-    level: registry.Risk,
-) -> str:
+def content_hash(action: Action, args: dict[str, Any], target: Any, run: Run, level: Risk) -> str:
     """SHA-256 over everything that an approval is about. Anything of it changed is another approval."""
-    bound = registry.canonical_json(
-        [
-            action.id,
-            action.schema_hash,
-            canonical,
-            target,
-            run.tenant,
-            run.id,
-            turn,
-            ordinal,
-            level.text,
-        ]
+    return canonical.args_hash(
+        action=action.id,
+        schema_hash=action.schema_hash,
+        args=args,
+        target=target,
+        tenant=run.tenant,
+        run_id=run.id,
+        risk=level,
     )
-    return hashlib.sha256(bound.encode()).hexdigest()
 
 
-def resolve_target(action: Action, args: dict[str, Any], ctx: ActionContext) -> str | None:
-    """What the call would touch, as it is now (the hash of a file, a commit, an address), as JSON text.
+def resolve_target(action: Action, args: dict[str, Any], ctx: ActionContext) -> Any:
+    """What the call would touch, as it is now (the hash of a file, a commit, an address), as JSON.
 
-    A target that cannot be looked at is the text of the trouble: it differs from whatever was there.
+    A target that cannot be looked at is the name of the trouble: it differs from whatever was there.
     """
     if action.target is None:
         return None
     try:
-        return registry.canonical_json(action.target(args, ctx))
+        found = action.target(args, ctx)
+        canonical.canonical_json(found)
     except Exception as problem:
-        return registry.canonical_json({"unreadable": type(problem).__name__})
+        return {"unreadable": type(problem).__name__}
+    return found
 
 
 def rendered(action: Action, args: dict[str, Any], ctx: ActionContext) -> str | None:
@@ -201,6 +207,13 @@ def refusal(code: str, detail: str, **more: Any) -> str:
     return json.dumps({"error": {"code": code, "detail": detail, **more}}, ensure_ascii=False)
 
 
+def _safe(args: Any) -> str:
+    try:
+        return canonical.canonical_json(args)
+    except ValueError:
+        return "{}"  # what cannot be written down was said in the refusal
+
+
 class _Refusal:
     def __init__(self, proposal: Proposal):
         self.proposal = proposal
@@ -216,51 +229,8 @@ class _Refusal:
                 call_id=self.proposal.call_id,
                 status="refused",
                 action=self.proposal.action[:128],
-                args=registry.canonical_json(self.proposal.args),
+                args=_safe(self.proposal.args),
                 decision=json.dumps(explanation, ensure_ascii=False),
                 result=refusal(code, detail, **more),
             )
         )
-
-
-def _judged(
-    proposal: Proposal,
-    action: Action,
-    args: dict[str, Any],
-    canonical: str,
-    status: str,
-    level: registry.Risk,
-    target: str | None,
-    *,
-    decision: policy.Decision | None = None,
-    preview: str | None = None,
-    result: str | None = None,
-) -> Judged:
-    digest = content_hash(
-        action, canonical, target, proposal.run, proposal.turn, proposal.ordinal, level
-    )
-    explanation = {
-        "verdict": decision.verdict if decision else status,
-        "reason": decision.reason if decision else "dry_run",
-        "steps": list(decision.explanation) if decision else [],
-    }
-    return Judged(
-        judgement=Judgement(
-            call_id=proposal.call_id,
-            status=status,
-            action=action.id,
-            integration=action.integration,
-            effect=str(action.effect),
-            risk=level.text,
-            args=canonical,
-            args_hash=digest,
-            target=target,
-            preview=preview,
-            decision=json.dumps(explanation, ensure_ascii=False),
-            result=result,
-        ),
-        kind="question" if action.id == "ask.user" else "action",
-        title=card.title(action.id, args),
-        preview=preview or "",
-        auto_ok=bool(decision and decision.auto_approvable),
-    )
