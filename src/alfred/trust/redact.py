@@ -197,23 +197,25 @@ def _harmless(value: str, kind: str) -> bool:
 def _announced_spans(text: str) -> Iterator[_Span]:
     for found in tokens.CONTEXT.finditer(text):
         group = "quoted" if found["quoted"] is not None else "bare"
-        value = found[group]
-        spaced = not found["sep"].strip()
-        if spaced and not found["name"].startswith("-"):
+        before = tokens.NAME_BEFORE.search(text, max(0, found.start() - 64), found.start())
+        name = (before[0] if before else "") + found[0][: found.start("sep") - found.start()]
+        if not found["sep"].strip() and not name.startswith("-"):
             continue  # "the token foo": only an option is followed by its value without = or :
-        if _announced(found["name"], value, quoted=group == "quoted", strong=bool(found["strong"])):
-            yield _Span(*found.span(group), tag(_kind(found["name"]), value))
+        value = found[group]
+        quoted, env = group == "quoted", found["sep"] == "=" and name.isupper()
+        if _announced(name, value, quoted=quoted, strong=bool(found["strong"]), env=env):
+            yield _Span(*found.span(group), tag(_kind(name), value))
 
 
 def _kind(name: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[-40:] or "secret"
 
 
-def _announced(name: str, value: str, *, quoted: bool, strong: bool) -> bool:
+def _announced(name: str, value: str, *, quoted: bool, strong: bool, env: bool = False) -> bool:
     """Whether a value that stands behind a telling name is one, and not code, a word or a number."""
     if tokens.HARMLESS_NAME.search(name) or tokens.PLACEHOLDER.search(value) or _TAG.search(value):
         return False
-    if value in tokens.EXAMPLES or any(c in value for c in "${}"):
+    if value in tokens.EXAMPLES:
         return False
     if strong:
         if quoted:

@@ -185,7 +185,7 @@ FORMATS: tuple[Format, ...] = (
         "basic-auth",
         "curl",
         re.compile(
-            r"\bcurl\b[^\n|;]{0,2000}?[ \t](?:-u|--user)[ \t=]?[\"']?[^\s:\"']{1,128}:(?P<v>[^\s\"']{3,256})"
+            r"\bcurl\b[^\n|;]{0,200}?[ \t](?:-u|--user)[ \t=]?[\"']?[^\s:\"']{1,128}:(?P<v>[^\s\"']{3,256})"
         ),
     ),
 )
@@ -193,16 +193,18 @@ FORMATS: tuple[Format, ...] = (
 # The end of a name that announces a secret: `DB_PASSWORD`, `x-api-key`, `clientSecret`, `--token`.
 _WEAK = r"api[_-]?key|access[_-]?key|secret[_-]?(?:access[_-]?)?key|secret|token|auth[_-]?key|private[_-]?key|signing[_-]?key|encryption[_-]?key|master[_-]?key|session[_-]?key|shared[_-]?key|account[_-]?key|license[_-]?key|service[_-]?key|webhook[_-]?key|credentials?|authkey|apikey"
 _STRONG = r"passw(?:or)?d|passphrase|passwd|pwd|passcode"
-_NAME = rf"[A-Za-z0-9_.-]{{0,64}}?(?:(?P<strong>{_STRONG})|(?P<weak>{_WEAK}))\d{{0,2}}"
+_WORD = rf"(?:(?P<strong>{_STRONG})|(?P<weak>{_WEAK}))\d{{0,2}}"
+NAME_BEFORE = re.compile(r"[A-Za-z0-9_.-]{0,64}\Z")  # the rest of the name, to the left of the word
 
 # `name = value`, `name: value`, `"name": "value"`, `name => value`, `--name value`, never across lines.
+# It starts at the telling word, so that a long name is not tried from each of its letters.
 CONTEXT = re.compile(
-    rf"(?i)(?<![A-Za-z0-9_])(?P<name>{_NAME})(?![A-Za-z0-9_])"
-    r"(?P<sep>\\?[\"']?\]?[ \t]{0,8}(?::=|=>|==?|:)[ \t]{0,8}|(?<=\w)[ \t]{1,8}(?=\S))"
+    rf"(?i){_WORD}(?![A-Za-z0-9_])"
+    r"(?P<sep>\\?[\"']?\]?[ \t]{0,8}(?::=|=>|==?|:)[ \t]{0,8}|[ \t]{1,8}(?=\S))"
     r"(?:(?P<q>\\?[\"'`])(?P<quoted>(?:(?!(?P=q))[^\r\n]){1,4096})(?P=q)"
     r"|(?P<bare>[^\s\"'`,;<>(){}\[\]]{1,4096}))"
 )
-SECRET_NAME = re.compile(rf"(?i){_NAME}")
+SECRET_NAME = re.compile(rf"(?i)[A-Za-z0-9_.-]{{0,64}}?{_WORD}")
 
 # Cursors and counters that only look like it: the model needs them to go on reading.
 HARMLESS_NAME = re.compile(
@@ -215,7 +217,8 @@ HARMLESS_NAME = re.compile(
 PLACEHOLDER = re.compile(
     r"(?i)example|placeholder|change[_-]?me|replace[_-]?me|your[_-]|[_-]here$|^my[_-]|dummy|redacted|"
     r"^(?:null|none|nil|true|false|undefined|empty|required|optional|string|str|bytes|secret|password|"
-    r"token|bearer|basic|hidden|unset|todo|test|default)$|^[<\[{$%(]|\.\.\.|…|\*{3}|x{5}|^(.)\1+$"
+    r"token|bearer|basic|hidden|unset|todo|test|default)$|^<[^>]*>$|^\$\{?\w+\}?$|\$[({]|^\{\{?.*\}$|"
+    r"^%\w+%$|^\[.*\]$|^\(|\.\.\.|…|\*{3}|x{5}|^(.)\1+$"
     r"|^(?:env|vault|secret|op|ref|file|arn|ssm|keyring):"
 )
 

@@ -1,0 +1,396 @@
+"""The arguments of bubblewrap and of sandbox-exec, and probes that show what they really hold back.
+
+In the sandbox there is: `/usr`, `/bin`, `/lib*`, `/etc` (without shadow, ssh and other keys), read-only; an
+empty `/tmp` and HOME; its own `/proc` and `/dev`; the workspace under its own path, read-only or writable,
+in which control files stay read-only. There is not: the network, the user's home, ALFRED_HOME (but for the
+one workspace below it), other processes, the caller's environment, capabilities, the terminal.
+
+Nothing of the workspace is interpreted here: a `.git` file that points elsewhere mounts nothing. Known
+gap: a control file that does not exist yet (no `.git`, no `.claude`) or is a symlink can be made or replaced
+in a writable workspace; what alfred itself runs there must therefore not trust it.
+
+Processes are started only by `available` and `probe`; running commands belongs to the shell action.
+The profile for macOS is built by the same rules and has not been run by the tests.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import shlex
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from alfred import errors
+
+SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32")
+HOME = "/home/sandbox"
+PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+# Of /etc: what lets its reader in somewhere. A missing one needs no cover.
+_ETC_CLOSED = (
+    *("shadow", "shadow-", "gshadow", "gshadow-", "master.passwd", "sudoers", "sudoers.d"),
+    *("ssh", "ssl/private", "pki/tls/private", "letsencrypt", "krb5.keytab", "security/opasswd"),
+    *("wireguard", "openvpn", "ipsec.secrets", "ppp", "NetworkManager", "wpa_supplicant"),
+    *("docker", "kubernetes", "rancher", "fstab", "netrc", "alfred"),
+)
+
+# What configures other programs, or agents: read-only even where the workspace is writable.
+CONTROL = (
+    *(".git", ".hg", ".github", ".gitlab-ci.yml", ".circleci", ".env"),
+    *(".claude", ".codex", ".cursor", ".gemini", ".vscode", ".idea", ".mcp.json", ".envrc"),
+    *("AGENTS.md", "CLAUDE.md", "GEMINI.md", ".cursorrules", ".pre-commit-config.yaml"),
+)
+
+_BELOW_HOME = (
+    "workspaces",
+    "worktrees",
+)  # what of ALFRED_HOME may be mounted, one folder at a time
+_NEVER = ("/proc", "/sys", "/dev", "/etc", "/boot", "/run", "/var/run")
+_TRIAL_S = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Available:
+    """Which sandbox this machine has: `kind` bubblewrap, sandbox-exec or None, and why."""
+
+    kind: str | None
+    reason: str
+    program: str = ""
+    options: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """One attempt to get out: `held` says that it failed, as it must; `detail` what was seen."""
+
+    name: str
+    held: bool
+    detail: str
+
+
+@functools.lru_cache(maxsize=1)
+def available() -> Available:
+    """The sandbox that works here. The only truth is a trial (about 10 ms, once per process): user
+    namespaces are forbidden on many machines where bubblewrap is installed."""
+    if sys.platform == "darwin":
+        program = shutil.which("sandbox-exec", path="/usr/bin")
+        if program:
+            return Available("sandbox-exec", "sandbox-exec is part of this system", program)
+        return Available(None, "sandbox-exec is missing from /usr/bin")
+    program = shutil.which("bwrap", path=PATH)
+    if not program:
+        return Available(None, "bubblewrap is not installed (the program bwrap)")
+    said = ""
+    for options in (("--unshare-user", "--disable-userns"), ()):  # the option is new in 0.8
+        argv = [program, *_isolation(options), "--ro-bind", "/", "/", "--", "/bin/true"]
+        try:
+            done = subprocess.run(
+                argv, capture_output=True, text=True, timeout=_TRIAL_S, env={}, check=False
+            )
+        except (OSError, subprocess.TimeoutExpired) as why:
+            return Available(None, f"bubblewrap cannot be started: {why}")
+        if done.returncode == 0:
+            return Available("bubblewrap", "bubblewrap works here", program, options)
+        said = done.stderr.strip().splitlines()[-1] if done.stderr.strip() else "no message"
+    return Available(None, f"bubblewrap is installed and cannot make a sandbox: {said}")
+
+
+def build(
+    command: Iterable[str],
+    *,
+    workspace: Path,
+    home: Path,
+    writable: bool = False,
+    readable: Iterable[Path] = (),
+    cwd: str = ".",
+) -> list[str]:
+    """The argv that runs `command` in the sandbox of this machine.
+
+    `home` is ALFRED_HOME; `readable` are further files and folders, mounted read-only under their own
+    paths; `cwd` is relative to the workspace. The caller starts it in a session of its own and kills the
+    group. Raises PathRefused for a workspace that would open what must stay
+    closed, ConfigError when there is no sandbox.
+    """
+    found = available()
+    if found.kind is None:
+        raise errors.ConfigError(
+            f"There is no sandbox: {found.reason}.",
+            next="Install bubblewrap, or write `sandbox: off` into the configuration.",
+        )
+    place = mountable(workspace, home=home)
+    if not place.is_dir():
+        raise _refused(workspace, "it is no folder")
+    extra = [mountable(path, home=home) for path in readable]
+    if found.kind == "bubblewrap":
+        argv = _bubblewrap(found, place, home=home, writable=writable, readable=extra, cwd=cwd)
+        return [*argv, "--", *command]
+    text = profile(place, home=home, writable=writable, readable=extra)
+    inner = ["/usr/bin/env", "-i", *(f"{k}={v}" for k, v in environment(HOME).items())]
+    return [found.program, "-p", text, *inner, *command]
+
+
+def environment(home: str = HOME) -> dict[str, str]:
+    """Everything that a sandboxed process finds in its environment."""
+    lang = os.environ.get("LANG", "C.UTF-8")
+    term = os.environ.get("TERM", "dumb")
+    return {"PATH": PATH, "HOME": home, "LANG": lang, "TERM": term}
+
+
+def mountable(path: Path, *, home: Path) -> Path:
+    """The real path of what shall be mounted, when that opens nothing that must stay closed.
+
+    Refused: what is missing; `/` and system folders; the user's home or a folder above it; ALFRED_HOME
+    and everything in it but single workspaces and worktrees; a folder in which ALFRED_HOME lies is
+    taken (ALFRED_HOME is covered there).
+    """
+    real = Path(os.path.realpath(path))
+    own = Path(os.path.realpath(home))
+    user = Path(os.path.realpath(Path.home()))
+    if not real.exists():
+        raise _refused(path, "it does not exist")
+    if (
+        real == Path("/")
+        or str(real) in SYSTEM
+        or real in (Path("/var"), Path("/home"), Path("/tmp"))
+    ):
+        raise _refused(path, "it is a folder of the system")
+    if any(real.is_relative_to(closed) for closed in _NEVER):
+        raise _refused(path, "it is a folder of the system")
+    if user.is_relative_to(real) and user != Path("/"):
+        raise _refused(path, "your whole home lies in it")
+    if real.is_relative_to(own) and not _is_workspace(real.relative_to(own).parts):
+        raise _refused(path, "it lies in alfred's own home")
+    return real
+
+
+def _is_workspace(parts: tuple[str, ...]) -> bool:
+    if parts[:1] == ("tenants",):
+        parts = parts[2:]
+    return len(parts) > 1 and parts[0] in _BELOW_HOME
+
+
+def _refused(path: Path, why: str) -> errors.PathRefused:
+    return errors.PathRefused(
+        f"{str(path)!r} cannot be given to the sandbox: {why}.",
+        next="Choose one project folder with --in.",
+    )
+
+
+# ---- bubblewrap
+
+
+def _isolation(options: tuple[str, ...]) -> list[str]:
+    """No network, no other processes, no terminal to type into; dies with the one who started it."""
+    return [
+        *("--unshare-all", *options, "--cap-drop", "ALL"),
+        *("--die-with-parent", "--new-session", "--hostname", "sandbox", "--clearenv"),
+    ]
+
+
+def _bubblewrap(
+    found: Available,
+    workspace: Path,
+    *,
+    home: Path,
+    writable: bool,
+    readable: list[Path],
+    cwd: str,
+) -> list[str]:
+    # The environment of bwrap itself could be read within, in /proc/1/environ: it must be empty.
+    argv = ["/usr/bin/env", "-i", found.program, *_isolation(found.options)]
+    for name, value in environment().items():
+        argv += ["--setenv", name, value]
+    for path in map(Path, SYSTEM):
+        if path.is_symlink():
+            argv += ["--symlink", str(path.readlink()), str(path)]
+        elif path.is_dir():
+            argv += ["--ro-bind", str(path), str(path)]
+    argv += _etc()
+    argv += ["--proc", "/proc", "--dev", "/dev", "--tmpfs", "/tmp", "--tmpfs", HOME]
+
+    # ALFRED_HOME is covered where it lies in something mounted, before what of it is mounted.
+    own = Path(os.path.realpath(home))
+    mounts = [(path, "--ro-bind") for path in readable]
+    mounts.append((workspace, "--bind" if writable else "--ro-bind"))
+    outer = [mount for mount in mounts if not mount[0].is_relative_to(own)]
+    for path, how in outer:
+        argv += [how, str(path), str(path)]
+    if own.is_dir() and any(own.is_relative_to(path) for path, _ in outer):
+        argv += ["--tmpfs", str(own)]
+    for path, how in mounts:
+        if path.is_relative_to(own):
+            argv += [how, str(path), str(path)]
+    if writable:
+        for path in (workspace / name for name in CONTROL):
+            if path.exists() and not path.is_symlink():
+                argv += ["--ro-bind", str(path), str(path)]
+    inside = Path(os.path.normpath(workspace / cwd))
+    if not inside.is_relative_to(workspace):
+        raise _refused(inside, "it is not in the workspace")
+    return [*argv, "--chdir", str(inside)]
+
+
+def _etc() -> list[str]:
+    argv = ["--ro-bind", "/etc", "/etc"]
+    for path in (Path("/etc", name) for name in _ETC_CLOSED):
+        if path.is_symlink():
+            path = path.resolve()
+            if not path.is_relative_to("/etc"):
+                continue  # it leads to what is not mounted, or to what everybody may read in /usr
+        if path.is_dir():
+            argv += ["--tmpfs", str(path)]
+        elif path.exists():
+            argv += ["--ro-bind", "/dev/null", str(path)]
+    return argv
+
+
+# ---- sandbox-exec
+
+
+def profile(
+    workspace: Path, *, home: Path, writable: bool = False, readable: Iterable[Path] = ()
+) -> str:
+    """The profile for macOS's sandbox-exec: everything denied, then what bubblewrap would mount."""
+    system = (
+        "/usr",
+        "/bin",
+        "/sbin",
+        "/System",
+        "/Library/Developer",
+        "/opt/homebrew",
+        "/private/etc",
+    )
+    closed = tuple(f"/private/etc/{name}" for name in _ETC_CLOSED)
+    own = os.path.realpath(home)
+    lines = [
+        "(version 1)",
+        "(deny default)",
+        "(allow process-fork process-exec signal (target same-sandbox))",
+        "(allow sysctl-read)",
+        "(deny network*)",
+        _rule("allow", "file-read*", system),
+        _rule("deny", "file-read*", closed),
+        '(allow file-read* (literal "/") (literal "/dev/null") (literal "/dev/urandom"))',
+        '(allow file-write* (literal "/dev/null"))',
+    ]
+    # The last rule that matches wins: first ALFRED_HOME is closed, then the workspace opened, and
+    # closed again where ALFRED_HOME lies within it.
+    lines.append(_rule("deny", "file-read* file-write*", (own,)))
+    lines.append(_rule("allow", "file-read*", (str(workspace), *map(str, readable))))
+    if writable:
+        lines.append(_rule("allow", "file-write*", (str(workspace),)))
+        control = tuple(str(workspace / name) for name in CONTROL)
+        lines.append(_rule("deny", "file-write*", control))
+    if Path(own).is_relative_to(workspace):
+        lines.append(_rule("deny", "file-read* file-write*", (own,)))
+    return "\n".join(lines) + "\n"
+
+
+def _rule(verb: str, what: str, paths: Iterable[str]) -> str:
+    shown = " ".join(
+        '(subpath "' + p.replace("\\", "\\\\").replace('"', '\\"') + '")' for p in paths
+    )
+    return f"({verb} {what} {shown})"
+
+
+# ---- probes
+
+
+def probe(home: Path) -> list[Probe]:
+    """Tries to get out of a real sandbox, for doctor: each attempt must fail. About 0.1 s.
+
+    Raises ConfigError when there is no sandbox. Makes folders with a canary in `home`, and takes them
+    away again.
+    """
+    with (
+        tempfile.TemporaryDirectory(prefix="probe-", dir=_folder(home / "workspaces")) as inside,
+        tempfile.TemporaryDirectory(prefix="probe-", dir=_folder(home / "state")) as private,
+        socket.create_server(("127.0.0.1", 0)) as listener,
+    ):
+        workspace, closed = Path(inside), Path(private)
+        (closed / "canary").write_text("alfred-canary\n")
+        (workspace / ".git").mkdir()
+        return [
+            _attempt(name, script, writable, workspace, closed / name.replace(" ", "-"), home)
+            for name, script, writable in _attempts(closed, workspace, listener.getsockname()[1])
+        ]
+
+
+def _folder(path: Path) -> Path:
+    path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return path
+
+
+_CANARY = "alfred-probe-canary-7f3a"
+
+
+def _attempts(closed: Path, workspace: Path, port: int) -> list[tuple[str, str, bool]]:
+    """(what must not be possible, a script that exits with 0 when it was, writable workspace).
+
+    `$MARK` is a file in ALFRED_HOME that the script may also leave as its proof.
+    """
+    canary = shlex.quote(str(closed / "canary"))
+    try:
+        pids = str(Path("/proc/self/ns/pid").readlink())
+    except OSError:  # no Linux: there the profile forbids to signal others
+        pids = "none"
+    user = Path.home()
+    names = (path for path in user.iterdir() if not workspace.is_relative_to(path))
+    seen = " || ".join(f"test -e {shlex.quote(str(path))}" for path in list(names)[:40])
+    same = f'test "$(readlink /proc/self/ns/pid)" = {shlex.quote(pids)}'
+    tcp = f"exec 3<>/dev/tcp/127.0.0.1/{port}"
+    return [
+        (
+            "write outside of the workspace",
+            "mkdir -p $(dirname $MARK); echo x > $MARK; false",
+            True,
+        ),
+        ("write into a read-only workspace", "echo x > file", False),
+        ("write into the repository's .git", "mkdir .git/hooks", True),
+        ("write into the system", "echo x > /usr/alfred-probe && rm /usr/alfred-probe", True),
+        ("read alfred's home", f"grep -q alfred-canary {canary}", True),
+        ("read the user's home", seen or "false", True),
+        ("read the passwords of the system", "grep -q : /etc/shadow", True),
+        (
+            "reach the network",
+            f"bash -c {shlex.quote(tcp)} || test $(wc -l < /proc/net/route) -gt 1",
+            True,
+        ),
+        ("see processes of the host", same, True),
+        ("kill the parent", f"{same} && kill -0 {os.getpid()}", True),
+        ("read another environment", f"grep -q -a -s {_CANARY[:-1]}[a] /proc/[0-9]*/environ", True),
+        ("find secrets in the environment", f"env | grep -q {_CANARY[:-1]}[a]", True),
+    ]
+
+
+def _attempt(
+    name: str, script: str, writable: bool, workspace: Path, mark: Path, home: Path
+) -> Probe:
+    script = f"MARK={shlex.quote(str(mark))}; {script}"
+    argv = build(["/bin/sh", "-c", script], workspace=workspace, home=home, writable=writable)
+    try:
+        done = subprocess.run(
+            argv,
+            cwd=workspace,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=_TRIAL_S,
+            env={**os.environ, "ALFRED_PROBE": _CANARY},
+            stdin=subprocess.DEVNULL,
+            start_new_session=True,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired) as why:
+        return Probe(name, False, f"it could not be tried: {why}")
+    if done.stderr.startswith("bwrap:"):
+        return Probe(name, False, f"it could not be tried: {done.stderr.strip()[:200]}")
+    held = done.returncode != 0 and not mark.exists()
+    return Probe(name, held, "held" if held else "it was possible")
