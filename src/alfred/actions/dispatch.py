@@ -35,7 +35,7 @@ from alfred.actions.ledger import Call, NewCall
 from alfred.actions.registry import Registry
 from alfred.runs import audit, rows
 from alfred.runs import ledger as runs_ledger
-from alfred.runs.rows import Lease
+from alfred.runs.rows import Lease, Run
 from alfred.runs.states import Wait
 from alfred.runs.workflow import Defer, Leave, Park, StepContext
 from alfred.store.connect import Sql, Store, Tx
@@ -464,7 +464,6 @@ class Dispatch:
 
     def _context(self, ctx: StepContext, call: Call) -> ActionContext:
         run = ctx.run
-        place = json.loads(run.workspace or "{}")
         home = self.around.home(run.tenant)
         return ActionContext(
             run_id=run.id,
@@ -472,11 +471,7 @@ class Dispatch:
             agent=run.agent,
             tenant=run.tenant,
             home=home,
-            workspace=Workspace(
-                root=Path(place.get("root") or home / "workspaces" / run.id),
-                made=bool(place.get("made", not place)),
-                trusted=bool(place.get("trusted")),
-            ),
+            workspace=workspace_of(run, home),
             inputs={name: Path(path) for name, path in json.loads(run.inputs or "{}").items()},
             settings=self.around.settings(run.tenant),
             store=self.store,
@@ -498,6 +493,16 @@ class Dispatch:
             self._installation_key = bytes.fromhex(found)
         said = f"{ctx.run.tenant}|{call.run_id}|{call.turn}.{call.ordinal}|{call.action}|{plain_hash(call.args)}"
         return hmac.new(self._installation_key, said.encode(), hashlib.sha256).hexdigest()
+
+
+def workspace_of(run: Run, home: Path) -> Workspace:
+    """The folder that a run works in; one of its own when nobody named one."""
+    place = json.loads(run.workspace or "{}")
+    return Workspace(
+        root=Path(place.get("root") or home / "workspaces" / run.id),
+        made=bool(place.get("made", not place)),
+        trusted=bool(place.get("trusted")),
+    )
 
 
 def plain_hash(said: str) -> str:

@@ -60,14 +60,14 @@ def drive(
     Args:
         stopping: asked between steps; when true the run is handed back, as queued.
     """
-    lease = slot.lease
+    lease, began = slot.lease, clock.monotonic()
     try:
         _patiently(runtime, slot, lambda tx: runtime.gate.enter(tx, lease))
         while True:
             if stopping():
                 _patiently(runtime, slot, lambda tx: claims.release(tx, lease, why="shutdown"))
                 return
-            committed = _step(runtime, slot, run, lease_us)
+            committed = _step(runtime, slot, run, lease_us, began)
             if committed is None or committed.status is not Status.RUNNING:
                 return
             fresh = _patiently(runtime, slot, lambda tx: rows.get(tx, lease.run_id))
@@ -81,7 +81,7 @@ def drive(
         slot.stop("done")
 
 
-def _step(runtime: Runtime, slot: Slot, run: Run, lease_us: int) -> Committed | None:
+def _step(runtime: Runtime, slot: Slot, run: Run, lease_us: int, began: int) -> Committed | None:
     slot.deadline = clock.monotonic() + max(lease_us, STEP_TIMEOUT)
     context = StepContext(
         store=runtime.store,
@@ -90,6 +90,7 @@ def _step(runtime: Runtime, slot: Slot, run: Run, lease_us: int) -> Committed | 
         slot=slot,
         gate=runtime.gate,
         watch=lambda kind, body: runtime.watch(run.id, kind, body),
+        began=began,
     )
     token, started = ids.new(), clock.now()
     verdict = _body(runtime, context)

@@ -151,6 +151,8 @@ class StepContext:
     watch: Callable[[str, dict[str, Any]], None] = lambda kind, body: None
     """In-process watchers: called with what is streamed, before it is in the feed."""
 
+    began: int = field(default_factory=clock.monotonic)
+    """When this process took the run (monotonic): the run's time is `run.ran_us` and what passed since."""
     items: list[Item] = field(default_factory=list)
     writes: list[Callable[[Tx, int], None]] = field(default_factory=list)
     answers: int = 0
@@ -182,6 +184,10 @@ class StepContext:
     def emit(self, kind: str, **body: Any) -> None:
         """Progress for whoever watches; in the feed at once, whether or not the step commits."""
         self.watch(kind, body)
+        self.feed(kind, **body)
+
+    def feed(self, kind: str, **body: Any) -> None:
+        """Into the feed alone, for watchers elsewhere."""
         self.store.transact(
             lambda tx: events.emit(
                 tx, tenant=self.run.tenant, run_id=self.run.id, kind=kind, **body

@@ -1,0 +1,286 @@
+"""One model call that is paid for: reserved before, settled after, recorded whatever came of it.
+
+Invariants: nothing is asked that the budgets do not hold at its worst price; what a request cost is recorded
+under its own id, also when the run was cancelled or taken over meanwhile; every failed request is a row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from typing import Any
+
+from alfred import clock, errors, ids
+from alfred.llm import catalog, client
+from alfred.llm.contract import ModelAnswer, ModelError, ModelRequest, Usage
+from alfred.runs import budget
+from alfred.runs.workflow import StepContext
+from alfred.store.connect import Tx
+
+TRIES = 3
+"""How often a model is asked before the next one of the fallback list, or the wait for the provider."""
+
+MENDS = 2
+"""How often a malformed or empty answer is asked for again."""
+
+LONGEST_RETRY = 60.0
+"""Seconds that a provider may ask us to wait before the run is parked instead."""
+
+BLOCK = 15 * clock.MINUTE
+"""How long a provider is left alone when it did not say itself."""
+
+_RETRIED = ("rate_limit", "overloaded", "network")
+
+
+@dataclass(frozen=True, slots=True)
+class Unpaid:
+    """The budgets do not hold this request: `scope` says which ('run:<id>', 'day', 'agent:<id>', with ':tokens')."""
+
+    scope: str
+
+    @property
+    def of_run(self) -> bool:
+        return self.scope.startswith("run:")
+
+
+@dataclass(frozen=True, slots=True)
+class Blocked:
+    """No provider can be asked now; try again after `for_us`."""
+
+    for_us: int
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """The request failed for good."""
+
+    kind: str
+    detail: str
+
+
+Outcome = ModelAnswer | Unpaid | Blocked | Failed
+Ask = Callable[..., ModelAnswer]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Meter:
+    """What metering needs to know of the installation."""
+
+    settings: Callable[[str], Any]
+    secrets: Callable[[str, str], str | None]
+    ask: Ask = client.ask
+
+    def request(
+        self,
+        ctx: StepContext,
+        request: ModelRequest,
+        *,
+        fallback: tuple[str, ...] = (),
+        on_text: Callable[[str], None] | None = None,
+    ) -> Outcome:
+        """Asks `request.model`, then each of `fallback`, with the retries that its failures deserve."""
+        last: ModelError | None = None
+        for model in (request.model, *fallback):
+            outcome = self._model(ctx, _for(request, model), on_text)
+            if isinstance(outcome, ModelError):
+                last = outcome
+                continue
+            return outcome
+        assert last is not None
+        wait = int((last.retry_after_s or 0) * clock.SECOND) or BLOCK
+        ctx.store.transact(
+            budget.block,
+            ctx.run.tenant,
+            last.provider or catalog.parse(request.model).provider,
+            clock.now() + wait,
+            last.kind,
+        )
+        return Blocked(wait, last.detail)
+
+    def _model(
+        self, ctx: StepContext, request: ModelRequest, on_text: Callable[[str], None] | None
+    ) -> Outcome | ModelError:
+        tries, mends = 0, 0
+        while True:
+            outcome = self._once(ctx, request, on_text)
+            if not isinstance(outcome, ModelError):
+                return outcome
+            if outcome.kind == "cancelled":
+                raise errors.LeaseLost(f"Run {ctx.run.id} was stopped while its model answered.")
+            if outcome.kind in _RETRIED:
+                tries += 1
+                wait = (
+                    outcome.retry_after_s if outcome.retry_after_s is not None else 0.5 * 2**tries
+                )
+                if tries >= TRIES or wait > LONGEST_RETRY:
+                    return outcome
+                ctx.emit("text", note=f"{outcome.kind}: asking again in {wait:g} s")
+                if ctx.slot.stopped.wait(wait):
+                    raise errors.LeaseLost(
+                        f"Run {ctx.run.id} was stopped while it waited for its model."
+                    )
+            elif outcome.kind in ("malformed", "empty"):
+                mends += 1
+                if mends > MENDS:
+                    return Failed(outcome.kind, outcome.detail)
+                request = _noted(request, outcome)
+            elif outcome.kind == "budget":
+                return outcome
+            else:
+                return Failed(outcome.kind, outcome.detail)
+
+    def _once(
+        self, ctx: StepContext, request: ModelRequest, on_text: Callable[[str], None] | None
+    ) -> ModelAnswer | Unpaid | ModelError:
+        run = ctx.run
+        request_id = ids.new()
+        with ctx.store.read() as look:
+            failed = budget.failed_requests(look, run.id, run.answers)
+        request = _with(request, failed_requests=failed if request.purpose == "boss" else 0)
+        settings = self.settings(run.tenant)
+        size = request.prompt_bytes()
+        cost = catalog.upper_bound(request.model, size, request.max_output)
+        most = catalog.tokens_bound(request.model, size, request.max_output)
+        day = budget.day(settings.timezone)
+        try:
+            ctx.store.transact(self._reserve, ctx, request_id, day, cost, most, settings)
+        except budget.BudgetFull as full:
+            return Unpaid(full.scope)
+        ctx.slot.extend(int((client.DEADLINE_S + 60) * clock.SECOND))
+        try:
+            answer = self.ask(
+                request,
+                secrets=lambda name: self.secrets(run.tenant, name),
+                on_text=on_text,
+                cancelled=ctx.slot.stopped,
+            )
+        except ModelError as problem:
+            self._settle(
+                ctx, request_id, request, problem.usage, problem.kind, problem.detail, reserved=cost
+            )
+            return problem
+        except BaseException:
+            self._settle(
+                ctx, request_id, request, None, "crash", "the request did not end", reserved=cost
+            )
+            raise
+        self._settle(ctx, request_id, request, answer.usage, "ok", None, reserved=cost)
+        return answer
+
+    def _reserve(
+        self,
+        tx: Tx,
+        ctx: StepContext,
+        request_id: str,
+        day: str,
+        cost: int | None,
+        most: int,
+        settings: Any,
+    ) -> None:
+        run, caps = ctx.run, settings.budget
+        own = caps.per_agent.get(run.agent)
+        money = [
+            budget.Scope("day", day, micro(caps.per_day_usd)),
+            budget.Scope(f"run:{run.root_id}", "", _least(micro(caps.per_run_usd), run.max_cost)),
+        ]
+        if own is not None and own.per_day_usd is not None:
+            money.append(budget.Scope(f"agent:{run.agent}", day, micro(own.per_day_usd)))
+        tokens = [
+            budget.Scope("day:tokens", day, caps.per_day_tokens),
+            budget.Scope(f"run:{run.root_id}:tokens", "", caps.per_run_tokens),
+        ]
+        expires = int((client.DEADLINE_S + 120) * clock.SECOND)
+        for unit, amount, scopes in (("usd", cost, money), ("tokens", most, tokens)):
+            if amount is not None:
+                budget.reserve(
+                    tx,
+                    id=f"{request_id}:{unit}",
+                    tenant=run.tenant,
+                    run_id=run.id,
+                    attempt=ctx.lease.attempt,
+                    seq=run.seq,
+                    day=day,
+                    amount=amount,
+                    scopes=scopes,
+                    expires_us=expires,
+                )
+
+    def _settle(
+        self,
+        ctx: StepContext,
+        request_id: str,
+        request: ModelRequest,
+        usage: Usage | None,
+        outcome: str,
+        detail: str | None,
+        *,
+        reserved: int | None,
+    ) -> None:
+        """By the request's own id, never fenced by the run. A request whose cost nobody told costs what was reserved
+        when it may have been served, nothing when it was turned away."""
+        run = ctx.run
+        served = usage is not None
+        paid = micro(usage.cost_usd) if usage is not None and not usage.notional else None
+        used = usage.input_tokens + usage.output_tokens if usage is not None else 0
+
+        def write(tx: Tx) -> None:
+            if reserved is not None:
+                unknown = reserved if outcome in ("network", "crash", "cancelled") else 0
+                budget.settle(
+                    tx, f"{request_id}:usd", paid if served and paid is not None else unknown
+                )
+            budget.settle(tx, f"{request_id}:tokens", used)
+            budget.record_usage(
+                tx,
+                id=request_id,
+                run_id=run.id,
+                tenant=run.tenant,
+                agent=run.agent,
+                turn=run.answers,
+                seq=run.seq,
+                attempt=ctx.lease.attempt,
+                purpose=request.purpose,
+                model=request.model,
+                model_served=usage.model_served if usage else None,
+                input_tokens=usage.input_tokens if usage else 0,
+                output_tokens=usage.output_tokens if usage else 0,
+                cache_read_tokens=usage.cache_read_tokens if usage else 0,
+                cache_write_tokens=usage.cache_write_tokens if usage else 0,
+                cost=micro(usage.cost_usd) if usage else None,
+                notional=bool(usage and usage.notional),
+                outcome=outcome,
+                detail=detail,
+            )
+
+        ctx.store.transact(write)
+
+
+def micro(usd: Decimal | float | int | None) -> int | None:
+    """USD as whole micro-USD, rounded up; None stays None (no cap, no known price)."""
+    if usd is None:
+        return None
+    exact = Decimal(str(usd)) * 1_000_000
+    return int(exact.to_integral_value(rounding="ROUND_CEILING"))
+
+
+def _least(*caps: int | None) -> int | None:
+    known = [cap for cap in caps if cap is not None]
+    return min(known) if known else None
+
+
+def _with(request: ModelRequest, **changes: Any) -> ModelRequest:
+    return replace(request, **changes)
+
+
+def _for(request: ModelRequest, model: str) -> ModelRequest:
+    return request if model == request.model else _with(request, model=model)
+
+
+def _noted(request: ModelRequest, problem: ModelError) -> ModelRequest:
+    note = {
+        "kind": "note",
+        "text": f"Your last answer could not be used ({problem.kind}). Answer again, in words or with tool calls.",
+    }
+    return _with(request, items=[*request.items, note])

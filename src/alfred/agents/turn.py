@@ -1,0 +1,322 @@
+"""The steps of an agent's run: ask the model once, put its calls through the gate, ask again, until it is done.
+
+Invariants: a boss turn asks the model once and is committed with everything it said; the model is asked again
+only when every call of its last turn is settled; messages that came in between are read by the next turn; a
+run that reaches a cap of its own gets one last turn without tools and ends with what it has.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from alfred import clock, ids
+from alfred.actions import canonical, dispatch, pipeline
+from alfred.actions import ledger as calls_ledger
+from alfred.actions.dispatch import Dispatch
+from alfred.actions.grant import Grant
+from alfred.actions.ledger import NewCall
+from alfred.actions.registry import Registry
+from alfred.agents import compact, prompt
+from alfred.agents.metered import Blocked, Failed, Meter, Unpaid
+from alfred.agents.registry import AgentConfig
+from alfred.llm import catalog
+from alfred.llm.contract import ModelAnswer, ModelRequest, ProposedCall
+from alfred.runs import budget, ledger, rows
+from alfred.runs.rows import Item
+from alfred.runs.states import Wait
+from alfred.runs.workflow import Done, Fail, Next, Park, StepContext, Verdict
+from alfred.trust import redact, text
+
+STREAM_EVERY = 0.3
+"""Seconds between two pieces of streamed text in the feed."""
+
+WRAP_UP_OUTPUT = 1_000
+"""Output tokens of a last turn, when what is left of a cap does not hold more."""
+
+_FINISH_SOON = "Two turns are left. Finish now: settle what is open and give the final answer."
+_LAST = (
+    "This is the last turn ({why}). No tools can be used any more. Give the final answer now: what was done, "
+    "what was found, what is left."
+)
+_GO_ON = "Your answer was cut at the output limit. Go on exactly where it stopped."
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Turns:
+    """The steps, bound to what they need of the installation. Made in `app`."""
+
+    gate: Dispatch
+    actions: Registry
+    meter: Meter
+    settings: Callable[[str], Any]
+    agent: Callable[[str, str], AgentConfig]
+    home: Callable[[str], Any]
+    cheap: Callable[[str, str], str]
+    """(tenant, model of the run) -> the model that summarises."""
+    recall: Callable[[StepContext], str | None] = lambda ctx: None
+    """What the agent remembers, as one text, when a run begins."""
+
+    # ---- boss-turn ----
+
+    def boss_turn(self, ctx: StepContext) -> Verdict:
+        """Assembles the prompt, asks the model once, keeps what it said."""
+        run, state = ctx.run, ctx.state
+        settings = self.settings(run.tenant)
+        agent = self.agent(run.tenant, run.agent)
+        with ctx.store.read() as look:
+            head = prompt.stored_head(look, run.id)
+            shown = prompt.items(look, run.id)
+            messages = ledger.messages(look, run.id)
+        if head is None:
+            head, first = self._begin(ctx, agent)
+            shown += first
+        for message_id, body, _author in messages:
+            shown.append(self._keep(ctx, "user", {"kind": "user", "text": body}, integrity="owner"))
+            ctx.writes.append(_consumed(message_id))
+        model = run.model or ""
+        if compact.due(state, model) and state.get("compacted_at") != run.answers:
+            _forget(ctx)
+            return Next("compact", state)
+
+        turns = agent.max_turns or settings.limits.turns
+        why = state.get("last") or self._cap(ctx, settings, turns)
+        if why is None and turns - run.answers == 2:
+            shown.append(self._keep(ctx, "note", {"kind": "note", "text": _FINISH_SOON}))
+        if why is not None:
+            shown.append(self._keep(ctx, "note", {"kind": "note", "text": _LAST.format(why=why)}))
+        if not shown or shown[-1]["kind"] == "assistant":
+            # A brief of nothing, or a run that went on by itself: there must be something to answer.
+            shown.append(self._keep(ctx, "note", {"kind": "note", "text": "Go on."}))
+
+        request = ModelRequest(
+            model=model,
+            system=head["text"],
+            items=shown,
+            tools=[] if why else prompt.tools(head),
+            max_output=WRAP_UP_OUTPUT if why and why != "turns" else None,
+            turn=run.answers,
+            brief=run.brief or "",
+            run_id=run.id,
+        )
+        stream = _Stream(ctx)
+        outcome = self.meter.request(
+            ctx, request, fallback=() if why else tuple(settings.models.fallback), on_text=stream
+        )
+        stream.flush()
+        match outcome:
+            case ModelAnswer():
+                return self._answered(ctx, outcome, state, why, settings)
+            case Unpaid() if outcome.of_run:
+                if why:
+                    return Fail(f"cap:{why}", _cap_text(why), result=state.get("text"))
+                ctx.items.clear()
+                ctx.writes.clear()
+                cap = "tokens" if outcome.scope.endswith(":tokens") else _money_cap(run)
+                return Next("boss-turn", {**state, "last": cap})
+            case Unpaid():
+                _forget(ctx)
+                return Park(Wait.BUDGET, budget.until_tomorrow(settings.timezone))
+            case Blocked():
+                _forget(ctx)
+                return Park(Wait.LIMIT, outcome.for_us)
+            case Failed() if outcome.kind == "context" and state.get("compacted_at") != run.answers:
+                _forget(ctx)
+                return Next("compact", {**state, "forced": True})
+            case Failed():
+                code = (
+                    outcome.kind
+                    if outcome.kind == "scenario_exhausted"
+                    else f"model:{outcome.kind}"
+                )
+                return Fail(code, redact.redact(outcome.detail), result=state.get("text"))
+        raise TypeError(f"{outcome!r} is no outcome of a model call")
+
+    def _begin(
+        self, ctx: StepContext, agent: AgentConfig
+    ) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+        run = ctx.run
+        place = dispatch.workspace_of(run, self.home(run.tenant))
+        head = prompt.head(
+            agent,
+            home=self.home(run.tenant),
+            workspace=place.root.name,
+            actions=self.actions,
+            grant=Grant.decode(run.grants),
+        )
+        ctx.items.append(Item(kind="system", item=head, integrity="trusted"))
+        first = []
+        remembered = self.recall(ctx) if agent.memory_enabled else None
+        if remembered:
+            first.append(self._keep(ctx, "note", {"kind": "note", "text": remembered}))
+        brief = text.sanitize(run.brief or "")[0]
+        first.append(self._keep(ctx, "user", {"kind": "user", "text": brief}, integrity="owner"))
+        return head, first
+
+    def _keep(
+        self, ctx: StepContext, kind: str, item: dict[str, Any], *, integrity: str = "trusted"
+    ) -> dict[str, Any]:
+        clean = text.sanitize(item)[0]
+        ctx.items.append(Item(kind=kind, item=clean, integrity=integrity))
+        return clean
+
+    def _cap(self, ctx: StepContext, settings: Any, turns: int) -> str | None:
+        """Which cap of the run is reached, so that this turn is its last."""
+        if ctx.run.answers >= turns - 1:
+            return "turns"
+        ran = ctx.run.ran_us + max(0, clock.monotonic() - ctx.began)
+        if ran >= settings.limits.run_wall_clock:
+            return "wall_clock"
+        return None
+
+    def _answered(
+        self,
+        ctx: StepContext,
+        answer: ModelAnswer,
+        state: dict[str, Any],
+        why: str | None,
+        settings: Any,
+    ) -> Verdict:
+        run = ctx.run
+        item = text.sanitize(answer.item())[0]
+        integrity = "external" if run.external else "derived"
+        ctx.items.append(Item(kind="assistant", item=item, integrity=integrity))
+        ctx.answers = 1
+        said = (state.get("text") or "") if state.get("cut") else ""
+        said += item["text"]
+        after = {
+            "text": said or state.get("text"),
+            "tokens": answer.usage.input_tokens + answer.usage.output_tokens,
+            "compacted_at": state.get("compacted_at"),
+        }
+        if why is not None:
+            return Fail(f"cap:{why}", _cap_text(why), result=said or state.get("text"))
+        if answer.calls:
+            proposed = self._proposals(ctx, answer, integrity, settings.limits.calls_per_turn)
+            ctx.writes.append(lambda tx, _seq: calls_ledger.propose(tx, proposed))
+            return Next("dispatch-tools", {**after, "turn": run.turn})
+        if answer.finish == "length":
+            self._keep(ctx, "note", {"kind": "note", "text": _GO_ON})
+            return Next("boss-turn", {**after, "cut": True})
+        return Done(said)
+
+    def _proposals(
+        self, ctx: StepContext, answer: ModelAnswer, integrity: str, most: int
+    ) -> list[NewCall]:
+        found = []
+        for ordinal, call in enumerate(answer.calls):
+            action = self.actions.get(call.tool)
+            args = canonical.canonical_json(call.args) if call.args is not None else "{}"
+            found.append(
+                NewCall(
+                    id=ids.new(),
+                    run_id=ctx.run.id,
+                    turn=ctx.run.turn,
+                    ordinal=ordinal,
+                    tool_call_id=call.id,
+                    action=action.id if action else call.tool,
+                    args=args,
+                    args_hash=dispatch.plain_hash(args),
+                    claim=answer.text or None,
+                    integrity=integrity,
+                    confidentiality="private",
+                    refusal=_unread(call, ordinal, most),
+                )
+            )
+        return found
+
+    # ---- dispatch-tools ----
+
+    def dispatch_tools(self, ctx: StepContext) -> Verdict:
+        """Puts the calls of the last turn through the gate; their results are the model's next reading."""
+        state = ctx.state
+        settled = self.gate.settle(ctx, state["turn"])
+        grown = 0
+        for call in settled:
+            said, bad = dispatch.shown(call)
+            action = self.actions.get(call.action)
+            external = action is not None and action.label == "external" and call.status == "done"
+            ctx.external = ctx.external or external
+            grown += len(said)
+            ctx.items.append(
+                Item(
+                    kind="result",
+                    item={
+                        "kind": "result",
+                        "call_id": call.tool_call_id or call.id,
+                        "tool": action.wire if action else call.action,
+                        "text": said,
+                        "error": bad,
+                    },
+                    integrity="external" if external else "derived",
+                )
+            )
+        return Next(
+            "boss-turn", {**state, "tokens": state.get("tokens", 0) + catalog.tokens(grown)}
+        )
+
+    # ---- compact ----
+
+    def compact(self, ctx: StepContext) -> Verdict:
+        """A cheap model summarises the older part; the whole transcript stays where it is."""
+        return compact.step(
+            ctx, meter=self.meter, model=self.cheap(ctx.run.tenant, ctx.run.model or "")
+        )
+
+
+class _Stream:
+    """Text as it comes: at once to who watches in this process, in pieces to the feed."""
+
+    def __init__(self, ctx: StepContext):
+        self.ctx = ctx
+        self._held = ""
+        self._at = time.monotonic()
+
+    def __call__(self, piece: str) -> None:
+        self.ctx.watch("stream", {"text": piece})
+        self._held += piece
+        if time.monotonic() - self._at >= STREAM_EVERY:
+            self.flush()
+
+    def flush(self) -> None:
+        if self._held:
+            clean = redact.redact(text.sanitize(self._held)[0])
+            self.ctx.feed("text", text=clean, turn=self.ctx.run.answers)
+            self._held, self._at = "", time.monotonic()
+
+
+def _consumed(message_id: str) -> Callable[..., None]:
+    return ledger.consume([message_id])
+
+
+def _forget(ctx: StepContext) -> None:
+    """The turn did not happen: what it would have added is added when it does."""
+    ctx.items.clear()
+    ctx.writes.clear()
+
+
+def _unread(call: ProposedCall, ordinal: int, most: int) -> str | None:
+    if ordinal >= most:
+        return pipeline.refusal(
+            "too_many_calls",
+            f"At most {most} calls are taken in one turn; this one was not looked at.",
+        )
+    if call.problem:
+        return pipeline.refusal("malformed_call", call.problem)
+    return None
+
+
+def _money_cap(run: rows.Run) -> str:
+    return "max_cost" if run.max_cost is not None else "usd"
+
+
+def _cap_text(why: str) -> str:
+    return {
+        "turns": "The run used all its turns.",
+        "wall_clock": "The run used all its time.",
+        "usd": "The run used all its money (budget.per_run_usd).",
+        "max_cost": "The run used all its money (--max-cost).",
+        "tokens": "The run used all its tokens (budget.per_run_tokens).",
+    }[why]
