@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import sys
 
-if sys.version_info < (3, 11):
+if sys.version_info < (3, 11):  # noqa: UP036 - said here, before a newer word stops the old Python
     sys.exit(
         "alfred needs Python 3.11 or newer; this is " + sys.version.split()[0] + ". Set PYTHON=."
     )
@@ -180,7 +180,7 @@ def find_uv() -> Path:
     if uv_version(uv) >= UV_LEAST:
         return uv
     shutil.rmtree(TOOLS / "uv", ignore_errors=True)
-    print(f"Installing uv {UV_VERSION} into .tools ...", flush=True)
+    print(f"Installing uv {UV_VERSION} into .tools ...", file=sys.stderr)
     if pip := find_pip():
         install_uv_with(pip)
     elif index := configured_index():
@@ -212,6 +212,7 @@ def install_uv_with(pip: list[str]) -> None:
     target = TOOLS / "uv"
     run(
         *(*pip, "install", "--quiet", "--disable-pip-version-check", "--no-deps"),
+        *("--root-user-action", "ignore"),
         *("--only-binary", ":all:", "--target", target, f"uv=={UV_VERSION}"),
         twice=True,
     )
@@ -300,10 +301,9 @@ def install_uv_from(index: str) -> None:
         SetupError: the index has no such wheel, gives no digest, or the bytes do not fit it.
     """
     page = urllib.parse.urljoin(index.rstrip("/") + "/", "uv/")
-    for name, url, digest in files_of(page):
-        if name.startswith(f"uv-{UV_VERSION}-") and fits_this_machine(name):
-            break
-    else:
+    wheels = (file for file in files_of(page) if file[0].startswith(f"uv-{UV_VERSION}-"))
+    name, url, digest = next((file for file in wheels if fits_this_machine(file[0])), (None,) * 3)
+    if name is None or url is None:
         raise SetupError(f"The package index has no wheel of uv {UV_VERSION} for this machine.")
     if not digest:
         raise SetupError(f"The package index gives no SHA-256 of {name}: it is not installed.")

