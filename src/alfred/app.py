@@ -1,0 +1,263 @@
+"""The composition root: every part is made here, once, from values and lists, and nowhere else.
+
+`base` opens what every command needs (home, settings, ledger, desk) and imports nothing heavy. `whole` adds
+actions, gate, model and workflows, for processes that execute runs.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from alfred import config, errors, home, ids
+from alfred.desk import Desk, person
+from alfred.runs.dispatcher import Dispatcher
+from alfred.runs.rows import Caps
+from alfred.store import connect, migrate
+from alfred.store.connect import Store, Tx
+
+if TYPE_CHECKING:
+    from alfred.actions.registry import LoadError, Registry
+    from alfred.runs.execute import Runtime
+    from alfred.runs.worker import Worker
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Base:
+    """What every command needs."""
+
+    home: Path
+    settings: config.Settings
+    store: Store
+    desk: Desk
+    dispatcher: Dispatcher
+    delivery: _Delivery
+
+    def close(self) -> None:
+        """Closes every connection."""
+        self.delivery.stop()
+        self.store.close()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Whole:
+    """What a process needs that executes runs."""
+
+    base: Base
+    actions: Registry
+    load_errors: tuple[LoadError, ...]
+    runtime: Runtime
+    worker: Callable[..., Worker]
+    secrets: Callable[[str, str], str | None]
+
+
+def database_url(folder: Path, settings: config.Settings) -> str:
+    """Where the ledger is: the home's own file unless the settings name a server."""
+    return (
+        f"sqlite:///{home.database_file(folder)}"
+        if settings.database == "sqlite"
+        else settings.database
+    )
+
+
+def base(*, folder: Path | None = None, tenant: str = "main", upgrade: bool = True) -> Base:
+    """Opens home, settings and ledger.
+
+    Args:
+        folder: The home, None for the one that the environment names.
+        upgrade: Whether the schema is made or migrated; `db` commands do that themselves.
+
+    Raises:
+        HomeRefused, ConfigError, SchemaMismatch, StoreUnavailable.
+    """
+    folder = folder or home.path()
+    home.ensure(folder)
+    settings = config.load(folder)
+    dispatcher = Dispatcher(poll=1.0 if settings.database != "sqlite" else 0.1)
+    store = connect.open_store(database_url(folder, settings))
+    delivery = _Delivery(store, dispatcher)
+    if upgrade:
+        migrate.ensure_schema(
+            store, backups=folder / "backups", extras=_queue if store.pg else None
+        )
+    desk = Desk(store=store, settings=settings, home=folder, tenant=tenant, by=person())
+    return Base(
+        home=folder,
+        settings=settings,
+        store=store,
+        desk=desk,
+        dispatcher=dispatcher,
+        delivery=delivery,
+    )
+
+
+def whole(base: Base, *, watch: Callable[[str, str, dict[str, Any]], None] | None = None) -> Whole:
+    """Adds everything that executes. `watch(run, kind, body)` sees what runs of this process stream."""
+    from alfred.actions.dispatch import Dispatch, Surroundings
+    from alfred.agents.metered import Meter
+    from alfred.agents.registry import AgentRegistry
+    from alfred.agents.turn import Turns
+    from alfred.llm import catalog
+    from alfred.memory import search
+    from alfred.runs.execute import Runtime
+    from alfred.runs.worker import Worker
+    from alfred.trust import redact, secrets
+    from alfred.workflows import agent
+
+    registry, load_errors = actions_of(base.home)
+    secrets.register_known(home=base.home)
+
+    def secret(_tenant: str, name: str) -> str | None:
+        return secrets.get(name, home=base.home)
+
+    settings = _Settings(base.home)
+    gate = Dispatch(
+        base.store,
+        registry,
+        Surroundings(home=settings.home, settings=settings.of, secrets=secret),
+    )
+    turns = Turns(
+        gate=gate,
+        actions=registry,
+        meter=Meter(settings=settings.of, secrets=secret),
+        settings=settings.of,
+        agent=lambda tenant, name: AgentRegistry.from_config(settings.of(tenant).agents).get(name),
+        home=settings.home,
+        cheap=lambda tenant, boss: catalog.tier(
+            "cheap", boss=boss, configured=settings.tiers(tenant), env=os.environ
+        ),
+        recall=search.recall,
+    )
+    workflow = agent.workflow(turns)
+    runtime = Runtime(
+        store=base.store,
+        workflows={workflow.name: workflow},
+        gate=gate,
+        redact=redact.redact,
+        watch=watch or (lambda run_id, kind, body: None),
+    )
+
+    def caps(tenant: str, _agent: str) -> Caps:
+        limits = settings.of(tenant).limits
+        return Caps(total=limits.concurrent_runs, per_agent=limits.per_agent)
+
+    def worker(**options: Any) -> Worker:
+        base.delivery.start()
+        options.setdefault("slots", base.settings.limits.concurrent_runs)
+        return Worker(runtime, caps=caps, dispatcher=base.dispatcher, beats=beats(), **options)
+
+    return Whole(
+        base=base,
+        actions=registry,
+        load_errors=load_errors,
+        runtime=runtime,
+        worker=worker,
+        secrets=secret,
+    )
+
+
+def actions_of(folder: Path) -> tuple[Registry, tuple[LoadError, ...]]:
+    """Every action: the built-in ones, the home's own files, installed packages; and what could not be loaded."""
+    from alfred.actions.registry import Registry
+    from alfred.integrations import ask, files, git, notify, shell, web
+    from alfred.memory import search, todos
+
+    registry = Registry()
+    for module in (files, shell, git, web, notify, todos, search, ask):
+        registry.register(module.ACTIONS)
+    problems = (*registry.load_home(folder), *registry.load_entry_points())
+    return registry, problems
+
+
+def beats() -> Sequence[Callable[[Store], None]]:
+    """What the sweep does besides the core's own, in order."""
+    from alfred.actions import approvals
+    from alfred.runs import budget, triggers
+
+    def expire(store: Store) -> None:
+        approvals.expire_beat(store, ids.new)
+
+    def auto(store: Store) -> None:
+        approvals.auto_beat(store, ids.new)
+
+    def lapse(store: Store) -> None:
+        store.transact(budget.lapse)
+
+    return (expire, auto, lapse, triggers.beat)
+
+
+class _Delivery:
+    """Wakes: a bell in this process on SQLite, Procrastinate on Postgres (imported when the first one is sent)."""
+
+    def __init__(self, store: Store, dispatcher: Dispatcher):
+        self._store = store
+        self._dispatcher = dispatcher
+        self._postgres: Any = None
+        store.delivered = dispatcher.notify
+        if store.pg:
+            store.deliver = self._deliver
+
+    def _deliver(self, tx: Tx, run_ids: list[str]) -> None:
+        self._queue().deliver(tx, run_ids)
+
+    def _queue(self) -> Any:
+        if self._postgres is None:
+            from alfred.runs.procrastinate import PostgresDelivery
+
+            self._postgres = PostgresDelivery(self._store.url, self._dispatcher)
+        return self._postgres
+
+    def start(self) -> None:
+        if self._store.pg:
+            self._queue().start()
+
+    def stop(self) -> None:
+        if self._postgres is not None:
+            self._postgres.stop()
+
+
+def _queue(tx: Tx) -> None:
+    from alfred.runs.procrastinate import install
+
+    install(tx)
+
+
+class _Settings:
+    """Each tenant's settings as they are on disk now; a file that broke meanwhile keeps what was read before."""
+
+    def __init__(self, folder: Path):
+        self._folder = folder
+        self._known: dict[str, tuple[tuple[int, int], config.Settings]] = {}
+
+    def home(self, tenant: str) -> Path:
+        return self._folder if tenant == "main" else home.tenant(self._folder, tenant)
+
+    def of(self, tenant: str) -> config.Settings:
+        folder = self.home(tenant)
+        stamp = _stamp(home.config_file(folder))
+        known = self._known.get(tenant)
+        if known is not None and known[0] == stamp:
+            return known[1]
+        try:
+            settings = config.load(folder)
+        except errors.ConfigError:
+            if known is None:
+                raise
+            settings = known[1]
+        self._known[tenant] = (stamp, settings)
+        return settings
+
+    def tiers(self, tenant: str) -> dict[str, str | None]:
+        models = self.of(tenant).models
+        return {"helper": models.helper, "cheap": models.cheap}
+
+
+def _stamp(path: Path) -> tuple[int, int]:
+    try:
+        found = path.stat()
+    except OSError:
+        return (0, 0)
+    return (found.st_mtime_ns, found.st_size)
