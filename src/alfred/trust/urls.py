@@ -387,6 +387,8 @@ def _get(
     """One hop: (url, status, headers, body, truncated) and the place it redirects to, if it does."""
     import httpx2
 
+    from alfred.trust import pinned  # with the client, only when something is fetched
+
     url = httpx2.URL(
         scheme=target.scheme,
         host=target.host,
@@ -402,7 +404,12 @@ def _get(
     try:
         with (
             httpx2.Client(
-                transport=_transport(target, deadline, max_bytes + _OVERHEAD),
+                transport=pinned.Transport(
+                    tuple(map(str, target.addresses)),
+                    target.port,
+                    deadline=deadline,
+                    max_wire=max_bytes + _OVERHEAD,
+                ),
                 trust_env=False,
                 follow_redirects=False,
                 timeout=None,  # the deadline is kept by the connection itself
@@ -424,85 +431,3 @@ def _get(
     except (httpx2.HTTPError, httpx2.StreamError, OSError, ValueError) as why:
         said = str(why) or type(why).__name__
         raise errors.FetchFailed(f"{_first(target.url)} did not answer: {said}.") from why
-
-
-def _transport(target: _Target, deadline: int, max_wire: int) -> Any:
-    """An httpx2 transport whose every connection goes to the checked addresses, and nowhere else.
-
-    Made here and not at the top of the module: judging a URL must not cost the import of a client.
-    """
-    import httpcore2
-    import httpx2
-
-    def left() -> float:
-        seconds = (deadline - clock.monotonic()) / clock.SECOND
-        if seconds <= 0:
-            raise httpcore2.ReadTimeout("it took too long")
-        return seconds
-
-    class Stream(httpcore2.NetworkStream):
-        """A connection that ends at the deadline and after `max_wire` bytes, whatever it carries."""
-
-        def __init__(self, inner: httpcore2.NetworkStream) -> None:
-            self.inner = inner
-            self.received = 0
-
-        def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-            data = self.inner.read(max_bytes, left())
-            self.received += len(data)
-            if self.received > max_wire:
-                raise httpcore2.ReadError("it sent more than was asked for")
-            return data
-
-        def write(self, buffer: bytes, timeout: float | None = None) -> None:
-            self.inner.write(buffer, left())
-
-        def close(self) -> None:
-            self.inner.close()
-
-        def start_tls(
-            self, ssl_context: Any, server_hostname: str | None = None, timeout: float | None = None
-        ) -> httpcore2.NetworkStream:
-            return Stream(self.inner.start_tls(ssl_context, server_hostname, left()))
-
-        def get_extra_info(self, info: str) -> Any:
-            return self.inner.get_extra_info(info)
-
-    class Pinned(httpcore2.NetworkBackend):
-        """Connects to the checked addresses in their order; the name it is given is not looked up."""
-
-        def connect_tcp(
-            self,
-            host: str,
-            port: int,
-            timeout: float | None = None,
-            local_address: str | None = None,
-            socket_options: Any = None,
-        ) -> httpcore2.NetworkStream:
-            rest = len(target.addresses)
-            for address in target.addresses:
-                try:
-                    return Stream(_connect(str(address), target.port, left() / rest))
-                except (httpcore2.ConnectError, httpcore2.ConnectTimeout):
-                    rest -= 1
-                    if not rest:
-                        raise
-            raise AssertionError("a target has at least one address")
-
-        def connect_unix_socket(self, *args: Any, **kwargs: Any) -> httpcore2.NetworkStream:
-            raise httpcore2.ConnectError("only TCP is used")
-
-    class Transport(httpx2.HTTPTransport):
-        def __init__(self) -> None:
-            # The public constructor takes no network backend; the pool does.
-            self._pool = httpcore2.ConnectionPool(
-                ssl_context=httpx2.create_ssl_context(), network_backend=Pinned()
-            )
-
-    return Transport()
-
-
-def _connect(address: str, port: int, timeout: float) -> Any:
-    import httpcore2
-
-    return httpcore2.SyncBackend().connect_tcp(address, port, timeout=timeout)
