@@ -1,0 +1,203 @@
+"""Commands that decide: list cards, approve, reject, answer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Annotated, Any, Literal
+
+from cyclopts import Parameter
+
+from alfred import errors
+from alfred.actions.approvals import Approval
+from alfred.cli import cards, terminal
+from alfred.cli.terminal import DEFAULT, Common
+from alfred.desk import Desk
+from alfred.runs import views
+
+_As = Literal["happened", "retry", "skip"]
+
+
+def approvals_list(
+    *,
+    status: Literal["pending", "all"] = "pending",
+    run: str | None = None,
+    common: Common = DEFAULT,
+) -> int:
+    """Cards that wait, with what each would do.
+
+    Args:
+        status: `all` shows decided ones too.
+        run: Only those of one run.
+    """
+    base = common.open()
+    try:
+        found = base.desk.cards(status=status, run=run)
+        # Whoever may decide has seen them now: the clock of low ones starts.
+        base.desk.shown(found)
+        if common.json:
+            terminal.document([views.approval(card) for card in found])
+            return 0
+        if not found:
+            terminal.out("Nothing waits for you.")
+        for card in reversed(found):
+            for line in cards.render(card):
+                terminal.out(line)
+            if card.status == "pending":
+                terminal.out(f"  {_how(card)}")
+            else:
+                terminal.out(f"  {card.status.replace('_', ' ')} by {card.decided_by or 'alfred'}")
+        return 0
+    finally:
+        base.close()
+
+
+def approve(
+    *ids: str,
+    run: str | None = None,
+    hash: str | None = None,
+    as_: Annotated[_As | None, Parameter(name="--as")] = None,
+    common: Common = DEFAULT,
+) -> int:
+    """Allow what a card shows. High risks want a yes on the terminal, or --hash.
+
+    Args:
+        ids: The cards.
+        run: Every card of this run, except high ones.
+        hash: The hash that the card showed.
+        as_: For a call whose outcome is unknown: it happened, retry it, skip it.
+    """
+    base = common.open()
+    try:
+        desk = base.desk
+        if run is not None:
+            chosen = [c.id for c in desk.cards(run=run) if c.kind == "action" and c.risk != "high"]
+            if not chosen:
+                raise errors.NotFound(
+                    f"Run {run} has no open card that a group decision may approve.",
+                    next="High risks are approved one by one: `alfred approvals list`.",
+                )
+            ids = (*ids, *chosen)
+        if len(ids) > 1 and hash is not None:
+            raise errors.UsageError("--hash is for one card.", next="Approve them one by one.")
+
+        def one(ref: str) -> Approval:
+            card = desk.card(ref)
+            if as_ is not None:
+                return desk.decide(card.id, as_)
+            if card.kind != "action":
+                raise errors.UsageError(
+                    f"{terminal.short(card.id)} is {'a question' if card.kind == 'question' else 'about an outcome'}.",
+                    next=_how(card),
+                )
+            if card.status == "pending" and not common.json:
+                for line in cards.render(card):
+                    terminal.say(line)
+            if card.status != "pending" or hash is not None:
+                return desk.decide(card.id, "approve", args_hash=hash)
+            if card.risk != "high":
+                return desk.decide(card.id, "approve", args_hash=card.args_hash)
+            if len(ids) > 1:
+                raise errors.HashRequired(
+                    f"{card.title}: a high risk is never approved together with others.",
+                    next=f"Approve it alone: {_how(card)}",
+                )
+            if terminal.interactive() and terminal.yes(
+                "  This is a high risk. Approve exactly this?"
+            ):
+                return desk.decide(card.id, "approve", args_hash=card.args_hash)
+            return desk.decide(card.id, "approve")
+
+        return _each(desk, ids, one, common)
+    finally:
+        base.close()
+
+
+def reject(
+    *ids: str,
+    why: str | None = None,
+    end: Annotated[bool, Parameter(negative="")] = False,
+    common: Common = DEFAULT,
+) -> int:
+    """Say no to a card.
+
+    Args:
+        ids: The cards.
+        why: The reason; the model reads it.
+        end: End the run too, and everything below it.
+    """
+    base = common.open()
+    try:
+        decision = "reject_and_end" if end else "reject"
+        return _each(
+            base.desk,
+            ids,
+            lambda ref: base.desk.decide(base.desk.card(ref).id, decision, reason=why),
+            common,
+        )
+    finally:
+        base.close()
+
+
+def answer(id: str, text: str, /, *, common: Common = DEFAULT) -> int:
+    """Answer a question.
+
+    Args:
+        id: The card of the question.
+        text: Your answer.
+    """
+    base = common.open()
+    try:
+        return _each(
+            base.desk,
+            (id,),
+            lambda ref: base.desk.decide(base.desk.card(ref).id, "answer", text=text),
+            common,
+        )
+    finally:
+        base.close()
+
+
+def _each(desk: Desk, ids: Sequence[str], decide: Callable[[str], Approval], common: Common) -> int:
+    """Tries each card; 1 when any failed, and a lone one fails with its own code."""
+    if not ids:
+        raise errors.UsageError(
+            "Which card?", next="`alfred approvals list` shows what waits for you."
+        )
+    answers: list[dict[str, Any]] = []
+    failed: list[errors.AlfredError] = []
+    for ref in ids:
+        try:
+            card = decide(ref)
+        except errors.AlfredError as problem:
+            if len(ids) == 1:
+                raise
+            failed.append(problem)
+            answers.append(problem.problem())
+            if not common.json:
+                terminal.fail(problem, as_json=False)
+        else:
+            answers.append(views.approval(card))
+            if not common.json:
+                terminal.out(
+                    f"{terminal.short(card.id)} {card.status.replace('_', ' ')}: {card.title}"
+                )
+    note = desk.ensure_worker() if len(failed) < len(ids) else None
+    if common.json:
+        terminal.document({"approvals": answers})
+    elif note:
+        terminal.say(note)
+    return 1 if failed else 0
+
+
+def _how(card: Approval) -> str:
+    ref = terminal.short(card.id)
+    match card.kind:
+        case "question":
+            return f'alfred answer {ref} "…"'
+        case "outcome":
+            return f"alfred approve {ref} --as happened|retry|skip"
+    return (
+        f"alfred approve {ref}"
+        + (f" --hash {card.args_hash[:12]}" if card.risk == "high" else "")
+        + f"   or   alfred reject {ref}"
+    )

@@ -1,0 +1,154 @@
+"""The command tree. Commands are named here and imported when they are called, so that each loads only what it needs."""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+
+import cyclopts
+
+from alfred import errors
+from alfred.cli import terminal
+from alfred.version import VERSION
+
+_HELP = "An assistant that keeps working when the window is closed, and never acts beyond what its owner allowed."
+
+
+def tree() -> cyclopts.App:
+    """Every command, by name."""
+    root = cyclopts.App(
+        name="alfred",
+        help=_HELP,
+        version=f"alfred {VERSION}",
+        result_action="return_value",
+        help_format="plaintext",
+    )
+    for name, where, about in (
+        ("setup", "setup:setup", "Make the home, and a first config.yaml."),
+        (
+            "doctor",
+            "doctor:doctor",
+            "Look at everything alfred needs, and say what to do about what is wrong.",
+        ),
+        ("status", "show:status", "What runs, what waits for you, what it costs."),
+        (
+            "demo",
+            "demo:demo",
+            "See it work: a run on this repository, a card, a kill -9, and the same run again.",
+        ),
+        ("run", "work:run", "Give alfred something to do, and watch it."),
+        ("tell", "work:tell", "Say something to a run."),
+        ("stop", "work:stop", "Stop everything (--all)."),
+        ("approve", "approve:approve", "Allow what a card shows."),
+        ("reject", "approve:reject", "Say no to a card."),
+        ("answer", "approve:answer", "Answer a question."),
+        ("tools", "show:tools", "What an agent may use, and how each call is decided."),
+        ("spend", "show:spend", "What was spent."),
+        ("worker", "work:worker", "Execute runs in this process."),
+        ("serve", "work:serve", "Worker, timers and sweep in one process. Opens no port yet."),
+    ):
+        root.command(f"alfred.cli.{where}", name=name, help=about)
+    for group, about, commands in (
+        (
+            "runs",
+            "List, look at, watch, cancel and resume runs.",
+            (
+                ("list", "show:runs_list", "Runs, newest first."),
+                (
+                    "show",
+                    "show:runs_show",
+                    "One run: its steps, what was said, its calls and cards.",
+                ),
+                ("watch", "work:watch", "Watch a run until it ends."),
+                ("cancel", "work:cancel", "End a run and everything below it."),
+                (
+                    "resume",
+                    "work:resume",
+                    "Go on with a run here and now; --all takes a stop away.",
+                ),
+            ),
+        ),
+        (
+            "approvals",
+            "Cards: what waits for a person.",
+            (("list", "approve:approvals_list", "Cards that wait, with what each would do."),),
+        ),
+        (
+            "db",
+            "The ledger's database.",
+            (
+                ("upgrade", "database:upgrade", "Bring the schema to this program's version."),
+                ("backup", "database:backup", "Write a backup."),
+                ("restore", "database:restore", "Put a backup back."),
+                ("move", "database:move", "Carry every row to another database."),
+                ("check", "database:check", "Look for damage and broken invariants."),
+            ),
+        ),
+        ("audit", "Who decided what.", (("verify", "show:audit_verify", "Walk the hash chain."),)),
+        (
+            "config",
+            "Settings.",
+            (
+                ("show", "setup:config_show", "Every value, and where it comes from."),
+                ("edit", "setup:config_edit", "Set one value, keeping comments."),
+                ("schema", "setup:config_schema", "The JSON schema of config.yaml."),
+            ),
+        ),
+    ):
+        sub = cyclopts.App(name=group, help=about, help_format="plaintext")
+        for name, where, help_ in commands:
+            sub.command(f"alfred.cli.{where}", name=name, help=help_)
+        root.command(sub)
+    root.register_install_completion_command(name="--install-completion")
+    return root
+
+
+def main(argv: Sequence[str]) -> int:
+    """Runs one command; its exit code. No traceback for a person's mistake."""
+    as_json = "--json" in argv
+    try:
+        code = tree()(list(argv), exit_on_error=False, print_error=False)
+        sys.stdout.flush()
+        return code if isinstance(code, int) else 0
+    except errors.AlfredError as problem:
+        return terminal.fail(problem, as_json=as_json)
+    except cyclopts.CycloptsError as problem:
+        said = " ".join(str(problem).split())
+        usage = errors.UsageError(said, next="`alfred --help` shows the commands.")
+        return terminal.fail(usage, as_json=as_json)
+    except KeyboardInterrupt:
+        terminal.say("")
+        return 130
+    except BrokenPipeError:
+        # The reader went away: nothing more to say, and Python must not complain at exit either.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except OSError as problem:
+        name = f" {problem.filename!r}" if problem.filename else ""
+        return terminal.fail(
+            errors.AlfredError(
+                f"The system refused{name}: {problem.strerror or problem}.",
+                next="Check the path, its permissions and the free space; `alfred doctor` looks at the home.",
+            ),
+            as_json=as_json,
+        )
+    except Exception as problem:
+        return _crashed(problem, as_json=as_json)
+
+
+def _crashed(problem: Exception, *, as_json: bool) -> int:
+    from alfred import home
+    from alfred.trust import redact
+
+    where = home.path() / "logs" / "crash.log"
+    told = f"This is a mistake in alfred: {type(problem).__name__}."
+    try:
+        where.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with open(os.open(where, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "a") as log:
+            log.write(redact.redact(traceback.format_exc()) + "\n")
+        next_ = f"What happened is written down in {where}; nothing that was committed is lost."
+    except OSError:
+        next_ = "It could not be written down, because the home cannot be written."
+    return terminal.fail(errors.AlfredError(told, next=next_), as_json=as_json)

@@ -1,0 +1,151 @@
+"""How commands speak: text for people, one JSON document for programs, errors that name the next step.
+
+Invariant: with `--json` standard output carries exactly one JSON document, also for an error; whatever else is
+said goes to standard error; nothing that a model or the world wrote reaches a terminal unescaped.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+from cyclopts import Parameter
+
+from alfred import app, config, errors, home
+from alfred.trust import display
+
+NO_INPUT = "ALFRED_NO_INPUT"
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class Common:
+    """Options of every command."""
+
+    json: Annotated[
+        bool, Parameter(name="--json", negative="", help="Print one JSON document.")
+    ] = False
+    home: Annotated[
+        Path | None, Parameter(name="--home", help="The home folder, instead of ALFRED_HOME.")
+    ] = None
+
+    def folder(self) -> Path:
+        """The home that this command works on; its children inherit it."""
+        if self.home is not None:
+            os.environ["ALFRED_HOME"] = str(self.home.expanduser().absolute())
+        return home.path()
+
+    def open(self) -> app.Base:
+        """Home, settings, ledger and desk, with warnings about mistyped variables said once."""
+        folder = self.folder()
+        for warning in config.mistyped(os.environ):
+            say(warning)
+        return app.base(folder=folder)
+
+
+DEFAULT = Common()
+
+
+def out(text: str = "") -> None:
+    """A line of the answer."""
+    sys.stdout.write(text + "\n")
+
+
+def say(text: str) -> None:
+    """A line beside the answer: progress, hints, warnings."""
+    sys.stderr.write(text + "\n")
+    sys.stderr.flush()
+
+
+def document(value: Any) -> None:
+    """The one JSON document of a command."""
+    out(
+        json.dumps(
+            value, ensure_ascii=False, indent=2 if sys.stdout.isatty() else None, default=str
+        )
+    )
+
+
+def interactive() -> bool:
+    """Whether somebody can be asked: both ends are a terminal and nobody forbade it."""
+    return sys.stdin.isatty() and sys.stderr.isatty() and not os.environ.get(NO_INPUT)
+
+
+def yes(question: str) -> bool:
+    """Asks on the terminal; anything but a yes is a no."""
+    sys.stderr.write(f"{question} [y/N] ")
+    sys.stderr.flush()
+    return sys.stdin.readline().strip().lower() in ("y", "yes")
+
+
+def line(question: str) -> str:
+    """Asks for one line on the terminal."""
+    sys.stderr.write(f"{question} ")
+    sys.stderr.flush()
+    return sys.stdin.readline().strip()
+
+
+def fail(problem: errors.AlfredError, *, as_json: bool) -> int:
+    """Says an error the way that was asked for; returns its exit code."""
+    if as_json:
+        document({"error": problem.problem()})
+        return problem.exit_code
+    say(f"alfred: {display.display(problem.detail, multiline=True)}")
+    for entry in problem.errors:
+        got = "" if entry.got is None else f" (given: {display.display(str(entry.got), limit=80)})"
+        say(f"  {entry.field}: {display.display(entry.message, limit=300)}{got}")
+    if problem.next:
+        say(f"  {display.display(problem.next, multiline=True)}")
+    return problem.exit_code
+
+
+def short(identifier: str) -> str:
+    """An id as people see and type it: its last 6 characters."""
+    return identifier[-6:].lower()
+
+
+def shown(text: str | None, limit: int = 80) -> str:
+    """One line of somebody else's text."""
+    return display.display(" ".join((text or "").split()), limit=limit)
+
+
+def ago(us: int, now: int) -> str:
+    """How long ago, in one unit."""
+    seconds = max(0, (now - us) // 1_000_000)
+    for size, unit in ((86_400, "d"), (3_600, "h"), (60, "m")):
+        if seconds >= size:
+            return f"{seconds // size}{unit} ago"
+    return f"{seconds}s ago"
+
+
+def table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Columns as wide as they need, the last one as wide as it likes."""
+    widths = [
+        max(len(h), *(len(r[i]) for r in rows)) if rows else len(h) for i, h in enumerate(headers)
+    ]
+    for row in (headers, *rows):
+        cells = [cell.ljust(width) for cell, width in zip(row[:-1], widths, strict=False)]
+        out("  ".join([*cells, row[-1]]).rstrip())
+
+
+def money(usd: Any) -> str:
+    """USD for people; a price that nobody knows is not zero."""
+    return (
+        "unknown" if usd is None else f"${float(usd):.4f}".rstrip("0").rstrip(".") if usd else "$0"
+    )
+
+
+COLOURS = {"red": 31, "green": 32, "yellow": 33, "blue": 34, "grey": 90, "bold": 1}
+
+
+def colour(text: str, name: str, stream: Any = None) -> str:
+    """The text in a colour, where a person looks at it (and NO_COLOR is not set)."""
+    stream = stream or sys.stdout
+    if not stream.isatty() or os.environ.get("NO_COLOR"):
+        return text
+    return f"\x1b[{COLOURS[name]}m{text}\x1b[0m"

@@ -1,0 +1,92 @@
+"""The log of processes that run unattended: one line of JSON a record, in the home, without secrets."""
+
+from __future__ import annotations
+
+import logging
+import logging.handlers
+import sys
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from alfred import clock
+from alfred.trust import redact
+
+SIZE = 10_000_000
+"""Bytes of one log file."""
+
+KEPT = 5
+"""How many old ones are kept."""
+
+FIELD = 8_000
+"""Characters of one field."""
+
+
+def configure(home: Path) -> None:
+    """Sends structlog and the standard library's logging to `logs/alfred.jsonl`, rotated and redacted."""
+    folder = home / "logs"
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    path = folder / "alfred.jsonl"
+    path.touch(mode=0o600)
+    handler = logging.handlers.RotatingFileHandler(
+        path, maxBytes=SIZE, backupCount=KEPT, encoding="utf-8"
+    )
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            processors=[
+                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                structlog.processors.dict_tracebacks,
+                _bounded,
+                structlog.processors.JSONRenderer(ensure_ascii=True, default=str),
+            ],
+            foreign_pre_chain=[
+                structlog.stdlib.add_log_level,
+                structlog.stdlib.add_logger_name,
+                _stamped,
+            ],
+        )
+    )
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(logging.INFO)
+    for noisy in ("procrastinate", "httpx", "httpx2", "httpcore", "psycopg.pool"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+    structlog.configure(
+        processors=[
+            structlog.stdlib.add_log_level,
+            _stamped,
+            structlog.processors.ExceptionRenderer(),
+            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
+        ],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+        cache_logger_on_first_use=False,
+    )
+
+
+def quiet() -> None:
+    """Commands that people run: warnings and errors as short lines on standard error, nothing else."""
+    structlog.configure(
+        processors=[structlog.stdlib.add_log_level, _bounded, _short],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=False,
+    )
+
+
+def _stamped(_logger: Any, _name: str, record: dict[str, Any]) -> dict[str, Any]:
+    record["at"] = clock.rfc3339(clock.now())
+    return record
+
+
+def _bounded(_logger: Any, _name: str, record: dict[str, Any]) -> dict[str, Any]:
+    clean = redact.redact_data(record)
+    return {key: value[:FIELD] if isinstance(value, str) else value for key, value in clean.items()}
+
+
+def _short(_logger: Any, _name: str, record: dict[str, Any]) -> str:
+    event = record.pop("event", "")
+    record.pop("exc_info", None)
+    record.pop("level", None)
+    return f"alfred: {event} " + " ".join(f"{key}={value}" for key, value in record.items())
