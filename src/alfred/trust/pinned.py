@@ -25,9 +25,9 @@ class Transport(httpx2.HTTPTransport):
         self, addresses: tuple[str, ...], port: int, *, deadline: int, max_wire: int
     ) -> None:
         # The constructor of HTTPTransport takes no network backend, its pool does. No proxy, ever.
+        # Without a context of its own the pool makes the verifying default one, for TLS only.
         self._pool = httpcore2.ConnectionPool(
-            ssl_context=httpx2.create_ssl_context(),
-            network_backend=_Backend(addresses, port, _Budget(deadline, max_wire)),
+            network_backend=_Backend(addresses, port, _Budget(deadline, max_wire))
         )
 
 

@@ -201,7 +201,10 @@ def _name(text: str) -> str:
     host = text.lower().removesuffix(".")
     if not host:
         raise _Refused("it has no host")
-    if not host.isascii():
+    if not text.isascii():
+        # A letter that only becomes ASCII by its lower case (the Kelvin sign) names another host.
+        if any(not c.isascii() and any(map(str.isascii, c.lower())) for c in text):
+            raise _Refused(f"{_shown(text)} is no host name (IDNA 2008)")
         if re.search("[\u3002\uff0e\uff61]", host):
             raise _Refused("its host is written with dots that are no dots")
         import idna
