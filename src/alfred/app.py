@@ -80,9 +80,7 @@ def base(*, folder: Path | None = None, tenant: str = "main", upgrade: bool = Tr
     store = connect.open_store(database_url(folder, settings))
     delivery = _Delivery(store, dispatcher)
     if upgrade:
-        migrate.ensure_schema(
-            store, backups=folder / "backups", extras=_queue if store.pg else None
-        )
+        migrate.ensure_schema(store, backups=folder / "backups", extras=queue if store.pg else None)
     desk = Desk(store=store, settings=settings, home=folder, tenant=tenant, by=person())
     return Base(
         home=folder,
@@ -219,7 +217,8 @@ class _Delivery:
             self._postgres.stop()
 
 
-def _queue(tx: Tx) -> None:
+def queue(tx: Tx) -> None:
+    """Makes the tables of the queue in a Postgres, in the transaction that makes ours."""
     from alfred.runs.procrastinate import install
 
     install(tx)
@@ -233,7 +232,7 @@ class _Settings:
         self._known: dict[str, tuple[tuple[int, int], config.Settings]] = {}
 
     def home(self, tenant: str) -> Path:
-        return self._folder if tenant == "main" else home.tenant(self._folder, tenant)
+        return self._folder if tenant == "main" else home.of_tenant(self._folder, tenant)
 
     def of(self, tenant: str) -> config.Settings:
         folder = self.home(tenant)

@@ -343,6 +343,10 @@ class Desk:
         """Takes the stop away."""
         return self.store.transact(stop.resume, self.tenant, by=self.by)
 
+    def after_restore(self, tx: Tx) -> None:
+        """Part of a restore: what was live when the backup was made is paused, because the world has gone on since."""
+        stop.restored(tx, by=self.by)
+
     def run(self, ref: str) -> Run:
         """The run that an id, or an unambiguous beginning or end of one, names."""
         with self.store.read() as look:

@@ -7,7 +7,7 @@ intent or commit finds 0 rows.
 
 from __future__ import annotations
 
-from alfred.runs import audit, events, rows
+from alfred.runs import audit, endings, events, rows
 from alfred.runs.states import Wait
 from alfred.store.connect import Sql, Tx
 
@@ -25,6 +25,12 @@ _PAUSE = Sql(
     f"driver='worker',worker=null,lease_until=null,{rows.RAN_SQL}"
     " where id=:id and status='running' and cancel=0"
 )
+_RESTORED = Sql(
+    "update runs set status='parked',wait='pause',wake_at=alfred_now()+:for_us,park_no=park_no+1,"
+    "driver='worker',worker=null,lease_until=null,running_since=null"
+    " where status in('queued','running') and cancel=0 returning id,tenant"
+)
+_HONOURED = Sql("select id from runs where status='running' and cancel=1 order by id")
 _PAUSED = Sql(
     "select id from runs where tenant=:tenant and status='parked' and wait='pause' order by id"
 )
@@ -73,3 +79,17 @@ def resume(tx: Tx, tenant: str, *, by: str) -> list[str]:
     tx.wakes.update(woken)
     audit.append(tx, tenant, "resume", by=by, runs=woken)
     return woken
+
+
+def restored(tx: Tx, *, by: str) -> None:
+    """After a restore: queued and running runs are paused until somebody says that they may go on, because what they
+    did after the backup is known to the world and not to this ledger."""
+    for row in tx(_HONOURED).all():
+        endings.honour_cancel(tx, row.id)
+    tenants: dict[str, list[str]] = {}
+    for row in tx(_RESTORED, for_us=rows.FOREVER).all():
+        tx(rows.LEASE_ENDS, id=row.id, why="restored")
+        events.emit(tx, tenant=row.tenant, run_id=row.id, kind="run.parked", wait=Wait.PAUSE)
+        tenants.setdefault(row.tenant, []).append(row.id)
+    for tenant, paused in tenants.items():
+        audit.append(tx, tenant, "restore", by=by, runs=paused)

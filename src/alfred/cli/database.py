@@ -1,0 +1,116 @@
+"""Commands for the ledger's database: upgrade, backup, restore, move, check."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from alfred import app, config, errors, home
+from alfred.cli import terminal
+from alfred.cli.terminal import DEFAULT, Common
+from alfred.store import backup as backups
+from alfred.store import connect, migrate
+
+
+def upgrade(*, common: Common = DEFAULT) -> int:
+    """Bring the schema to this program's version, after a backup."""
+    base = app.base(folder=common.folder(), upgrade=False)
+    try:
+        migrate.upgrade(base.store, home.backups(base.home))
+        return _said(common, {"schema": migrate.HEAD}, f"The schema is at {migrate.HEAD}.")
+    finally:
+        base.close()
+
+
+def backup(*, to: Path | None = None, common: Common = DEFAULT) -> int:
+    """Write a backup.
+
+    Args:
+        to: The folder for it, instead of the home's backups.
+    """
+    base = app.base(folder=common.folder(), upgrade=False)
+    try:
+        made = backups.backup(base.store, to or home.backups(base.home))
+        return _said(
+            common,
+            {"path": str(made), "bytes": made.stat().st_size},
+            f"Written and checked: {made}",
+        )
+    finally:
+        base.close()
+
+
+def restore(
+    path: Path,
+    /,
+    *,
+    force: Annotated[bool, Parameter(negative="")] = False,
+    common: Common = DEFAULT,
+) -> int:
+    """Put a backup back. What ran when it was made is paused: the world has gone on since.
+
+    Args:
+        path: The backup.
+        force: Replace what is in the database now.
+    """
+    base = app.base(folder=common.folder(), upgrade=False)
+    try:
+        backups.restore(path, base.store, force=force, after=base.desk.after_restore)
+        return _said(
+            common,
+            {"restored": str(path)},
+            "Restored. Live runs are paused: `alfred runs resume` each, or --all.",
+        )
+    finally:
+        base.close()
+
+
+def move(to: str, /, *, common: Common = DEFAULT) -> int:
+    """Carry every row to another database.
+
+    Args:
+        to: `sqlite` or `postgresql://…`.
+    """
+    base = app.base(folder=common.folder())
+    try:
+        url = f"sqlite:///{home.database_file(base.home)}" if to == "sqlite" else to
+        if url == base.store.url:
+            raise errors.UsageError("The ledger is there already.")
+        target = connect.open_store(url)
+        try:
+            backups.move(base.store, target, queue=app.queue if target.pg else None)
+        finally:
+            target.close()
+        config.edit(base.home, "database", to)
+        return _said(
+            common, {"database": "moved"}, "Every row is there, and config.yaml points to it now."
+        )
+    finally:
+        base.close()
+
+
+def check(*, common: Common = DEFAULT) -> int:
+    """Look for damage and broken invariants."""
+    base = app.base(folder=common.folder())
+    try:
+        found = backups.check(base.store)
+        if common.json:
+            terminal.document({"ok": not found, "findings": found})
+        else:
+            for line in found:
+                terminal.out(line)
+            if not found:
+                terminal.out("No damage, and every invariant holds.")
+        return int(bool(found))
+    finally:
+        base.close()
+
+
+def _said(common: Common, value: object, text: str) -> int:
+    if common.json:
+        terminal.document(value)
+    else:
+        terminal.out(text)
+    return 0

@@ -1,0 +1,338 @@
+"""The demo: one run on the repository that the person stands in, killed with -9 in the middle and gone on with.
+
+Everything is real but the model, which is scripted unless a paid one is allowed: the ledger, the gate, the card,
+the kill and the audit chain. What the script writes is put together from what the run itself has read, out of its
+own transcript. Nothing is touched but a scratch home and the file that is approved.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Annotated, Any
+
+from cyclopts import Parameter
+
+from alfred import app, errors
+from alfred.actions import approvals
+from alfred.actions.approvals import Approval
+from alfred.cli import cards, terminal
+from alfred.desk import Desk, Order
+from alfred.runs import audit, rows, views
+from alfred.runs.rows import Run
+from alfred.runs.states import Status
+
+REPORT = "alfred-report.md"
+BRIEF = f"Investigate this repository: its git log and its files. Write what you find to {REPORT}."
+PATIENCE = 50.0
+"""Seconds that each part of the demo may take."""
+
+
+def demo(
+    *,
+    model: str | None = None,
+    keep: Annotated[bool, Parameter(negative="")] = False,
+    common: terminal.Common = terminal.DEFAULT,
+) -> int:
+    """See it work: a run on this repository, a card, a kill -9, and the same run again.
+
+    Args:
+        model: Use this model instead of the script. It may cost money, so a terminal asks first.
+        keep: Keep the scratch home, to look around in it.
+    """
+    scratch = Path(tempfile.mkdtemp(prefix="alfred-demo-"))
+    if (
+        model
+        and terminal.interactive()
+        and not terminal.yes(f"Use {model}? It may cost up to $0.50.")
+    ):
+        model = None
+    try:
+        return _Demo(scratch, model, as_json=common.json).play()
+    finally:
+        if keep:
+            terminal.say(f"The scratch home is kept: ALFRED_HOME={scratch / 'home'}")
+        else:
+            shutil.rmtree(scratch, ignore_errors=True)
+
+
+class _Demo:
+    def __init__(self, scratch: Path, model: str | None, *, as_json: bool):
+        self.scratch = scratch
+        self.paid = model
+        self.as_json = as_json
+        self.scenario = scratch / "scenario.yaml"
+        os.environ["ALFRED_HOME"] = str(scratch / "home")
+        os.environ["ALFRED_NO_WORKER"] = "1"
+        self.repository = self._repository()
+
+    def play(self) -> int:
+        began = time.monotonic()
+        said = self.paid or "a scripted model (no key, no cost: everything else is real)"
+        self._title(f"alfred demo, with {said}")
+        terminal.say(f"  repository: {self.repository}")
+        base = app.base()
+        try:
+            run_id = self._start(base)
+            first = self._kill_in_the_middle(base, run_id)
+            resumed = self._resume(base, run_id)
+            return self._account(base, run_id, first, resumed, began)
+        finally:
+            base.close()
+
+    # ---- 1: the run begins ----
+
+    def _repository(self) -> Path:
+        here = Path.cwd()
+        if any((folder / ".git").exists() for folder in (here, *here.parents)):
+            return here
+        terminal.say("  You do not stand in a git repository, so the demo makes a small one.")
+        made = self.scratch / "repository"
+        made.mkdir()
+        (made / "README.md").write_text("# A repository for the demo\n")
+        identity = ["-c", "user.name=demo", "-c", "user.email=demo@localhost"]
+        for arguments in (
+            ["init", "-q"],
+            ["add", "."],
+            [*identity, "commit", "-q", "-m", "First commit"],
+        ):
+            subprocess.run(["git", *arguments], cwd=made, check=True, capture_output=True)
+        return made
+
+    def _start(self, base: app.Base) -> str:
+        self._script(
+            [
+                {
+                    "say": "I look at the history and the files first.",
+                    "calls": [
+                        {"tool": "git.log", "args": {"limit": 10}},
+                        {"tool": "git.status", "args": {}},
+                        {"tool": "files.list", "args": {}},
+                    ],
+                    "usage": {"input": 900, "output": 60},
+                },
+                {"say": "Now I write down what I found.", "delay": 60},
+            ]
+        )
+        actions, _ = app.actions_of(base.home)
+        model = self.paid or f"scripted:{self.scenario}"
+        order = Order(brief=BRIEF, folder=self.repository, max_cost_usd=0.5)
+        new = base.desk.order(order, model=model, actions=actions.names())
+        base.desk.start(new)
+        self._title(f"1. Run {terminal.short(new.id)} is a row in the ledger; a worker takes it")
+        return new.id
+
+    # ---- 2: kill -9 ----
+
+    def _kill_in_the_middle(self, base: app.Base, run_id: str) -> Run:
+        worker = self._worker()
+        seen = self._until(
+            base, run_id, lambda run: run.seq >= 2 or not run.live or run.status == Status.PARKED
+        )
+        # While it asks its model for the next turn: in the middle of a step, nothing of which is committed.
+        time.sleep(0.2)
+        os.killpg(worker.pid, signal.SIGKILL)
+        worker.wait()
+        run = self._run(base, run_id)
+        self._title(f"2. kill -9 {worker.pid}, in the middle of step {run.seq + 1}")
+        terminal.say(
+            f"  committed: {seen.seq} steps; the run's row still says: {run.status}, attempt {run.attempt}"
+        )
+        return run
+
+    # ---- 3: another process goes on ----
+
+    def _resume(self, base: app.Base, run_id: str) -> float:
+        if not self.paid:
+            self._script_the_rest(base, run_id)
+        began = time.monotonic()
+        worker = self._worker()
+        took: float | None = None
+        self._title(f"3. A new worker, {worker.pid}, goes on where it was")
+        until = time.monotonic() + PATIENCE
+        try:
+            while time.monotonic() < until:
+                run = self._run(base, run_id)
+                if took is None and (
+                    (run.attempt > 1 and run.status == Status.RUNNING) or run.seq > 2
+                ):
+                    took = time.monotonic() - began
+                    terminal.say(
+                        f"  taken over after {took:.2f} s, as attempt {run.attempt}; no step is repeated"
+                    )
+                if not run.live:
+                    break
+                pending = base.desk.cards(run=run_id)
+                if run.status == Status.PARKED and pending:
+                    self._title("4. A change to your folder waits for you")
+                    self._decide(base.desk, pending[0])
+                    continue
+                time.sleep(0.03)
+            else:
+                raise errors.AlfredError(
+                    "The demo's run did not end in time.",
+                    next="`alfred demo --keep`, then look at it.",
+                )
+        finally:
+            os.killpg(worker.pid, signal.SIGTERM)
+            worker.wait(20)
+        return took or 0.0
+
+    def _decide(self, desk: Desk, card: Approval) -> None:
+        if terminal.interactive():
+            if not cards.ask(desk, card):
+                desk.decide(card.id, "reject", reason="The demo ends without it.")
+            return
+        for line in cards.render(card):
+            terminal.say(line)
+        desk.shown([card])
+        # Nobody is at a terminal: the decision is the demo's own, and the audit says so.
+        terminal.say("  no terminal: approved by `demo`, and audited as that")
+        desk.store.transact(
+            approvals.decide,
+            approvals.Decision(
+                approval_id=card.id,
+                decision="approve",
+                by="demo",
+                via="demo",
+                token=f"demo-{card.id}",
+                args_hash=card.args_hash,
+            ),
+        )
+
+    # ---- 4: what happened ----
+
+    def _account(
+        self, base: app.Base, run_id: str, killed: Run, resumed: float, began: float
+    ) -> int:
+        run = self._run(base, run_id)
+        with base.store.read() as look:
+            whole = views.run(look, run)
+            checked, broken = audit.verify(look)
+        self._title("5. The timeline")
+        for step in whole["steps"]:
+            gone = "   (after the kill)" if step["seq"] > killed.seq else ""
+            terminal.say(
+                f"  {step['ended_at'][11:23]}  step {step['seq']}  {step['name']:<15} {step['outcome']:<10} attempt {step['attempt']}{gone}"
+            )
+        for call in whole["calls"]:
+            terminal.say(f"  {call['status']:>9}  {call['action']} (risk {call['risk']})")
+        written = self.repository / REPORT
+        chain = "holds" if broken is None else f"is broken at row {broken.n}: {broken.why}"
+        doubled = len(whole["steps"]) - len({step["seq"] for step in whole["steps"]})
+        self._title("6. The numbers")
+        terminal.say(
+            f"  status {run.status}, {len(whole['steps'])} steps committed, {doubled} twice, {run.attempt} attempts"
+        )
+        terminal.say(f"  resumed {resumed:.2f} s after the new worker was started")
+        terminal.say(f"  audit chain of {checked} rows {chain}")
+        if written.exists() and any(
+            c["status"] == "done" and c["action"] == "files.write" for c in whole["calls"]
+        ):
+            terminal.say(f"  written, once, as approved: {written}")
+        took = time.monotonic() - began
+        terminal.say(f"  all of it took {took:.1f} s")
+        if self.as_json:
+            terminal.document(
+                {
+                    "run": whole["run"],
+                    "steps": len(whole["steps"]),
+                    "attempts": run.attempt,
+                    "resumed_s": round(resumed, 3),
+                    "audit": {"ok": broken is None, "rows": checked},
+                    "seconds": round(took, 1),
+                }
+            )
+        good = run.status == Status.COMPLETED and broken is None and doubled == 0
+        return 0 if good else 1
+
+    # ---- parts ----
+
+    def _script(self, turns: list[dict[str, Any]]) -> None:
+        # JSON is YAML: nothing has to be quoted by hand.
+        self.scenario.write_text(
+            json.dumps({"runs": [{"match": ".", "turns": turns}]}, ensure_ascii=False)
+        )
+
+    def _script_the_rest(self, base: app.Base, run_id: str) -> None:
+        """The script's next turns, out of what the run's own calls returned."""
+        with base.store.read() as look:
+            calls = views.run(look, self._run(base, run_id))["calls"]
+        log, files = _result(calls, "git.log"), _result(calls, "files.list")
+        report = "\n".join(
+            [
+                "# What alfred saw in this repository",
+                "",
+                f"Written by run {run_id}, which was killed with -9 in the middle and went on.",
+                "",
+                "## Latest commits",
+                "",
+                *(f"    {line}" for line in log.splitlines()[:20]),
+                "",
+                "## Files",
+                "",
+                *(f"    {line}" for line in files.splitlines()[:20]),
+                "",
+            ]
+        )
+        self._script(
+            [
+                {"say": "(committed before the kill)"},
+                {
+                    "say": "Now I write down what I found.",
+                    "calls": [{"tool": "files.write", "args": {"path": REPORT, "content": report}}],
+                    "usage": {"input": 1_400, "output": 300},
+                    "delay": 0.2,
+                },
+                {"say": f"The report is in {REPORT}.", "usage": {"input": 1_800, "output": 12}},
+            ]
+        )
+
+    def _worker(self) -> subprocess.Popen[bytes]:
+        log = (self.scratch / "worker.log").open("ab")
+        return subprocess.Popen(
+            [sys.executable, "-m", "alfred", "worker"],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
+
+    def _run(self, base: app.Base, run_id: str) -> Run:
+        with base.store.read() as look:
+            found = rows.get(look, run_id)
+        assert found is not None
+        return found
+
+    def _until(self, base: app.Base, run_id: str, ready: Any) -> Run:
+        until = time.monotonic() + PATIENCE
+        while time.monotonic() < until:
+            run = self._run(base, run_id)
+            if ready(run):
+                return run
+            time.sleep(0.02)
+        log = (self.scratch / "worker.log").read_text(errors="replace")[-800:]
+        raise errors.AlfredError(
+            f"The worker of the demo did not get on: {log}", next="`alfred doctor`"
+        )
+
+    def _title(self, text: str) -> None:
+        terminal.say("")
+        terminal.say(terminal.colour(text, "bold", sys.stderr))
+
+
+def _result(calls: list[dict[str, Any]], action: str) -> str:
+    for call in calls:
+        if call["action"] == action and call["status"] == "done":
+            value = call["result"]
+            return (
+                value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, indent=1)
+            )
+    return "(it could not be read)"

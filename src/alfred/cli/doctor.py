@@ -1,0 +1,79 @@
+"""`alfred doctor`: everything that alfred needs, looked at; `--fix` mends what it can without asking."""
+
+from __future__ import annotations
+
+import os
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from alfred import app, checks, config, errors, home
+from alfred.cli import terminal
+
+_MARK = {
+    "ok": ("ok", "green"),
+    "note": ("--", "grey"),
+    "warning": ("!!", "yellow"),
+    "error": ("XX", "red"),
+}
+
+
+def doctor(
+    *,
+    fix: Annotated[bool, Parameter(negative="")] = False,
+    common: terminal.Common = terminal.DEFAULT,
+) -> int:
+    """Look at everything alfred needs, and say what to do about what is wrong.
+
+    Args:
+        fix: Mend modes of files, and make what is missing.
+    """
+    folder = common.folder()
+    trouble: list[checks.Finding] = [
+        checks.Finding("environment", "warning", warning) for warning in config.mistyped(os.environ)
+    ]
+    settings, base = config.Settings(), None
+    try:
+        if fix:
+            home.ensure(folder)
+            for path in (
+                home.config_file(folder),
+                home.env_file(folder),
+                home.database_file(folder),
+            ):
+                if path.exists():
+                    path.chmod(0o600)
+        settings = config.load(folder)
+        base = app.base(folder=folder)
+    except errors.AlfredError as problem:
+        trouble.append(checks.Finding("home", "error", problem.detail, problem.next))
+        trouble.extend(checks.Finding(e.field, "error", e.message) for e in problem.errors)
+    try:
+        found = (
+            [*trouble, *checks.look(folder, settings, base.store if base else None)]
+            if folder.exists()
+            else trouble
+        )
+        bad = any(f.level == "error" for f in found)
+        if common.json:
+            terminal.document(
+                {
+                    "ok": not bad,
+                    "findings": [
+                        {"name": f.name, "level": f.level, "text": f.text, "next": f.next}
+                        for f in found
+                    ],
+                }
+            )
+            return int(bad)
+        for finding in found:
+            mark, tone = _MARK[finding.level]
+            terminal.out(
+                f"{terminal.colour(mark, tone)} {finding.name:<12} {terminal.shown(finding.text, 400)}"
+            )
+            if finding.next and finding.level != "ok":
+                terminal.out(f"   {'':<12} -> {finding.next}")
+        return int(bad)
+    finally:
+        if base:
+            base.close()

@@ -1,0 +1,81 @@
+"""Commands for the home and its settings."""
+
+from __future__ import annotations
+
+import os
+
+from alfred import app, config, errors, home
+from alfred.cli import terminal
+from alfred.cli.terminal import DEFAULT, Common
+
+
+def setup(*, common: Common = DEFAULT) -> int:
+    """Make the home, and a first config.yaml."""
+    folder = common.folder()
+    home.ensure(folder)
+    made = not home.config_file(folder).exists()
+    if made:
+        config.write_default(folder)
+    base = app.base(folder=folder)
+    try:
+        from alfred.llm import catalog
+        from alfred.trust import sandbox, secrets
+
+        try:
+            found = catalog.resolve_auto(os.environ, lambda name: secrets.get(name, home=folder))
+            model: str | None = found.model
+            told = f"model: {found.model}. {found.why}"
+        except errors.NoModel as problem:
+            model, told = None, f"model: none yet. {problem.next}"
+        box = sandbox.available()
+        if common.json:
+            terminal.document(
+                {"home": str(folder), "config_made": made, "model": model, "sandbox": box.kind}
+            )
+            return 0
+        terminal.out(f"home: {folder}{' (config.yaml made)' if made else ''}")
+        terminal.out(f"ledger: {'Postgres' if base.store.pg else 'SQLite, nothing to install'}")
+        terminal.out(told)
+        terminal.out(f"sandbox: {box.kind or 'none: ' + box.reason}")
+        terminal.out("")
+        terminal.out('Next: alfred run "look at this folder and tell me what it is"')
+        return 0
+    finally:
+        base.close()
+
+
+def config_show(*, common: Common = DEFAULT) -> int:
+    """Every value, and where it comes from."""
+    shown = config.sources(common.folder(), os.environ)
+    for warning in config.mistyped(os.environ):
+        terminal.say(warning)
+    if common.json:
+        terminal.document(shown)
+        return 0
+    for key, entry in shown.items():
+        source = "" if entry["source"] == "default" else f"   ({entry['source']})"
+        terminal.out(f"{key}: {terminal.shown(str(entry['value']), 200)}{source}")
+    return 0
+
+
+def config_edit(key: str, value: str, /, *, common: Common = DEFAULT) -> int:
+    """Set one value, keeping comments.
+
+    Args:
+        key: The dotted key, for example budget.per_run_usd.
+        value: The new value.
+    """
+    folder = common.folder()
+    home.ensure(folder)
+    config.edit(folder, key, value)
+    if common.json:
+        terminal.document({"key": key, "value": value})
+    else:
+        terminal.out(f"{key} is now {value}.")
+    return 0
+
+
+def config_schema(*, common: Common = DEFAULT) -> int:
+    """The JSON schema of config.yaml."""
+    terminal.document(config.json_schema())
+    return 0
