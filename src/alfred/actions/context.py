@@ -1,0 +1,49 @@
+"""What an action is told about the run that calls it. A value: it decides nothing and holds nothing open."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from alfred.config import Settings
+    from alfred.store.connect import Store
+
+
+@dataclass(frozen=True, slots=True)
+class Workspace:
+    """The folder that a run works in."""
+
+    root: Path
+    """Absolute."""
+    made: bool
+    """alfred made it (a worktree, a clone, `workspaces/<run>`); otherwise the person brought it."""
+    trusted: bool
+    """The owner named it under `trust.workspaces`: its bytes are `trusted` instead of `derived`."""
+
+
+@dataclass(frozen=True, slots=True)
+class ActionContext:
+    """What an action gets as `ctx`."""
+
+    run_id: str
+    call_id: str
+    agent: str
+    tenant: str
+    home: Path
+    """The tenant's home folder."""
+    workspace: Workspace
+    inputs: Mapping[str, Path]
+    """The files of `--input`, by name; readable, never writable."""
+    settings: Settings
+    store: Store
+    cancelled: Callable[[], bool]
+    """Whether the run was cancelled or taken over: long work asks now and then, and stops."""
+    on_cancel: Callable[[Callable[[], None]], None]
+    """Registers what ends the work at once, such as killing a process group."""
+    emit: Callable[[str], None]
+    """One line of progress for whoever watches."""
+    secrets: Callable[[str], str | None]
+    """The secret of this name, or None when there is none."""
