@@ -430,7 +430,7 @@ def _resolve(folder: str | None, word: str) -> str | None:
     """The absolute path of a word by its letters alone; None when it cannot be told."""
     if word.startswith("/"):
         return os.path.normpath("/" + word.lstrip("/"))
-    return os.path.normpath(f"{folder}/{word}") if folder is not None else None
+    return os.path.normpath(f"{folder.rstrip('/')}/{word}") if folder is not None else None
 
 
 def _walk(root: Node) -> Iterator[Node]:
