@@ -32,6 +32,7 @@ import sqlalchemy as sa
 from sqlalchemy import event, exc, pool
 
 from alfred import clock, errors
+from alfred.store import disk
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -52,7 +53,12 @@ _TRANSIENT_PG = {
     "08006",
     "08003",
 }
+MOVED = "this ledger was moved to another database"
+"""What the triggers say that `store.restore` leaves behind in a ledger that went elsewhere."""
+
 _FULL = ("disk is full", "No space left on device")
+_DAMAGED = ("SQLITE_NOTADB", "SQLITE_CORRUPT")
+_RESTORE = "Move it away and put a backup in its place: `alfred db restore <file>`."
 
 
 class Sql:
@@ -260,16 +266,22 @@ class Store:
                 f"The disk of the database is full ({text}).",
                 next="Free some space; nothing that was acknowledged is lost, and work goes on by itself.",
             ) from problem
+        state = getattr(problem.orig, "sqlstate", None)
+        if name == "SQLITE_CONSTRAINT_TRIGGER" or state == "P0001":
+            raise _unavailable(
+                text
+            ) from problem  # a trigger of ours closed it: the ledger was moved
+        if name in _DAMAGED:
+            raise _unavailable(text, next=_RESTORE) from problem
         if isinstance(problem, exc.IntegrityError | exc.ProgrammingError | exc.DataError):
             raise problem
         raise _unavailable(text) from problem
 
 
-def _unavailable(text: str) -> errors.StoreUnavailable:
-    return errors.StoreUnavailable(
-        f"The database cannot be used: {text}.",
-        next="`alfred doctor` says what is wrong with it.",
-    )
+def _unavailable(
+    text: str, next: str = "`alfred doctor` says what is wrong with it."
+) -> errors.StoreUnavailable:
+    return errors.StoreUnavailable(f"The database cannot be used: {text}.", next=next)
 
 
 def open_store(url: str) -> Store:
@@ -306,8 +318,15 @@ def sqlite_driver() -> Any:
 
 
 def _open_sqlite(url: str, path: Path) -> Store:
+    disk.check_place(path)
     driver = sqlite_driver()
-    lock = _WriterLock.of(path.with_name(path.name + ".lock"))
+    try:
+        lock = _WriterLock.of(path.with_name(path.name + ".lock"))
+    except OSError as problem:
+        raise errors.StoreUnavailable(
+            f"The lock file of the database {path} cannot be made: {problem.strerror}.",
+            next="Check that the folder can be written, or set ALFRED_HOME.",
+        ) from problem
 
     def connect(*, read_only: bool) -> Any:
         conn = driver.connect(str(path), isolation_level=None, check_same_thread=False, timeout=5)
@@ -353,9 +372,10 @@ def _open_sqlite(url: str, path: Path) -> Store:
         if path.exists() and path.stat().st_mode & 0o077:
             path.chmod(0o600)
     except exc.DBAPIError as problem:
+        damaged = getattr(problem.orig, "sqlite_errorname", "").startswith(_DAMAGED)
         raise errors.StoreUnavailable(
             f"The database {path} cannot be opened: {str(problem.orig).splitlines()[0]}.",
-            next="Check that the folder exists and can be written, or set ALFRED_HOME.",
+            next=_RESTORE if damaged else "Check that the file can be written, or set ALFRED_HOME.",
         ) from problem
     return store
 
