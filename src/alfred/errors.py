@@ -52,7 +52,9 @@ class AlfredError(Exception):
             "next": self.next,
         }
         if self.errors:
-            shown["errors"] = [{"field": e.field, "message": e.message, "got": e.got} for e in self.errors]
+            shown["errors"] = [
+                {"field": e.field, "message": e.message, "got": e.got} for e in self.errors
+            ]
         return shown | self.extra
 
 
@@ -108,6 +110,18 @@ class AlreadyEnded(AlfredError):
     code, status = "already_ended", 409
 
 
+class NameTaken(AlfredError):
+    """Something else has this name."""
+
+    code, exit_code, status = "name_taken", 2, 409
+
+
+class Overlap(AlfredError):
+    """The last run of this job is not over."""
+
+    code, status = "overlap", 409
+
+
 class StaleHash(AlfredError):
     """The content of the approval changed since it was shown."""
 
@@ -130,6 +144,12 @@ class StoreUnavailable(AlfredError):
     """The database cannot be reached or written."""
 
     code, status = "store_unavailable", 503
+
+
+class BackupRefused(AlfredError):
+    """The file is no backup that can be restored, or the ledger it would replace is not empty."""
+
+    code, exit_code, status = "backup_refused", 2, 422
 
 
 class LeaseLost(AlfredError):
