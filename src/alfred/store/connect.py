@@ -266,12 +266,9 @@ class Store:
                 f"The disk of the database is full ({text}).",
                 next="Free some space; nothing that was acknowledged is lost, and work goes on by itself.",
             ) from problem
-        state = getattr(problem.orig, "sqlstate", None)
-        if name == "SQLITE_CONSTRAINT_TRIGGER" or state == "P0001":
-            raise _unavailable(
-                text
-            ) from problem  # a trigger of ours closed it: the ledger was moved
-        if name in _DAMAGED:
+        if MOVED in text:
+            raise _unavailable(text, next="Start again: `database:` says where it is.") from problem
+        if name.startswith(_DAMAGED):
             raise _unavailable(text, next=_RESTORE) from problem
         if isinstance(problem, exc.IntegrityError | exc.ProgrammingError | exc.DataError):
             raise problem
