@@ -204,11 +204,12 @@ def _announced_spans(text: str) -> Iterator[_Span]:
         value = found[group]
         quoted, env = group == "quoted", found["sep"] == "=" and name.isupper()
         if _announced(name, value, quoted=quoted, strong=bool(found["strong"]), env=env):
-            yield _Span(*found.span(group), tag(_kind(name), value))
+            yield _Span(*found.span(group), tag(_kind(found), value))
 
 
-def _kind(name: str) -> str:
-    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[-40:] or "secret"
+def _kind(found: re.Match[str]) -> str:
+    """The telling word alone: the rest of the name is foreign text, and may be a secret itself."""
+    return re.sub(r"[_.]", "-", (found["strong"] or found["weak"]).lower())
 
 
 def _announced(name: str, value: str, *, quoted: bool, strong: bool, env: bool = False) -> bool:
@@ -220,10 +221,10 @@ def _announced(name: str, value: str, *, quoted: bool, strong: bool, env: bool =
     if strong:
         if quoted:
             return len(value) >= 4 and not re.search(r"\s{2}|[.!?] ", value)
-        # Bare: not a name in code (`password = config.password`), not a type.
-        return len(value) >= 6 and not re.fullmatch(
-            r"[A-Za-z_][\w]*(?:\.[A-Za-z_]\w*)*[:.]?", value
-        )
+        # Bare, it may be code (`password = config.password`, `password: str`): a name is not a value,
+        # unless it has a digit, or stands in an environment file (`DB_PASSWORD=…`).
+        is_code = re.fullmatch(r"[A-Za-z_]+[:.]?|[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)+[:.]?", value)
+        return len(value) >= 6 and (env or not is_code)
     if len(value) < 8 or " " in value.strip() or not re.search(r"[0-9]", value) or value.isdigit():
         return False
     if re.fullmatch(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)+", value):
@@ -313,7 +314,7 @@ def _redact_data(value: Any, known: tuple[str, ...], name: str | None) -> Any:
         if name is not None and clean == value:
             telling = tokens.SECRET_NAME.fullmatch(name)
             if telling and _announced(name, value, quoted=True, strong=bool(telling["strong"])):
-                return tag(_kind(name), value)
+                return tag(_kind(telling), value)
         return clean
     if isinstance(value, dict):
         cleaned: dict[Any, Any] = {}

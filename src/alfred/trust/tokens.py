@@ -33,11 +33,12 @@ FORMATS: tuple[Format, ...] = (
     Format(
         "private-key",
         "PRIVATE KEY",
-        # Ended, or cut off: then as far as base64, armour headers and (escaped) line ends go.
+        # Ended, or cut off: then as far as there are lines of base64 and armour headers.
         re.compile(
             r"-----BEGIN (?:[A-Z0-9]{1,20} ){0,4}PRIVATE KEY(?: BLOCK)?-----"
             r"(?:(?:(?!-----)[\s\S]){0,40000}-----END (?:[A-Z0-9]{1,20} ){0,4}PRIVATE KEY(?: BLOCK)?-----"
-            r"|[A-Za-z0-9+/=\s\\:,.()-]{0,40000})"
+            r"|(?:(?:\s|\\[nr])+(?:[A-Za-z0-9+/=]{20,}|[A-Z][A-Za-z-]{2,20}:[^\r\n]{0,200})){0,2000}"
+            r"(?:(?:\s|\\[nr])+[A-Za-z0-9+/=]{1,64}(?=\s*(?:[\r\n]|\Z)))?\s*)"
         ),
     ),
     Format(
@@ -178,7 +179,7 @@ FORMATS: tuple[Format, ...] = (
         "cookie",
         "ookie",
         re.compile(
-            r"(?im:^[ \t>]*(?:set-)?cookie[\"']?[ \t]*:[ \t]*[\"']?)(?P<v>[^\r\n\"']{6,8192})"
+            r"(?im:^[ \t<>*]*(?:set-)?cookie[\"']?[ \t]*:[ \t]*[\"']?)(?P<v>[^\r\n\"']{6,8192})"
         ),
     ),
     Format(
