@@ -1,0 +1,240 @@
+"""config.yaml and the environment become frozen `Settings`, or one error that names everything wrong.
+
+Which wins: a variable `ALFRED_<KEY>` (`ALFRED_LIMITS__TURNS` is `limits.turns`) over the file over the
+default. Invariants: loading writes nothing; a setting is never ignored: an unknown key, a wrong value and a
+second value for the same key are errors, a mistyped variable is a warning of `config_keys.mistyped`; every
+value knows where it came from; no message holds the password of an address, or a value that may be a secret
+in the wrong place.
+
+The neighbours: `config_text` reads the text, `config_schema` has types, defaults and meanings, `config_keys`
+which keys and variables there are, `config_show` what `config show` prints, `config_edit` changes the file.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import urllib.parse
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pydantic
+
+from alfred import config_keys, config_text, errors
+from alfred import home as home_places
+from alfred.config_schema import PolicyRule, Settings
+
+__all__ = ["PolicyRule", "Settings", "database_url", "lease_us", "load", "no_input", "validate"]
+
+
+def load(
+    home: Path, env: Mapping[str, str] = os.environ, *, tenant: str = home_places.MAIN
+) -> Settings:
+    """The settings of a tenant. A missing file means the defaults.
+
+    Args:
+        home: The home folder itself, of `home.path()`.
+        env: The environment, as the caller completed it.
+        tenant: Whose settings; another tenant than `main` has a file of its own and inherits nothing.
+
+    Raises:
+        ConfigError: one thing is wrong, in the file or in the environment.
+        ConfigErrors: several are.
+    """
+    file = home_places.config_file(home_places.of_tenant(home, tenant))
+    text = config_text.read(file)
+    made = config_text.Document(file.name) if text is None else config_text.parse(text, file.name)
+    return validate(made, file, env, tenant=tenant)
+
+
+def validate(
+    made: config_text.Document,
+    file: Path,
+    env: Mapping[str, str],
+    *,
+    tenant: str = home_places.MAIN,
+) -> Settings:
+    """The settings of a parsed text, completed by the environment. Its findings count as problems too.
+
+    Raises:
+        ConfigError, ConfigErrors: something is wrong.
+    """
+    findings = list(made.findings)
+    if tenant != home_places.MAIN:
+        findings += [
+            config_text.Finding(
+                (key,),
+                "belongs to the config.yaml of the home, all tenants share it",
+                place=made.place((key,)),
+            )
+            for key in sorted(Settings.installation_only & made.tree.keys())
+        ]
+    origins = {path: f"{made.name}:{line}" for path, line in made.lines.items()}
+    tree = _with_environment(made.tree, env, origins, findings)
+    try:
+        lease_us(env)
+    except errors.ConfigError as wrong:
+        findings.append(config_text.Finding((), wrong.detail))
+    settings = None
+    try:
+        settings = Settings.model_validate(tree)
+    except pydantic.ValidationError as wrong:
+        stopped = {f.path for f in findings}  # what could not be read is not wrong a second time
+        for error in wrong.errors(include_url=False):
+            finding = _finding(error, tree, made, origins)
+            if finding.path not in stopped:
+                findings.append(finding)
+    if findings or settings is None:
+        raise config_text.error(file, sorted(findings, key=_order))
+    settings._origins.update(origins)
+    return settings
+
+
+def database_url(settings: Settings, home: Path) -> str:
+    """The URL that the store opens: of the file in the home, or as configured."""
+    if settings.database == "sqlite":
+        file = urllib.parse.quote(str(home_places.database_file(home)))  # a `?` would end the path
+        return f"sqlite:///{file}"
+    return settings.database
+
+
+def lease_us(env: Mapping[str, str] = os.environ) -> int | None:
+    """How long a lease is to last, in microseconds, where `ALFRED_TEST_LEASE_S` says so; else None.
+
+    Raises:
+        ConfigError: it is no number from 5 to 30.
+    """
+    given = env.get(config_keys.LEASE)
+    if not given:
+        return None
+    if not re.fullmatch(r"[0-9]{1,2}(\.[0-9]{1,3})?", given) or not 5 <= float(given) <= 30:
+        raise errors.ConfigError(
+            f"{config_keys.LEASE} must be a number of seconds from 5 to 30 (given: {config_text.shown(given)})",
+            next=f"Unset {config_keys.LEASE}: it is for tests only.",
+        )
+    return round(float(given) * 1_000_000)
+
+
+def no_input(env: Mapping[str, str] = os.environ) -> bool:
+    """Whether nobody may be prompted: `ALFRED_NO_INPUT` is set to anything but 0, false or no."""
+    return env.get("ALFRED_NO_INPUT", "").lower() not in ("", "0", "false", "no")
+
+
+# ---- the environment
+
+
+def _with_environment(
+    tree: dict[str, Any],
+    env: Mapping[str, str],
+    origins: dict[config_text.Where, str],
+    findings: list[config_text.Finding],
+) -> dict[str, Any]:
+    """A copy of the tree with the values of the variables; empty ones count as unset."""
+    given: dict[tuple[str, ...], str] = {}
+    for name, path in config_keys.variables().items():
+        value = env.get(name)
+        if not value:
+            continue
+        if path in given and env[given[path]] != value:
+            findings.append(
+                config_text.Finding(
+                    path, f"{given[path]} says something else, unset one", place=name
+                )
+            )
+            continue
+        given.setdefault(path, name)
+    for path, name in given.items():
+        value, wrong = _of_variable(name, env[name], path)
+        findings += [config_text.Finding(path, f.message, place=name) for f in wrong]
+        tree = _put(tree, path, value)
+        for inner in [p for p in origins if p[: len(path)] == path]:
+            del origins[inner]
+        origins[path] = f"env:{name}"
+    return tree
+
+
+def _of_variable(
+    name: str, text: str, path: config_text.Where
+) -> tuple[Any, list[config_text.Finding]]:
+    """The value of a variable: lists and mappings are written as YAML, everything else is the text itself."""
+    if bad := config_text.not_text(text):
+        return "", [config_text.Finding((), f"the character {bad!a} may not stand in a text")]
+    if config_keys.is_structured(path):
+        made = config_text.parse(f"value: {text}\n", name)
+        if made.tree.keys() != {"value"} and not made.findings:
+            made.findings.append(config_text.Finding((), "must be one value, in one line of YAML"))
+        return made.tree.get("value"), made.findings
+    if text in ("null", "~") and config_keys.takes_null(path):
+        return None, []
+    return text, []
+
+
+def _put(tree: dict[str, Any], path: tuple[str, ...], value: Any) -> dict[str, Any]:
+    """A copy of the tree with one value in it. What is no mapping on the way is left, to be told as wrong."""
+    key, *rest = path
+    if not rest:
+        return {**tree, key: value}
+    below = tree.get(key)
+    if below is not None and not isinstance(below, dict):
+        return tree
+    return {**tree, key: _put(below or {}, tuple(rest), value)}
+
+
+# ---- what is wrong
+
+_SAID = {
+    "missing": "is missing",
+    "model_type": "must be keys with values",
+    "dict_type": "must be keys with values",
+    "tuple_type": "must be a list, as in [a, b]",
+    "list_type": "must be a list, as in [a, b]",
+}
+
+
+def _finding(
+    error: Any,
+    tree: dict[str, Any],
+    made: config_text.Document,
+    origins: dict[config_text.Where, str],
+) -> config_text.Finding:
+    """What pydantic found, with our words, the place and the nearest right name."""
+    kind, ctx = error["type"], error.get("ctx") or {}
+    path: config_text.Where = tuple(p for p in error["loc"] if p != "[key]")
+    got: str | None = config_text.shown(error["input"])
+    if kind == "extra_forbidden":
+        message, got = _unknown_key(path), None  # the value may be a secret in the wrong place
+    elif kind == "setting":
+        message = ctx["message"]
+    elif kind == "literal_error":
+        names = re.findall(r"'([^']*)'", ctx["expected"])
+        near = config_text.nearest(str(error["input"]), names)
+        message = f"must be {' or '.join(names)}" + (f", did you mean {near}?" if near else "")
+    elif kind in ("greater_than_equal", "less_than_equal"):
+        least = kind == "greater_than_equal"
+        message = f"must be at {'least' if least else 'most'} {ctx['ge' if least else 'le']}"
+    else:
+        message = _SAID.get(kind, error["msg"])
+    if kind == "missing":
+        got = None
+    place = next(
+        (origins[path[:n]] for n in range(len(path), 0, -1) if path[:n] in origins), made.name
+    )
+    return config_text.Finding(path, message, got, place.removeprefix("env:"))
+
+
+def _unknown_key(path: config_text.Where) -> str:
+    key = str(path[-1])
+    model = config_keys.model(path[:-1])
+    names = list(model.model_fields) if model else []
+    if near := config_text.nearest(key, names):
+        return f"is no setting, did you mean {near}?"
+    elsewhere = [config_text.dotted(leaf) for leaf in config_keys.leaves() if leaf[-1] == key]
+    if elsewhere:
+        return f"is no setting here, did you mean {' or '.join(elsewhere)}?"
+    return f"is no setting; known: {', '.join(names)}" if len(path) > 1 else "is no setting"
+
+
+def _order(finding: config_text.Finding) -> tuple[bool, int]:
+    line = finding.place.rpartition(":")[2]
+    return (not line.isdigit(), int(line) if line.isdigit() else 0)

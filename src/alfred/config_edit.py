@@ -1,0 +1,343 @@
+"""Changes config.yaml in place, the way a careful person would: only the words that must change do.
+
+The parser tells where each value stands in the text; the new value is written over the old one, or a key is
+added at the end of what it belongs to, so comments, order, quoting and layout stay to the letter. Invariants:
+the new text is parsed again and must differ from the old in nothing but the one value, and the settings that
+it gives must be valid, before the file is replaced, at once and as 0600; whatever fails leaves the old file.
+Two processes that edit at once do so one after the other.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import re
+import tempfile
+import threading
+from collections.abc import Generator, Mapping, Sequence
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from alfred import config, config_keys, config_schema, config_text, errors
+from alfred import home as home_places
+from alfred.config_schema import Settings
+
+TEMPLATE = """\
+# yaml-language-server: $schema=config.schema.json
+# `alfred config show` prints every setting, its value and where it comes from.
+alfred: 1
+model: auto   # the first that can be used, or provider:model
+
+policy:
+  mode: gated   # gated: what changes something asks you first | autonomous | off
+
+budget:   # US dollars
+  per_run_usd: 2
+  per_day_usd: 20
+"""
+
+_PLAIN = re.compile(
+    r"[A-Za-z_][\w./+-]*(?::[\w./+-]+)*|[0-9]+(?:ms|[smhd])|[\w./+-]*/[\w./+-]*", re.A
+)
+_MEANT = frozenset(
+    {"true", "false", "yes", "no", "on", "off", "y", "n", "null"}
+)  # to one YAML or another
+_LINE = re.compile(r"\r?\n")
+_threads = threading.Lock()
+
+
+def edit(
+    home: Path, key: str | Sequence[str], value: Any, *, tenant: str = home_places.MAIN
+) -> Settings:
+    """Sets one key of config.yaml and returns the settings that the file now gives.
+
+    Args:
+        home: The home folder itself.
+        key: `limits.turns`, or its parts where a part has a dot in it.
+        value: A text as one would write it in the file (a list or mapping as YAML in one line), or the
+            value itself: None, bool, number, text, list, dict.
+        tenant: Whose config.yaml.
+
+    Raises:
+        ConfigError: no setting has this key, the value is wrong, or the file is: it stays as it was.
+    """
+    path = tuple(key.split(".")) if isinstance(key, str) else tuple(key)
+    home_places.ensure(home, tenant=tenant)
+    file = home_places.config_file(home_places.of_tenant(home, tenant))
+    with _alone(file):
+        text = config_text.read(file)
+        text = "alfred: 1\n" if text is None else text
+        changed, settings = _changed(text, path, value, file, tenant)
+        if changed != text:
+            replace(file, changed)
+    return settings
+
+
+def write_default(
+    home: Path, values: Mapping[str, Any] | None = None, *, tenant: str = home_places.MAIN
+) -> bool:
+    """Writes a short config.yaml with comments, with these values set, and the schema for editors beside it.
+
+    Returns whether it was written: a config.yaml that is there is left alone (the schema is renewed).
+
+    Raises:
+        ConfigError: a key or value is wrong; nothing is written.
+    """
+    file = home_places.config_file(home_places.of_tenant(home, tenant))
+    text = TEMPLATE
+    home_places.ensure(home, tenant=tenant)
+    with _alone(file):
+        there = os.path.lexists(file)
+        if not there:
+            for key, value in (values or {}).items():
+                text, _ = _changed(text, tuple(key.split(".")), value, file, tenant)
+            replace(file, text)
+        write_schema(home, tenant=tenant)
+    return not there
+
+
+def write_schema(home: Path, *, tenant: str = home_places.MAIN) -> None:
+    """Writes the JSON schema beside config.yaml, where it is not the present one already."""
+    file = home_places.config_schema_file(home_places.of_tenant(home, tenant))
+    text = json.dumps(config_schema.json_schema(), indent=1) + "\n"
+    if not file.is_file() or file.read_text("utf-8") != text:
+        replace(file, text)
+
+
+def replace(file: Path, text: str) -> None:
+    """Replaces a file by a new one, 0600, at once: after a crash the old or the new one is there, whole.
+
+    A link stays a link, what it leads to is replaced.
+
+    Raises:
+        ConfigError: the folder or the disk does not take it.
+    """
+    target = Path(os.path.realpath(file))
+    made: str | None = None
+    try:
+        handle, made = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)  # 0600
+        with os.fdopen(handle, "w", encoding="utf-8", newline="") as stream:
+            stream.write(text)
+            stream.flush()
+            os.fsync(stream.fileno())
+        Path(made).replace(target)
+        made = None
+        folder = os.open(target.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+    except OSError as why:
+        raise errors.ConfigError(
+            f"{file.name} cannot be written: {str(why.strerror).lower()}",
+            next=f"Make {target.parent} writable, or room on its disk.",
+        ) from why
+    finally:
+        if made is not None:
+            with contextlib.suppress(FileNotFoundError):
+                Path(made).unlink()
+
+
+def yaml_text(value: Any) -> str:
+    """A value as YAML in one line, with quotes wherever some YAML could read something else."""
+    if value is None:
+        return "null"
+    if isinstance(value, dict):
+        return (
+            "{" + ", ".join(f"{yaml_text(str(k))}: {yaml_text(v)}" for k, v in value.items()) + "}"
+        )
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(yaml_text(v) for v in value) + "]"
+    if isinstance(value, bool | int):
+        return config_text.as_text(value)
+    if isinstance(value, float | Decimal):
+        return format(Decimal(repr(value)) if isinstance(value, float) else value, "f")
+    text = str(value)
+    if _PLAIN.fullmatch(text) and text.lower() not in _MEANT:
+        return text
+    quoted = json.dumps(text, ensure_ascii=False)
+    return "".join(c if c.isprintable() else _escaped(c) for c in quoted)
+
+
+def _escaped(character: str) -> str:
+    code = ord(character)
+    return (
+        f"\\x{code:02x}" if code < 256 else f"\\u{code:04x}" if code < 65536 else f"\\U{code:08x}"
+    )
+
+
+@contextlib.contextmanager
+def _alone(file: Path) -> Generator[None]:
+    """Holds a lock on a file of its own: `lockf` between processes, and one between our threads."""
+    lock = file.with_name(file.name + ".lock")
+    with _threads:
+        try:
+            handle = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        except OSError as why:
+            raise errors.ConfigError(
+                f"{file.name} cannot be changed: {str(why.strerror).lower()}",
+                next=f"Make {file.parent} writable.",
+            ) from why
+        try:
+            fcntl.lockf(handle, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(handle)
+
+
+def _changed(
+    text: str, path: tuple[str, ...], value: Any, file: Path, tenant: str
+) -> tuple[str, Settings]:
+    """The text with one value set, and its settings."""
+    made = config_text.parse(text, file.name)
+    if made.findings:
+        raise config_text.error(file, made.findings)
+    written = _written(made, path, value, file, tenant)
+    new = _spliced(text, made, path, written)
+    after = None if new is None else config_text.parse(new, file.name)
+    wanted = _put(made.tree, path, _value(written, path, file))
+    if new is None or after is None or after.findings or after.tree != wanted:
+        raise errors.ConfigError(
+            f"{config_text.dotted(path)} cannot be set in {file.name} as that is laid out",
+            next=f"Write `{path[-1]}` into {file} by hand.",
+        )
+    return new, config.validate(after, file, {}, tenant=tenant)
+
+
+def _written(
+    made: config_text.Document, path: tuple[str, ...], value: Any, file: Path, tenant: str
+) -> str:
+    """The YAML of the value, as the settings understood it."""
+    as_yaml = not isinstance(value, str) or config_keys.is_structured(path)
+    if as_yaml:
+        text = value if isinstance(value, str) else yaml_text(value)
+        value = _value(text, path, file)
+    elif value in ("null", "~") and config_keys.takes_null(path):
+        value = None
+    candidate = config_text.Document(made.name, _put(made.tree, path, value), made.lines)
+    settings = config.validate(candidate, file, {}, tenant=tenant)
+    if as_yaml:
+        return yaml_text(config_text.resolve(value))
+    understood: Any = settings.model_dump(mode="json")
+    for part in path:
+        understood = understood[part]
+    return yaml_text(understood)
+
+
+def _value(text: str, path: tuple[str, ...], file: Path) -> Any:
+    """What a value in one line of YAML is.
+
+    Raises:
+        ConfigError: it is none, or more than one.
+    """
+    made = config_text.parse(f"value: {text}\n", config_text.dotted(path))
+    if made.findings:
+        raise config_text.error(file, [config_text.Finding(path, f.message) for f in made.findings])
+    if made.tree.keys() != {"value"}:
+        raise config_text.error(file, [config_text.Finding(path, "must be one value in one line")])
+    return made.tree["value"]
+
+
+def _put(tree: Any, path: tuple[str, ...], value: Any) -> Any:
+    if not path:
+        return value
+    below = tree if isinstance(tree, dict) else {}
+    return {**below, path[0]: _put(below.get(path[0]), path[1:], value)}
+
+
+# ---- where things stand in the text
+
+
+def _spliced(
+    text: str, made: config_text.Document, path: tuple[str, ...], written: str
+) -> str | None:
+    """The text with the value in its place; None where there is no simple place for it."""
+    line = "\r\n" if "\r\n" in text else "\n"
+    node = config_text.compose(text, made)
+    if node is None:
+        end = "" if not text or text.endswith("\n") else line
+        return f"{text}{end}{_nested(path, written)}{line}"
+    for n, part in enumerate(path):
+        if type(node).__name__ != "MappingNode":
+            return None
+        above, pair = node, next((p for p in node.value if p[0].value == part), None)
+        if pair is None:
+            return _added(text, above, _nested(path[n:], written), line)
+        key, node = pair
+        if node.start_mark.index < key.end_mark.index:
+            return None  # an alias: what it stands for is written elsewhere, for others too
+        rest = path[n + 1 :]
+        if not rest:
+            return _over(text, key, node, written)
+        if _is_null(node):
+            return _over(text, key, node, f"{{{_nested(rest, written)}}}")
+    return None
+
+
+def _nested(path: Sequence[str], written: str) -> str:
+    """`limits: {turns: 5}` of the path below which the value is to stand."""
+    for part in reversed(path[1:]):
+        written = f"{{{yaml_text(part)}: {written}}}"
+    return f"{yaml_text(path[0])}: {written}"
+
+
+def _is_null(node: Any) -> bool:
+    return type(node).__name__ == "ScalarNode" and str(node.tag).endswith(":null")
+
+
+def _is_unwritten(node: Any) -> bool:
+    """`key:` with nothing behind it: its mark may stand anywhere up to the next word."""
+    return node.start_mark.index == node.end_mark.index
+
+
+def _over(text: str, key: Any, node: Any, written: str) -> str:
+    """The value written over the old one; what stood below its key comes to stand beside it."""
+    if _is_unwritten(node):
+        at = _after(text, key)
+        return f"{text[:at]} {written}{text[at:]}"
+    start, end = node.start_mark.index, _end(text, node)
+    between = text[key.end_mark.index : start]
+    if "\n" in between and "#" not in between:
+        start = _after(text, key)
+        written = f" {written}"
+    return f"{text[:start]}{written}{text[end:]}"
+
+
+def _added(text: str, node: Any, pair: str, line: str) -> str:
+    """The pair as the last one of a mapping."""
+    if not node.flow_style:
+        at = _line_end(text, _end(text, node))
+        indent = " " * node.value[0][0].start_mark.column
+        return f"{text[:at]}{line}{indent}{pair}{text[at:]}"
+    if not node.value:
+        at = node.start_mark.index + 1
+        return f"{text[:at]}{pair}{text[at:]}"
+    key, value = node.value[-1]
+    at = key.end_mark.index if _is_unwritten(value) else _end(text, value)
+    return f"{text[:at]}, {pair}{text[at:]}"
+
+
+def _end(text: str, node: Any) -> int:
+    """Where the last word of a node ends: the marks of blocks reach over the comments that follow."""
+    start, end = node.start_mark.index, node.end_mark.index
+    if type(node).__name__ == "ScalarNode" or node.flow_style:
+        return start + len(text[start:end].rstrip())
+    last = node.value[-1]
+    if not isinstance(last, tuple):
+        return _end(text, last)
+    key, value = last
+    return _after(text, key) if _is_unwritten(value) else _end(text, value)
+
+
+def _after(text: str, key: Any) -> int:
+    """Where the value of a key begins, at the earliest."""
+    colon = text.find(":", key.end_mark.index)
+    return colon + 1 if colon >= 0 else key.end_mark.index
+
+
+def _line_end(text: str, at: int) -> int:
+    found = _LINE.search(text, at)
+    return found.start() if found else len(text)
