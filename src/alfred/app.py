@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +21,7 @@ from alfred.store.connect import Store, Tx
 
 if TYPE_CHECKING:
     from alfred.actions.registry import LoadError, Registry
+    from alfred.runs import triggers
     from alfred.runs.execute import Runtime
     from alfred.runs.worker import Worker
 
@@ -77,7 +78,7 @@ def base(*, folder: Path | None = None, tenant: str = "main", upgrade: bool = Tr
     home.ensure(folder)
     settings = config.load(folder)
     dispatcher = Dispatcher(poll=1.0 if settings.database != "sqlite" else 0.1)
-    store = connect.open_store(database_url(folder, settings))
+    store = connect.open_store(config.database_url(settings, folder))
     delivery = _Delivery(store, dispatcher)
     if upgrade:
         migrate.ensure_schema(store, backups=folder / "backups", extras=queue if store.pg else None)
@@ -95,11 +96,13 @@ def base(*, folder: Path | None = None, tenant: str = "main", upgrade: bool = Tr
 def whole(base: Base, *, watch: Callable[[str, str, dict[str, Any]], None] | None = None) -> Whole:
     """Adds everything that executes. `watch(run, kind, body)` sees what runs of this process stream."""
     from alfred.actions.dispatch import Dispatch, Surroundings
+    from alfred.actions.grant import Grant
     from alfred.agents.metered import Meter
     from alfred.agents.registry import AgentRegistry
     from alfred.agents.turn import Turns
     from alfred.llm import catalog
     from alfred.memory import search
+    from alfred.runs import triggers
     from alfred.runs.execute import Runtime
     from alfred.runs.worker import Worker
     from alfred.trust import redact, secrets
@@ -138,6 +141,23 @@ def whole(base: Base, *, watch: Callable[[str, str, dict[str, Any]], None] | Non
         watch=watch or (lambda run_id, kind, body: None),
     )
 
+    def fired(trigger: Any, run_id: str) -> Any:
+        """The run of a cron: its agent's model and everything that may be proposed, in a folder of its own."""
+        config_of = settings.of(trigger.tenant)
+        wanted = (
+            AgentRegistry.from_config(config_of.agents).get(trigger.agent).model or config_of.model
+        )
+        if wanted == "auto":
+            wanted = catalog.resolve_auto(
+                os.environ, lambda name: secret(trigger.tenant, name)
+            ).model
+        return replace(
+            triggers.run_of(trigger, run_id),
+            trigger_kind="cron",
+            model=wanted,
+            grants=Grant(actions=frozenset(registry.names())).encode(),
+        )
+
     def caps(tenant: str, _agent: str) -> Caps:
         limits = settings.of(tenant).limits
         return Caps(total=limits.concurrent_runs, per_agent=limits.per_agent)
@@ -145,7 +165,13 @@ def whole(base: Base, *, watch: Callable[[str, str, dict[str, Any]], None] | Non
     def worker(**options: Any) -> Worker:
         base.delivery.start()
         options.setdefault("slots", base.settings.limits.concurrent_runs)
-        return Worker(runtime, caps=caps, dispatcher=base.dispatcher, beats=beats(), **options)
+        return Worker(
+            runtime,
+            caps=caps,
+            dispatcher=base.dispatcher,
+            beats=beats(fired, settings.zone),
+            **options,
+        )
 
     return Whole(
         base=base,
@@ -170,7 +196,9 @@ def actions_of(folder: Path) -> tuple[Registry, tuple[LoadError, ...]]:
     return registry, problems
 
 
-def beats() -> Sequence[Callable[[Store], None]]:
+def beats(
+    start: Callable[[Any, str], Any], zone: Callable[[str], str]
+) -> Sequence[Callable[[Store], None]]:
     """What the sweep does besides the core's own, in order."""
     from alfred.actions import approvals
     from alfred.runs import budget, triggers
@@ -184,7 +212,10 @@ def beats() -> Sequence[Callable[[Store], None]]:
     def lapse(store: Store) -> None:
         store.transact(budget.lapse)
 
-    return (expire, auto, lapse, triggers.beat)
+    def crons(store: Store) -> None:
+        triggers.beat(store, start=start, zone=zone)
+
+    return (expire, auto, lapse, crons)
 
 
 class _Delivery:
@@ -241,13 +272,16 @@ class _Settings:
         if known is not None and known[0] == stamp:
             return known[1]
         try:
-            settings = config.load(folder)
+            settings = config.load(self._folder, tenant=tenant)
         except errors.ConfigError:
             if known is None:
                 raise
             settings = known[1]
         self._known[tenant] = (stamp, settings)
         return settings
+
+    def zone(self, tenant: str) -> str:
+        return self.of(tenant).timezone
 
     def tiers(self, tenant: str) -> dict[str, str | None]:
         models = self.of(tenant).models

@@ -289,14 +289,16 @@ class Actor:
         judged = []
         for call in new:
             gated = self.chance.random() < 0.7
+            question = gated and self.chance.random() < 0.1
             judged.append(
                 calls.Judgement(
                     call_id=call.id,
                     status="staged" if gated else "proposed",
                     action=call.action,
-                    effect=call.effect,
+                    effect="blind" if question else call.effect,
                     risk=self.chance.choice(("low", "medium")) if gated else "none",
                     args_hash=ids.new(),
+                    question=question,
                 )
             )
 
@@ -305,7 +307,7 @@ class Actor:
             for call, one in zip(new, judged, strict=True):
                 calls.judge(tx, one)
                 if one.status == "staged":
-                    kind = "question" if self.chance.random() < 0.1 else "action"
+                    kind = "question" if one.question else "action"
                     stored = calls.get(tx, call.id)
                     assert stored is not None
                     approvals.stage(tx, self.card(lease, stored, kind, one.args_hash, one.risk))

@@ -38,7 +38,7 @@ from alfred.runs import ledger as runs_ledger
 from alfred.runs.rows import Lease, Run
 from alfred.runs.states import Wait
 from alfred.runs.workflow import Defer, Leave, Park, StepContext
-from alfred.store.connect import Sql, Store, Tx
+from alfred.store.connect import Store, Tx
 from alfred.trust import redact, text
 
 log = structlog.get_logger()
@@ -54,8 +54,6 @@ TOGETHER = 8
 
 RETRY = 5 * clock.SECOND
 """After so long an effect whose outcome this process does not know is entered again."""
-
-_KEY = Sql("select v from meta where k='installation_key'")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -485,12 +483,12 @@ class Dispatch:
         """The effect key: the same over retries of one call, another for two equal calls, not to be guessed."""
         if self._installation_key is None:
             with self.store.read() as look:
-                found = look(_KEY).scalar()
+                found = ledger.installation_key(look)
             if not found:
                 raise errors.StoreUnavailable(
                     "The database has no installation key.", next="`alfred doctor --fix`"
                 )
-            self._installation_key = bytes.fromhex(found)
+            self._installation_key = found
         said = f"{ctx.run.tenant}|{call.run_id}|{call.turn}.{call.ordinal}|{call.action}|{plain_hash(call.args)}"
         return hmac.new(self._installation_key, said.encode(), hashlib.sha256).hexdigest()
 

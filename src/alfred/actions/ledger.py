@@ -98,9 +98,12 @@ class Judgement:
     preview: str | None = None
     decision: str | None = None
     result: str | None = None
+    question: bool = False
+    """Staged for an answer: there is nothing to approve."""
 
 
 _COLUMNS = ",".join(f.name for f in fields(Call))
+_INSTALLATION_KEY = Sql("select v from meta where k='installation_key'")
 _GET = Sql(f"select {_COLUMNS} from calls where id=:id")
 _OF_TURN = Sql(f"select {_COLUMNS} from calls where run_id=:run_id and turn=:turn order by ordinal")
 _AT = Sql(f"select {_COLUMNS} from calls where run_id=:run_id and turn=:turn and ordinal=:ordinal")
@@ -143,6 +146,12 @@ _ENTER = Sql(
 )
 
 
+def installation_key(tx: Tx) -> bytes | None:
+    """The secret of this installation that effect keys are made with, None before the schema is there."""
+    found = tx(_INSTALLATION_KEY).scalar()
+    return bytes.fromhex(found) if found else None
+
+
 def get(tx: Tx, call_id: str) -> Call | None:
     """The call's row as it is now."""
     row = tx(_GET, id=call_id).one_or_none()
@@ -177,10 +186,10 @@ def propose(tx: Tx, calls: Sequence[NewCall]) -> None:
 
 def judge(tx: Tx, judgement: Judgement) -> bool:
     """proposed -> what was decided, once."""
-    values = {f.name: getattr(judgement, f.name) for f in fields(Judgement)}
+    values = {f.name: getattr(judgement, f.name) for f in fields(Judgement) if f.name != "question"}
     executes = judgement.status == "proposed"
     values |= {
-        "gated": int(judgement.status == "staged"),
+        "gated": int(judgement.status == "staged" and not judgement.question),
         "run_args_hash": judgement.args_hash if executes else None,
     }
     return tx(_JUDGE, **values).rowcount == 1

@@ -155,6 +155,7 @@ def judge(
             preview=shown,
             decision=json.dumps(explanation, ensure_ascii=False),
             result=would if decision.skip else None,
+            question=decision.kind == "question",
         ),
         kind=decision.kind,
         title=card.title(action.id, args),

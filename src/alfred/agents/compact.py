@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from alfred.agents import prompt
+from alfred.agents import ledger as agent_ledger
 from alfred.agents.metered import Blocked, Failed, Meter, Unpaid
 from alfred.llm import catalog
 from alfred.llm.contract import ModelAnswer, ModelRequest
@@ -50,8 +50,8 @@ def step(ctx: StepContext, *, meter: Meter, model: str) -> Verdict:
         "tokens": 0,
     }
     with ctx.store.read() as look:
-        shown = prompt.items(look, run.id)
-        numbered = prompt.numbered(look, run.id)
+        shown = agent_ledger.items(look, run.id)
+        numbered = agent_ledger.numbered(look, run.id)
     cut = _cut(numbered)
     if cut is None:
         return Next("boss-turn", after)

@@ -20,6 +20,7 @@ from alfred.actions.grant import Grant
 from alfred.actions.ledger import NewCall
 from alfred.actions.registry import Registry
 from alfred.agents import compact, prompt
+from alfred.agents import ledger as agent_ledger
 from alfred.agents.metered import Blocked, Failed, Meter, Unpaid
 from alfred.agents.registry import AgentConfig
 from alfred.llm import catalog
@@ -67,8 +68,8 @@ class Turns:
         settings = self.settings(run.tenant)
         agent = self.agent(run.tenant, run.agent)
         with ctx.store.read() as look:
-            head = prompt.stored_head(look, run.id)
-            shown = prompt.items(look, run.id)
+            head = agent_ledger.stored_head(look, run.id)
+            shown = agent_ledger.items(look, run.id)
             messages = ledger.messages(look, run.id)
         if head is None:
             head, first = self._begin(ctx, agent)

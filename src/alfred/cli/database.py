@@ -7,18 +7,21 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from alfred import app, config, errors, home
+from alfred import app, config_edit, errors, home
 from alfred.cli import terminal
 from alfred.cli.terminal import DEFAULT, Common
 from alfred.store import backup as backups
-from alfred.store import connect, migrate
+from alfred.store import connect, invariants, migrate
+from alfred.store import restore as restoring
 
 
 def upgrade(*, common: Common = DEFAULT) -> int:
     """Bring the schema to this program's version, after a backup."""
     base = app.base(folder=common.folder(), upgrade=False)
     try:
-        migrate.upgrade(base.store, home.backups(base.home))
+        migrate.upgrade(
+            base.store, home.backups(base.home), extras=app.queue if base.store.pg else None
+        )
         return _said(common, {"schema": migrate.HEAD}, f"The schema is at {migrate.HEAD}.")
     finally:
         base.close()
@@ -57,7 +60,13 @@ def restore(
     """
     base = app.base(folder=common.folder(), upgrade=False)
     try:
-        backups.restore(path, base.store, force=force, after=base.desk.after_restore)
+        restoring.restore(
+            path,
+            base.store,
+            force=force,
+            after=base.desk.after_restore,
+            extras=app.queue if base.store.pg else None,
+        )
         return _said(
             common,
             {"restored": str(path)},
@@ -80,10 +89,10 @@ def move(to: str, /, *, common: Common = DEFAULT) -> int:
             raise errors.UsageError("The ledger is there already.")
         target = connect.open_store(url)
         try:
-            backups.move(base.store, target, queue=app.queue if target.pg else None)
+            restoring.move(base.store, target, extras=app.queue if target.pg else None)
         finally:
             target.close()
-        config.edit(base.home, "database", to)
+        config_edit.edit(base.home, "database", to)
         return _said(
             common, {"database": "moved"}, "Every row is there, and config.yaml points to it now."
         )
@@ -95,12 +104,13 @@ def check(*, common: Common = DEFAULT) -> int:
     """Look for damage and broken invariants."""
     base = app.base(folder=common.folder())
     try:
-        found = backups.check(base.store)
+        found = invariants.check(base.store)
         if common.json:
-            terminal.document({"ok": not found, "findings": found})
+            told = [{"check": f.check, "count": f.count, "rows": list(f.rows)} for f in found]
+            terminal.document({"ok": not found, "findings": told})
         else:
-            for line in found:
-                terminal.out(line)
+            for finding in found:
+                terminal.out(f"{finding.check}: {finding.count} rows, {', '.join(finding.rows)}")
             if not found:
                 terminal.out("No damage, and every invariant holds.")
         return int(bool(found))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from alfred import app, config, errors, home
+from alfred import app, config, config_edit, errors, home
 from alfred.cli import terminal
 from alfred.cli.terminal import DEFAULT, Common
 
@@ -15,7 +15,7 @@ def setup(*, common: Common = DEFAULT) -> int:
     home.ensure(folder)
     made = not home.config_file(folder).exists()
     if made:
-        config.write_default(folder)
+        config_edit.write_default(folder)
     base = app.base(folder=folder)
     try:
         from alfred.llm import catalog
@@ -46,7 +46,7 @@ def setup(*, common: Common = DEFAULT) -> int:
 
 def config_show(*, common: Common = DEFAULT) -> int:
     """Every value, and where it comes from."""
-    shown = config.sources(common.folder(), os.environ)
+    shown = config.sources(config.load(common.folder()))
     for warning in config.mistyped(os.environ):
         terminal.say(warning)
     if common.json:
@@ -67,7 +67,7 @@ def config_edit(key: str, value: str, /, *, common: Common = DEFAULT) -> int:
     """
     folder = common.folder()
     home.ensure(folder)
-    config.edit(folder, key, value)
+    config_edit.edit(folder, key, value)
     if common.json:
         terminal.document({"key": key, "value": value})
     else:
@@ -77,5 +77,5 @@ def config_edit(key: str, value: str, /, *, common: Common = DEFAULT) -> int:
 
 def config_schema(*, common: Common = DEFAULT) -> int:
     """The JSON schema of config.yaml."""
-    terminal.document(config.json_schema())
+    terminal.document(config_edit.json_schema())
     return 0

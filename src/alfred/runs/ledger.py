@@ -118,7 +118,7 @@ def head_wait(tx: Tx, run_id: str) -> Wait | None:
 
 def messages(tx: Tx, run_id: str) -> list[tuple[str, str, str]]:
     """Messages that no turn has taken yet, oldest first: (id, text, author)."""
-    return [(row.id, row.body, row.author) for row in tx(_MESSAGES, run_id=run_id).all()]
+    return [(row.id, row.body, row.author) for row in tx(_MESSAGES, id=run_id).all()]
 
 
 @dataclass(frozen=True, slots=True)

@@ -98,7 +98,7 @@ class Tx:
         self.wakes: set[str] = set()
         """Runs to look at once this commits: handed to the delivery, sorted, as the last statements."""
 
-    def __call__(self, statement: Sql | sa.Executable, /, **params: Any) -> sa.CursorResult[Any]:
+    def __call__(self, statement: Sql | sa.Executable, /, **params: Any) -> sa.CursorResult[*tuple[Any, ...]]:
         """Executes one statement with its parameters."""
         chosen = (
             (statement.pg if self.pg else statement.sqlite)
