@@ -111,10 +111,17 @@ def warnings(text: str) -> tuple[str, ...]:
             names = ", ".join(sorted(script.capitalize() for script in scripts))
             found.append(f"{display(word)!r} mixes scripts: {names}")
         elif "LATIN" not in scripts:
-            letters = {char for char in word if char.isalpha()}
-            twins = confusables.is_confusable(word, greedy=True, preferred_aliases=["latin"]) or []
-            if letters and letters <= {twin["character"] for twin in twins}:
-                latin = "".join(_twin(char, twins) for char in word)
+            twins = {
+                twin["character"]: glyph["c"]
+                for twin in confusables.is_confusable(
+                    word, greedy=True, preferred_aliases=["latin"]
+                )
+                or ()
+                for glyph in twin["homoglyphs"]
+                if glyph["c"].isascii()
+            }
+            if all(char in twins for char in word if char.isalpha()):
+                latin = "".join(twins.get(char, char) for char in word)
                 found.append(f"{display(word)!r} can be taken for {display(latin)!r}")
     return tuple(found)
 
@@ -125,13 +132,6 @@ _WRITTEN_TOGETHER = (
     frozenset({"HAN", "HANGUL"}),
     frozenset({"HAN", "BOPOMOFO"}),
 )
-
-
-def _twin(char: str, twins: list[dict]) -> str:
-    for twin in twins:
-        if twin["character"] == char:
-            return next((h["c"] for h in twin["homoglyphs"] if h["c"].isascii()), char)
-    return char
 
 
 def identifier(text: str) -> str:
