@@ -77,8 +77,7 @@ class LlmServer:
         self.shown: dict[str, dict[str, Any]] = {}
         self._replies: list[Reply] = []
         self._lock = threading.Lock()
-        self._http = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
-        self._http.daemon_threads = True
+        self._http = _Http(("127.0.0.1", 0), _handler(self))
         self._thread = threading.Thread(target=self._http.serve_forever, args=(0.01,), daemon=True)
 
     @property
@@ -103,6 +102,11 @@ class LlmServer:
         self._http.shutdown()
         self._http.server_close()
         self._thread.join()
+
+
+class _Http(ThreadingHTTPServer):
+    daemon_threads = True
+    request_queue_size = 128  # many threads ask at once
 
 
 def _handler(server: LlmServer) -> type[BaseHTTPRequestHandler]:

@@ -9,17 +9,19 @@ loaded at the first request that needs them and then kept; a scenario file never
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import queue
 import threading
 from collections.abc import Callable, Coroutine
 from concurrent import futures
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from alfred.llm import catalog, failures, messages, scripted
 from alfred.llm.contract import (
+    MAX_CALLS,
     Cancel,
     ModelAnswer,
     ModelError,
@@ -28,6 +30,7 @@ from alfred.llm.contract import (
     ProposedCall,
     Usage,
 )
+from alfred.trust import text
 
 if TYPE_CHECKING:
     from pydantic_ai import messages as pai
@@ -138,7 +141,14 @@ class _Thread:
             raise read from raised
         finally:
             future.cancel()
-        return messages.answer(response, request.tools, _usage(response, request, name))
+        whole = (
+            response.state == "complete"
+            and response.finish_reason is not None
+            and not stream.stopped
+        )
+        return messages.answer(
+            response, request.tools, _usage(response, request, name, whole=whole)
+        )
 
     def _wait(
         self,
@@ -158,7 +168,7 @@ class _Thread:
                 future.cancel()
                 raise futures.CancelledError
             if piece and on_text is not None:
-                on_text(piece)
+                on_text(text.sanitize(piece)[0])
 
     def _open(self, name: catalog.Name, secrets: Secrets) -> _Open:
         key = catalog.key(name, secrets)
@@ -277,6 +287,7 @@ class _Stream:
         self._request, self._name, self._model, self._history = request, name, model, history
         self._heard = heard
         self._partial: Callable[[], pai.ModelResponse] | None = None
+        self.stopped = False  # by us, after MAX_CALLS calls
 
     async def run(self) -> pai.ModelResponse:
         from pydantic_ai import direct
@@ -290,23 +301,34 @@ class _Stream:
             instrument=False,
         ) as stream:
             self._partial = stream.get
+            calls = 0
             async for event in stream:
-                if self._heard is None:
-                    continue
-                if isinstance(event, pai.PartStartEvent) and isinstance(event.part, pai.TextPart):
-                    self._heard.put(event.part.content)
-                elif isinstance(event, pai.PartDeltaEvent) and isinstance(
-                    event.delta, pai.TextPartDelta
-                ):
-                    self._heard.put(event.delta.content_delta)
-            return stream.get()
+                match event:
+                    case pai.PartStartEvent(part=pai.TextPart(content=piece)):
+                        self._hear(piece)
+                    case pai.PartDeltaEvent(delta=pai.TextPartDelta(content_delta=piece)):
+                        self._hear(piece)
+                    case pai.PartStartEvent(part=pai.ToolCallPart()):
+                        calls += 1
+                if calls > MAX_CALLS:
+                    self.stopped = True
+                    break
+            response = stream.get()
+        if self.stopped:  # the last call is the one that is still being written
+            return replace(
+                response, parts=response.parts[:-1], state="complete", finish_reason="length"
+            )
+        return response
+
+    def _hear(self, piece: str) -> None:
+        if self._heard is not None:
+            self._heard.put(piece)
 
     def usage(self) -> Usage | None:
-        """What a request that failed on its way is known to have used; None when nothing was reported."""
-        response = self._partial() if self._partial is not None else None
-        if response is None or not (response.usage.input_tokens or response.usage.output_tokens):
+        """What a request that failed on its way used, as far as it is known; None when no answer had begun."""
+        if self._partial is None:
             return None
-        return _usage(response, self._request, self._name)
+        return _usage(self._partial(), self._request, self._name, whole=False)
 
 
 def _settings(request: ModelRequest, name: catalog.Name) -> Any:
@@ -337,42 +359,47 @@ def _parameters(request: ModelRequest) -> Any:
     offered = [
         tools.ToolDefinition(
             name=tool.name,
-            description=tool.description,
-            parameters_json_schema=tool.schema,
+            description=text.sanitize(tool.description)[0],
+            parameters_json_schema=text.sanitize(tool.schema)[0],
             strict=False,
         )
         for tool in sorted(request.tools, key=lambda tool: tool.name)
     ]
-    pinned = [pai.InstructionPart(content=request.system)] if request.system.strip() else []
+    system = text.sanitize(request.system)[0]
+    pinned = [pai.InstructionPart(content=system)] if system.strip() else []
     return models.ModelRequestParameters(function_tools=offered, instruction_parts=pinned)
 
 
-def _usage(response: pai.ModelResponse, request: ModelRequest, name: catalog.Name) -> Usage:
-    """The usage with its price. A provider that reported nothing is estimated, so that token caps still hold."""
+def _usage(
+    response: pai.ModelResponse, request: ModelRequest, name: catalog.Name, *, whole: bool
+) -> Usage:
+    """The usage with its price. What a provider did not report (some never do; of an answer that was not read to its
+    end nobody does) is estimated, so that caps hold all the same."""
     used = response.usage
     served = response.model_name or name.model
-    if used.unmeasured_requests or not (used.input_tokens or used.output_tokens):
-        said = sum(
-            len(str(getattr(part, "content", "")) + str(getattr(part, "args", "")))
-            for part in response.parts
-        )
+    if whole and not used.unmeasured_requests and (used.input_tokens or used.output_tokens):
+        cost: Decimal | None = None
+        with contextlib.suppress(
+            LookupError, ValueError
+        ):  # no price is known, which is not the same as free
+            cost = response.cost().total_price if response.model_name else None
         return Usage(
-            input_tokens=catalog.tokens(request.prompt_bytes()),
-            output_tokens=catalog.tokens(said),
+            input_tokens=used.input_tokens,
+            output_tokens=used.output_tokens,
+            cache_read_tokens=used.cache_read_tokens,
+            cache_write_tokens=used.cache_write_tokens,
+            cost_usd=cost,
             model_served=served,
-            estimated=True,
         )
-    cost: Decimal | None = None
-    if response.model_name:
-        try:
-            cost = response.cost().total_price
-        except (LookupError, ValueError):
-            cost = None  # no price is known for this model: never 0
-    return Usage(
-        input_tokens=used.input_tokens,
-        output_tokens=used.output_tokens,
-        cache_read_tokens=used.cache_read_tokens,
-        cache_write_tokens=used.cache_write_tokens,
-        cost_usd=cost,
-        model_served=served,
+    said = sum(
+        len(str(getattr(part, "content", None) or "")) + len(str(getattr(part, "args", None) or ""))
+        for part in response.parts
     )
+    counted = {
+        "input_tokens": used.input_tokens or catalog.tokens(request.prompt_bytes()),
+        "output_tokens": max(used.output_tokens, catalog.tokens(said)),
+        "cache_read_tokens": used.cache_read_tokens,
+        "cache_write_tokens": used.cache_write_tokens,
+    }
+    price = catalog.price(str(name), **counted)
+    return Usage(**counted, cost_usd=price, model_served=served, estimated=True)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import difflib
 import hashlib
+import itertools
 import json
 import re
 from collections.abc import Iterable, Sequence
@@ -20,6 +21,7 @@ from alfred import errors
 from alfred.trust import text
 
 MAX_DEPTH = 64  # how deep arguments may nest: the limit of every JSON that the program takes in
+MAX_CALLS = 512  # of one answer that are read: far above what a turn may use, and the SDK's time grows by their square
 MAX_NAME = 128  # characters of a tool's name that are kept
 WIRE_NAME = re.compile(
     r"[A-Za-z0-9_-]{1,64}"
@@ -126,7 +128,7 @@ class Usage:
         cost_usd: None when no price is known; never 0 for unknown.
         notional: The figure is a subscription's own, not money that was charged.
         model_served: The model that answered, as the provider names it.
-        estimated: The provider reported nothing: tokens are a third of the bytes, and the cost is unknown.
+        estimated: The provider did not report (all of) it: tokens are counted as a third of the bytes.
     """
 
     input_tokens: int = 0
@@ -146,7 +148,7 @@ class ModelAnswer:
     Args:
         native: The provider's own message as JSON with its `format_version`: goes back as it came, so that
             signatures and thinking survive. None when nothing but text and calls is worth keeping.
-        finish: `stop`, `calls` or `length` (cut at the output limit).
+        finish: `stop`, `calls` or `length` (cut at the output limit, or after `MAX_CALLS` calls).
     """
 
     text: str
@@ -206,18 +208,19 @@ class Names:
 
 
 def propose(
-    raw_calls: Iterable[tuple[str, str, Any]], tools: Sequence[ModelTool]
+    raw_calls: Iterable[tuple[Any, Any, Any]], tools: Sequence[ModelTool]
 ) -> tuple[ProposedCall, ...]:
     """Judges what a model proposed: (id, tool, arguments as text, object or anything) in its order. Never raises.
 
     Ids come back unique and short; the second use of an id, a tool that was not
-    offered, and arguments that are no JSON object are problems, and the rest of the answer stays as it is.
+    offered, and arguments that are no JSON object are problems, and the rest of the answer stays as it is. More
+    than `MAX_CALLS` are not looked at.
     """
     known = {tool.name for tool in tools}
     ids = Names()
     strange: dict[str, str] = {}
     calls: list[ProposedCall] = []
-    for raw_id, raw_tool, raw_args in raw_calls:
+    for raw_id, raw_tool, raw_args in itertools.islice(raw_calls, MAX_CALLS):
         given = text.sanitize(str(raw_id))[0]
         wanted = given if _ID.fullmatch(given) else "call_" + _digest(given)
         tool = text.sanitize(str(raw_tool))[0][:MAX_NAME]

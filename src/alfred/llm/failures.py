@@ -15,7 +15,8 @@ from alfred.trust import text
 MAX_DETAIL = 600  # characters of a provider's own words that are kept
 
 # Lower-case phrases in an error's body, in the order in which they are looked for. Sources: the error pages of
-# Anthropic, OpenAI, OpenRouter and Gemini; llama.cpp's and vLLM's servers; Ollama.
+# Anthropic, OpenAI, OpenRouter and Gemini; llama.cpp's and vLLM's servers; Ollama. Gemini's "exceeded your current
+# quota" is none of them: it says so of a minute's limit too, and only the quota's name tells them apart.
 _PHRASES: tuple[tuple[contract.FailureKind, tuple[str, ...]], ...] = (
     (
         "context",
@@ -42,7 +43,6 @@ _PHRASES: tuple[tuple[contract.FailureKind, tuple[str, ...]], ...] = (
             "billing_hard_limit_reached",
             "billing_not_active",
             "billing_error",
-            "exceeded your current quota",
             "specified api usage limits",
             "usage limit reached",
             "usage_limit_reached",
@@ -81,13 +81,14 @@ def _kind(raised: Exception) -> contract.FailureKind:
     if not isinstance(raised, pai.ModelAPIError):
         if isinstance(raised, pai.ContentFilterError):
             return "refused"
+        if str(raised).startswith("Streamed response ended"):
+            return "network"  # 200, and not one event
         return "auth" if isinstance(raised, pai.UserError) else "malformed"
     status = raised.status_code if isinstance(raised, pai.ModelHTTPError) else None
-    if status is None or status < 500:
-        body = _body(raised).lower()
-        for kind, phrases in _PHRASES:
-            if any(phrase in body for phrase in phrases):
-                return kind
+    body = _body(raised).lower()
+    for kind, phrases in _PHRASES:
+        if any(phrase in body for phrase in phrases):
+            return kind
     match raised:
         case pai.ModelAuthenticationError():
             return "auth"

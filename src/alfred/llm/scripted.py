@@ -113,11 +113,11 @@ def answer(
                     "cancelled", "The request was cancelled.", provider="scripted", usage=usage
                 )
             on_text(piece)
+    finish = (
+        "length" if len(entry.calls) > contract.MAX_CALLS else "calls" if entry.calls else "stop"
+    )
     return contract.ModelAnswer(
-        text=entry.say,
-        calls=_calls(entry, request),
-        usage=usage,
-        finish="calls" if entry.calls else "stop",
+        text=entry.say, calls=_calls(entry, request), usage=usage, finish=finish
     )
 
 
@@ -353,7 +353,7 @@ class _Reader:
         )
 
     def _line(self, owner: Any, key: Any) -> int | None:
-        lines = getattr(owner, "lc", None)  # ruamel's collections know where they stand
+        lines: Any = getattr(owner, "lc", None)  # ruamel's collections know where they stand
         try:
             return (lines.item(key) if isinstance(owner, list) else lines.key(key))[0] + 1
         except (AttributeError, KeyError, TypeError, IndexError):

@@ -1,0 +1,573 @@
+"""One request, one answer: through the real SDKs, against a provider on the loopback."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import subprocess
+import sys
+import threading
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from alfred import errors
+from alfred.llm import client
+from tests.peers.llm_server import LlmServer, Reply
+from tests.unit.llm.conftest import APIS, KEY, OTHER, TOOL, ask, result, user
+
+
+def test_text_comes_whole_and_in_pieces(server: LlmServer, model: str) -> None:
+    server.reply(Reply(text="Hello there, world. Ünïcödé 🎈."))
+    heard: list[str] = []
+    answer = ask(model, on_text=heard.append)
+    assert answer.text == "Hello there, world. Ünïcödé 🎈."
+    assert "".join(heard) == answer.text
+    assert len(heard) > 2
+    assert (answer.finish, answer.calls) == ("stop", ())
+
+
+def test_on_text_runs_in_the_thread_of_the_caller(server: LlmServer) -> None:
+    server.reply(Reply(text="Hello there, world"))
+    threads: set[threading.Thread] = set()
+    ask(APIS["anthropic"], on_text=lambda _: threads.add(threading.current_thread()))
+    assert threads == {threading.current_thread()}
+
+
+def test_calls_come_with_their_ids_and_arguments(server: LlmServer, model: str) -> None:
+    server.reply(Reply(calls=[("c1", "files__read", '{"path": "a"}'), ("c2", "aaa__first", "{}")]))
+    answer = ask(model)
+    assert [(c.id, c.tool, c.args, c.problem) for c in answer.calls] == [
+        ("c1", "files__read", {"path": "a"}, None),
+        ("c2", "aaa__first", {}, None),
+    ]
+    assert answer.finish == "calls"
+
+
+def test_usage_is_what_the_provider_reported_and_priced(server: LlmServer) -> None:
+    server.reply(Reply(text="ok", usage=(1_000, 100, 5_000, 2_000)))
+    usage = ask(APIS["anthropic"]).usage
+    assert (usage.input_tokens, usage.output_tokens) == (8_000, 100)
+    assert (usage.cache_read_tokens, usage.cache_write_tokens) == (5_000, 2_000)
+    # Sonnet 5.5: 2 and 10 USD a million, 0.1 read from and 2.5 written to the cache.
+    assert usage.cost_usd == Decimal("0.0085")
+    assert usage.model_served == "claude-sonnet-5-5"
+    assert (usage.estimated, usage.notional) == (False, False)
+
+
+def test_an_unknown_price_is_none_and_never_zero(server: LlmServer) -> None:
+    server.reply(Reply(text="ok", usage=(1_000, 100, 0, 0)))
+    usage = ask("ollama:some-local-model").usage
+    assert usage.input_tokens == 1_000
+    assert usage.cost_usd is None
+
+
+@pytest.mark.parametrize("api", ["chat", "responses", "ollama"])
+def test_a_provider_that_reports_no_usage_is_estimated_so_that_token_caps_hold(
+    server: LlmServer, api: str
+) -> None:
+    server.reply(Reply(text="x" * 300, usage=None))
+    usage = ask(APIS[api], [user("y" * 3_000)]).usage
+    assert usage.estimated
+    assert usage.input_tokens > 1_000
+    assert usage.output_tokens >= 100
+    assert (usage.cost_usd is None) == (api == "ollama")
+
+
+def test_a_request_is_sent_exactly_once_even_when_it_fails(server: LlmServer, model: str) -> None:
+    server.reply(Reply(status=529, body={"error": {"type": "overloaded_error", "message": "busy"}}))
+    with pytest.raises(client.ModelError) as raised:
+        ask(model)
+    assert raised.value.kind == "overloaded"
+    assert len(server.seen) == 1
+
+
+# ---- the prompt -------------------------------------------------------------------------------------------
+
+
+def _prompt(api: str, body: Any) -> tuple[bytes, list[bytes]]:
+    """(everything before the conversation, the conversation's items), as bytes."""
+    rest = {k: v for k, v in body.items() if k not in ("messages", "input")}
+    items = body.get("messages") or body.get("input")
+    return json.dumps(rest).encode(), [json.dumps(item).encode() for item in items]
+
+
+@pytest.mark.parametrize("api", list(APIS))
+def test_the_prefix_is_the_same_bytes_turn_after_turn(server: LlmServer, api: str) -> None:
+    server.reply(
+        Reply(
+            text="First.",
+            calls=[("call_0", "files__read", '{ "path":"a",  "x": 1.50 }')],
+            thinking=("t", "sig-1"),
+        ),
+        Reply(
+            calls=[("call_0", "files__read", '{"path": "b"}'), ("call_1", "aaa__first", "")],
+            thinking=("u", "sig-2"),
+        ),
+        Reply(calls=[("call_0", "files__read", "not json")]),
+        Reply(text="Third."),
+        Reply(text="Last."),
+    )
+    items = [user("Read a, then b.")]
+    for turn in range(5):
+        # What the ledger gives back: the same values after a round through JSON, and the tools in any order.
+        items = json.loads(json.dumps(items))
+        tools = [TOOL, OTHER] if turn % 2 else [OTHER, TOOL]
+        answer = ask(APIS[api], items, tools=tools, turn=turn)
+        items.append(answer.item())
+        items += [
+            result(call.id, f"result of {call.id}", error=bool(call.problem))
+            for call in answer.calls
+        ]
+        items.append({"kind": "note", "text": f"turn {turn} is over"})
+    prompts = [_prompt(api, seen.json) for seen in server.seen]
+    assert len(prompts) == 5
+    for (head, before), (next_head, after) in itertools.pairwise(prompts):
+        assert next_head == head
+        assert after[: len(before)] == before
+        assert len(after) > len(before)
+
+
+def test_tools_are_sent_sorted_by_name_with_their_schema_untouched(server: LlmServer) -> None:
+    server.reply(Reply(text="ok"))
+    ask(APIS["anthropic"])
+    tools = server.seen[0].json["tools"]
+    assert [tool["name"] for tool in tools] == ["aaa__first", "files__read"]
+    assert tools[1]["input_schema"] == TOOL.schema
+
+
+def test_thinking_and_its_signature_go_back_as_they_came(server: LlmServer) -> None:
+    server.reply(
+        Reply(calls=[("c1", "files__read", '{"path": "a"}')], thinking=("I think", "SIGNED")),
+        Reply(text="ok"),
+    )
+    answer = ask(APIS["anthropic"])
+    ask(
+        APIS["anthropic"],
+        json.loads(json.dumps([user("Read a."), answer.item(), result("c1", "A")])),
+    )
+    assistant = server.seen[1].json["messages"][1]["content"]
+    assert assistant[0] == {"type": "thinking", "thinking": "I think", "signature": "SIGNED"}
+
+
+def test_the_stable_part_is_marked_for_the_cache_and_a_single_question_is_not(
+    server: LlmServer,
+) -> None:
+    server.reply(Reply(text="ok"))
+    ask(APIS["anthropic"])
+    ask(APIS["anthropic"], purpose="compact")
+    turn, single = (seen.json for seen in server.seen)
+    assert turn["system"][-1]["cache_control"]["type"] == "ephemeral"
+    assert turn["tools"][-1]["cache_control"]["type"] == "ephemeral"
+    assert "cache_control" not in json.dumps(single)
+
+
+def test_openai_is_asked_to_store_nothing(server: LlmServer) -> None:
+    server.reply(Reply(text="ok"))
+    ask(APIS["responses"])
+    assert server.seen[0].json["store"] is False
+
+
+@pytest.mark.parametrize(
+    ("api", "field"),
+    [
+        ("anthropic", "max_tokens"),
+        ("responses", "max_output_tokens"),
+        ("chat", "max_tokens"),
+        ("ollama", "max_tokens"),
+    ],
+)
+def test_every_request_has_an_output_limit(server: LlmServer, api: str, field: str) -> None:
+    server.reply(Reply(text="ok"))
+    ask(APIS[api])
+    ask(APIS[api], max_output=77)
+    assert [seen.json[field] > 1_000 for seen in server.seen] == [True, False]
+    assert server.seen[1].json[field] == 77
+
+
+def test_a_wrap_up_turn_offers_no_tools(server: LlmServer, model: str) -> None:
+    server.reply(Reply(text="ok"))
+    ask(model, tools=[])
+    assert not server.seen[0].json.get("tools")
+
+
+# ---- odd and hostile answers ------------------------------------------------------------------------------
+
+
+def test_a_refusal_is_refused(server: LlmServer, model: str) -> None:
+    if model.startswith("anthropic"):
+        server.reply(Reply(text="I", stop="refusal"))
+    else:
+        server.reply(Reply(refusal="I will not do that."))
+    with pytest.raises(client.ModelError) as raised:
+        ask(model)
+    assert raised.value.kind == "refused"
+    assert raised.value.usage is not None and raised.value.usage.output_tokens == 5
+
+
+def test_a_content_filter_is_refused(server: LlmServer) -> None:
+    server.reply(Reply(text="Well", stop="content_filter"))
+    for api in ("chat", "responses"):
+        with pytest.raises(client.ModelError) as raised:
+            ask(APIS[api])
+        assert raised.value.kind == "refused"
+
+
+LENGTH = {
+    "anthropic": "max_tokens",
+    "responses": "max_output_tokens",
+    "chat": "length",
+    "ollama": "length",
+}
+
+
+@pytest.mark.parametrize("api", list(APIS))
+def test_an_answer_at_the_output_limit_says_so(server: LlmServer, api: str) -> None:
+    server.reply(Reply(text="Once upon a", stop=LENGTH[api]))
+    answer = ask(APIS[api])
+    assert (answer.finish, answer.text) == ("length", "Once upon a")
+
+
+@pytest.mark.parametrize("args", ['{"path": "a', "", '{"path"', "{}"])
+@pytest.mark.parametrize("api", list(APIS))
+def test_a_call_that_the_output_limit_cut_is_never_executable(
+    server: LlmServer, api: str, args: str
+) -> None:
+    server.reply(
+        Reply(
+            calls=[("c1", "files__read", '{"path": "a"}'), ("c2", "aaa__first", args)],
+            stop=LENGTH[api],
+        )
+    )
+    first, second = ask(APIS[api]).calls
+    assert first.problem is None
+    assert second.problem and "output limit" in second.problem
+
+
+def test_an_empty_answer_is_empty_and_costs_what_it_cost(server: LlmServer, model: str) -> None:
+    server.reply(Reply(usage=(70, 3, 0, 0)), Reply(text=" \n\t "))
+    for _ in range(2):
+        with pytest.raises(client.ModelError) as raised:
+            ask(model)
+        assert raised.value.kind == "empty"
+        assert raised.value.usage is not None
+    assert server.seen
+
+
+def test_only_thinking_is_an_empty_answer(server: LlmServer) -> None:
+    server.reply(Reply(thinking=("hm", "sig"), stop="max_tokens"))
+    with pytest.raises(client.ModelError, match="used up by thinking") as raised:
+        ask(APIS["anthropic"])
+    assert raised.value.kind == "empty"
+
+
+@pytest.mark.parametrize("cut", [0, 1, 2, 3, 5])
+def test_a_stream_that_is_cut_is_a_network_failure_never_an_answer(
+    server: LlmServer, model: str, cut: int
+) -> None:
+    server.reply(Reply(text="Hello there, world. This is long enough.", cut=cut))
+    with pytest.raises(client.ModelError) as raised:
+        ask(model)
+    assert raised.value.kind == "network", raised.value.detail
+
+
+def test_a_cut_stream_costs_what_was_reported_until_then(server: LlmServer) -> None:
+    server.reply(Reply(text="Hello there, world.", cut=4, usage=(900, 5, 0, 0)))
+    with pytest.raises(client.ModelError) as raised:
+        ask(APIS["anthropic"])
+    usage = raised.value.usage
+    assert usage is not None
+    assert usage.input_tokens == 900
+    assert usage.estimated and usage.output_tokens >= 2
+    assert usage.cost_usd and usage.cost_usd >= Decimal("0.0018")
+
+
+GARBAGE: list[bytes] = [
+    b"<html>502 from a proxy</html>",
+    b"data: {not json}\n\n",
+    b'data: {"type": "message_start"}\n\n',
+    b"event: message_start\ndata: {}\n\n",
+    b'event: message_start\ndata: {"type": "message_start", "message": null}\n\n',
+    b'data: {"choices": "no"}\n\n',
+    b'data: {"choices": [{"delta": 7}]}\n\n',
+    b'data: {"choices": [{"index": 0, "delta": {"tool_calls": [null]}, "finish_reason": "stop"}]}\n\n',
+    b'event: response.completed\ndata: {"type": "response.completed"}\n\n',
+    b'event: response.completed\ndata: {"type": "response.completed", "response": {"output": 7}}\n\n',
+    b"event: error\ndata: 7\n\n",
+    b"data: []\n\n",
+    b"data: null\n\n",
+    b'data: "text"\n\n',
+    b"\xff\xfe\x00\x01",
+    b"data: \xff\xff\n\n",
+    b"\x00" * 100,
+    b"",
+    b"data: [DONE]\n\n",
+    b"data: " + b"[" * 100_000 + b"\n\n",
+]
+
+
+@pytest.mark.parametrize("raw", GARBAGE, ids=range(len(GARBAGE)))
+def test_garbage_instead_of_an_answer_is_a_failure_that_the_caller_can_handle(
+    server: LlmServer, model: str, raw: bytes
+) -> None:
+    server.reply(Reply(raw=raw))
+    with pytest.raises(client.ModelError) as raised:
+        ask(model)
+    assert raised.value.kind in ("malformed", "network", "empty"), raised.value.detail
+    assert raised.value.__cause__ is None or isinstance(raised.value.__cause__, Exception)
+
+
+def test_of_ten_thousand_calls_the_first_512_are_read_and_the_answer_says_that_it_was_cut(
+    server: LlmServer, model: str
+) -> None:
+    server.reply(
+        Reply(
+            calls=[(f"c{n}", "files__read", json.dumps({"path": str(n)})) for n in range(10_000)]
+        ),
+        Reply(text="ok"),
+    )
+    answer = ask(model)
+    assert [call.args for call in answer.calls] == [{"path": str(n)} for n in range(512)]
+    assert not any(call.problem for call in answer.calls)
+    assert answer.finish == "length"
+    assert answer.usage.estimated
+    assert answer.usage.output_tokens > 1_000
+    if not model.startswith("ollama"):
+        assert answer.usage.cost_usd
+    results = [result(call.id, "r") for call in answer.calls]
+    assert ask(model, [user("Go."), answer.item(), *results]).text == "ok"
+
+
+def test_ten_thousand_malformed_calls_come_back_with_a_problem_each(server: LlmServer) -> None:
+    server.reply(Reply(calls=[("same", f"no_tool_{n % 7}", "{") for n in range(10_000)]))
+    answer = ask(APIS["anthropic"])
+    assert len({call.id for call in answer.calls}) == 512
+    assert all(call.problem for call in answer.calls)
+
+
+def test_an_answer_with_malformed_calls_can_be_sent_back(server: LlmServer, model: str) -> None:
+    server.reply(
+        Reply(
+            text="a\x00b",
+            calls=[
+                ("same", "files__read", '{"path": "a"}'),
+                ("same", "files__read", '{"path": "b"}'),
+                ("bad id !", "no such tool! <script>", '{"x": "\\ud800"}'),
+                ("c4", "files__read", "[1, 2"),
+                ("c5", "files__read", "[1, 2]"),
+                ("c6", "x" * 500, '{"a": 1, "a": 2}'),
+            ],
+        ),
+        Reply(text="ok"),
+    )
+    answer = ask(model)
+    assert answer.text == "ab"
+    assert [bool(call.problem) for call in answer.calls] == [False, True, True, True, True, True]
+    results = [
+        result(call.id, call.problem or "fine", error=bool(call.problem)) for call in answer.calls
+    ]
+    assert ask(model, [user("Go."), answer.item(), *results]).text == "ok"
+    sent = server.seen[1].json
+    if "messages" in sent and model.startswith("anthropic"):
+        uses, returns = sent["messages"][1]["content"], sent["messages"][2]["content"]
+        ids = [part["id"] for part in uses if part["type"] == "tool_use"]
+        assert ids == [part["tool_use_id"] for part in returns]
+    elif "messages" in sent:
+        ids = [call["id"] for call in sent["messages"][2]["tool_calls"]]
+        assert ids == [message["tool_call_id"] for message in sent["messages"][3:]]
+    else:
+        ids = [item["call_id"] for item in sent["input"] if item.get("type") == "function_call"]
+        assert ids == [
+            item["call_id"] for item in sent["input"] if item.get("type") == "function_call_output"
+        ]
+    assert len(ids) == len(set(ids)) == 6
+    assert all(len(i) <= 64 and i.replace("-", "").replace("_", "").isalnum() for i in ids)
+
+
+def test_surrogates_in_an_answer_reach_nobody(server: LlmServer, model: str) -> None:
+    server.reply(
+        Reply(text="ok \ud800 and \udfff", calls=[("c1", "files__read", '{"path": "\\udc00x"}')])
+    )
+    heard: list[str] = []
+    answer = ask(model, on_text=heard.append)
+    for shown in (answer.text, "".join(heard), json.dumps(answer.item(), ensure_ascii=False)):
+        shown.encode()
+    assert answer.calls[0].args == {"path": "x"}
+
+
+def test_nul_and_surrogates_in_a_prompt_are_no_obstacle(server: LlmServer, model: str) -> None:
+    server.reply(Reply(text="ok"))
+    assert ask(model, [user("a\x00b\ud800c")], system="s\x00\ud800").text == "ok"
+    assert "abc" in server.seen[0].body.decode()
+
+
+# ---- cancelling -------------------------------------------------------------------------------------------
+
+
+def test_a_cancelled_request_ends_although_the_provider_is_silent(
+    server: LlmServer, model: str
+) -> None:
+    reply = Reply(text="Hello there, world", gate=threading.Event(), usage=(44, 5, 0, 0))
+    server.reply(reply)
+    cancelled = threading.Event()
+    threading.Thread(target=lambda: (reply.started.wait(), cancelled.set())).start()
+    with pytest.raises(client.ModelError) as raised:
+        ask(model, cancelled=cancelled)
+    assert raised.value.kind == "cancelled"
+    assert not reply.gate.is_set()  # type: ignore[union-attr]
+
+
+def test_a_request_that_was_cancelled_before_is_not_sent(server: LlmServer) -> None:
+    server.reply(Reply(text="ok"))
+    cancelled = threading.Event()
+    cancelled.set()
+    with pytest.raises(client.ModelError) as raised:
+        ask(APIS["anthropic"], cancelled=cancelled)
+    assert raised.value.kind == "cancelled"
+    assert server.seen == []
+
+
+def test_a_cancelled_request_leaves_the_others_alone(server: LlmServer) -> None:
+    stuck = Reply(text="Hello there, world", gate=threading.Event())
+    server.reply(stuck, Reply(text="fine"))
+    cancelled = threading.Event()
+    ended: list[BaseException] = []
+
+    def first() -> None:
+        try:
+            ask(APIS["anthropic"], cancelled=cancelled)
+        except client.ModelError as error:
+            ended.append(error)
+
+    thread = threading.Thread(target=first)
+    thread.start()
+    stuck.started.wait()
+    assert ask(APIS["chat"]).text == "fine"
+    cancelled.set()
+    thread.join()
+    assert [error.kind for error in ended] == ["cancelled"]  # type: ignore[attr-defined]
+    assert ask(APIS["anthropic"]).text == "fine"
+
+
+def test_an_exception_of_on_text_is_the_callers_and_drops_the_request(server: LlmServer) -> None:
+    server.reply(Reply(text="Hello there, world"), Reply(text="fine"))
+
+    def broken(_: str) -> None:
+        raise LookupError("no such row")
+
+    with pytest.raises(LookupError, match="no such row"):
+        ask(APIS["anthropic"], on_text=broken)
+    assert ask(APIS["anthropic"]).text == "fine"
+
+
+def test_many_threads_share_one_connection_thread(server: LlmServer) -> None:
+    server.reply(Reply(text="fine"))
+    answers: list[str] = []
+    threads = [
+        threading.Thread(target=lambda: answers.append(ask(APIS["chat"]).text)) for _ in range(16)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert answers == ["fine"] * 16
+    assert sum(thread.name == "alfred-models" for thread in threading.enumerate()) == 1
+
+
+def test_a_forked_child_asks_with_a_thread_of_its_own(server: LlmServer) -> None:
+    server.reply(Reply(text="fine"))
+    ask(APIS["chat"])
+    child = os.fork()
+    if child == 0:
+        try:
+            os._exit(0 if ask(APIS["chat"]).text == "fine" else 3)
+        except BaseException:
+            os._exit(4)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert ask(APIS["chat"]).text == "fine"
+
+
+# ---- keys -------------------------------------------------------------------------------------------------
+
+
+def test_the_key_goes_to_the_provider_and_a_new_key_is_used_at_once(server: LlmServer) -> None:
+    server.reply(Reply(text="ok"))
+    ask(APIS["anthropic"], key="one")
+    ask(APIS["anthropic"], key="two")
+    sent = [
+        {k.lower(): v for k, v in seen.headers.items()}["authorization"] for seen in server.seen
+    ]
+    assert sent == ["Bearer one", "Bearer two"]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "anthropic:claude-sonnet-5-5",
+        "openai:gpt-6.1-sol",
+        "google:gemini-3.8-flash",
+        "openrouter:x/y",
+    ],
+)
+def test_a_missing_key_is_an_auth_failure_that_names_the_variable(
+    allow_model_requests: None, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    with pytest.raises(client.ModelError, match="_API_KEY") as raised:
+        ask(name, key=None)
+    assert raised.value.kind == "auth"
+    client.close()
+
+
+def test_a_key_of_the_environment_is_never_used_behind_the_callers_back(
+    server: LlmServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ANTHROPIC_API_KEY", "sk-from-the-environment")
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-from-the-environment")
+    server.reply(Reply(text="ok"))
+    for api in ("anthropic", "responses", "chat"):
+        ask(APIS[api], key=None)
+    assert "sk-from-the-environment" not in str([seen.headers for seen in server.seen])
+
+
+def test_a_provider_that_quotes_the_key_does_not_get_it_into_the_error(
+    server: LlmServer, model: str
+) -> None:
+    body = {
+        "error": {"type": "authentication_error", "message": f"Incorrect API key provided: {KEY}."}
+    }
+    server.reply(Reply(status=401, body=body))
+    with pytest.raises(client.ModelError) as raised:
+        ask(model)
+    assert raised.value.kind == "auth"
+    assert KEY not in json.dumps(raised.value.problem()) + str(raised.value)
+    assert "[hidden]" in raised.value.detail
+
+
+def test_a_base_url_that_is_none_is_a_configuration_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    for wrong in ("ftp://x", "not a url", "http://", "http://user:secret@host/"):
+        monkeypatch.setenv("ANTHROPIC_BASE_URL", wrong)
+        with pytest.raises(errors.ConfigError, match="ANTHROPIC_BASE_URL") as raised:
+            ask(APIS["anthropic"])
+        assert "secret" not in raised.value.detail
+    client.close()
+
+
+def test_nothing_heavy_is_imported_before_the_first_request() -> None:
+    heavy = [
+        "pydantic_ai",
+        "anthropic",
+        "openai",
+        "httpx2",
+        "genai_prices",
+        "ruamel",
+        "asyncio.base_events.nothing",
+    ]
+    code = (
+        "import sys; from alfred.llm import client, catalog, scripted, contract, messages, failures; "
+        "catalog.parse('anthropic:x'); client.close(); "
+        f"print([name for name in {heavy!r} if name in sys.modules])"
+    )
+    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert shown.stdout.strip() == "[]"
