@@ -21,7 +21,6 @@ from alfred.store.connect import Store, Tx
 
 if TYPE_CHECKING:
     from alfred.actions.registry import LoadError, Registry
-    from alfred.runs import triggers
     from alfred.runs.execute import Runtime
     from alfred.runs.worker import Worker
 

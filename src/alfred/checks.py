@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from alfred import clock, errors, home
-from alfred.runs import audit, leases, stop
+from alfred.runs import audit, stop
 from alfred.store import connect
 from alfred.store.connect import Store
 from alfred.version import VERSION
@@ -131,11 +131,10 @@ def workers(folder: Path, settings: Any, store: Store | None) -> Iterable[Findin
         return
     from alfred.runs import views
 
-    now = clock.now()
     with store.read() as look:
-        alive = [w for w in leases.workers(look) if leases.alive(w, now)]
+        alive = views.workers(look)
         halted = stop.stopped(look, "main")
-        waiting = views.waiting(look, "main")
+        waiting = sum(views.late(look, "main", workers=len(alive)).values())
     if halted is not None:
         yield Finding(
             "stopped",

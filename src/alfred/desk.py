@@ -21,7 +21,7 @@ from alfred.actions import approvals
 from alfred.actions.approvals import Approval, Decision
 from alfred.actions.grant import Grant
 from alfred.agents.registry import AgentConfig, AgentRegistry
-from alfred.runs import audit, endings, leases, ledger, rows, stop, views
+from alfred.runs import audit, endings, ledger, rows, stop, views
 from alfred.runs.rows import NewRun, Run
 from alfred.runs.states import Status, Wait
 from alfred.store.connect import Store, Tx
@@ -362,10 +362,7 @@ class Desk:
     def worker_is_there(self) -> bool:
         """Whether a live worker would take what is queued."""
         with self.store.read() as look:
-            now = clock.now()
-            return any(
-                leases.alive(w, now) for w in leases.workers(look) if w.kind in ("worker", "serve")
-            )
+            return bool(views.workers(look))
 
     def ensure_worker(self, *, spawn: bool = True) -> str | None:
         """Starts `alfred worker --until-idle` in the background when nobody would take what is queued.

@@ -41,7 +41,7 @@ class ActionContext:
     store: Store
     cancelled: Callable[[], bool]
     """Whether the run was cancelled or taken over: long work asks now and then, and stops."""
-    on_cancel: Callable[[Callable[[], None]], None]
+    on_cancel: Callable[[Callable[[], None]], object]
     """Registers what ends the work at once, such as killing a process group."""
     emit: Callable[[str], None]
     """One line of progress for whoever watches."""

@@ -106,6 +106,9 @@ _COLUMNS = ",".join(f.name for f in fields(Call))
 _INSTALLATION_KEY = Sql("select v from meta where k='installation_key'")
 _GET = Sql(f"select {_COLUMNS} from calls where id=:id")
 _OF_TURN = Sql(f"select {_COLUMNS} from calls where run_id=:run_id and turn=:turn order by ordinal")
+_SKIPPED = Sql(
+    f"select {_COLUMNS} from calls where run_id=:run_id and status='skipped' order by turn,ordinal"
+)
 _AT = Sql(f"select {_COLUMNS} from calls where run_id=:run_id and turn=:turn and ordinal=:ordinal")
 _PROPOSE = Sql(
     "insert into calls(id,run_id,turn,ordinal,tool_call_id,action,integration,effect,args,args_hash,claim,"
@@ -161,6 +164,11 @@ def get(tx: Tx, call_id: str) -> Call | None:
 def of_turn(tx: Tx, run_id: str, turn: int) -> list[Call]:
     """The calls of one turn, in their order."""
     return [Call(*row) for row in tx(_OF_TURN, run_id=run_id, turn=turn).all()]
+
+
+def skipped(tx: Tx, run_id: str) -> list[Call]:
+    """Calls that were not carried out: in a dry run, what would have been done."""
+    return [Call(*row) for row in tx(_SKIPPED, run_id=run_id).all()]
 
 
 def at(tx: Tx, run_id: str, turn: int, ordinal: int) -> Call | None:

@@ -7,11 +7,10 @@ from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter
 
-from alfred import errors
+from alfred import app, errors
 from alfred.actions.approvals import Approval
 from alfred.cli import cards, terminal
 from alfred.cli.terminal import DEFAULT, Common
-from alfred.desk import Desk
 from alfred.runs import views
 
 _As = Literal["happened", "retry", "skip"]
@@ -35,7 +34,7 @@ def approvals_list(
         # Whoever may decide has seen them now: the clock of low ones starts.
         base.desk.shown(found)
         if common.json:
-            terminal.document([views.approval(card) for card in found])
+            terminal.document([_shape(base, card) for card in found])
             return 0
         if not found:
             terminal.out("Nothing waits for you.")
@@ -107,7 +106,7 @@ def approve(
                 return desk.decide(card.id, "approve", args_hash=card.args_hash)
             return desk.decide(card.id, "approve")
 
-        return _each(desk, ids, one, common)
+        return _each(base, ids, one, common)
     finally:
         base.close()
 
@@ -129,7 +128,7 @@ def reject(
     try:
         decision = "reject_and_end" if end else "reject"
         return _each(
-            base.desk,
+            base,
             ids,
             lambda ref: base.desk.decide(base.desk.card(ref).id, decision, reason=why),
             common,
@@ -148,7 +147,7 @@ def answer(id: str, text: str, /, *, common: Common = DEFAULT) -> int:
     base = common.open()
     try:
         return _each(
-            base.desk,
+            base,
             (id,),
             lambda ref: base.desk.decide(base.desk.card(ref).id, "answer", text=text),
             common,
@@ -157,12 +156,15 @@ def answer(id: str, text: str, /, *, common: Common = DEFAULT) -> int:
         base.close()
 
 
-def _each(desk: Desk, ids: Sequence[str], decide: Callable[[str], Approval], common: Common) -> int:
+def _each(
+    base: app.Base, ids: Sequence[str], decide: Callable[[str], Approval], common: Common
+) -> int:
     """Tries each card; 1 when any failed, and a lone one fails with its own code."""
     if not ids:
         raise errors.UsageError(
             "Which card?", next="`alfred approvals list` shows what waits for you."
         )
+    desk = base.desk
     answers: list[dict[str, Any]] = []
     failed: list[errors.AlfredError] = []
     for ref in ids:
@@ -176,7 +178,7 @@ def _each(desk: Desk, ids: Sequence[str], decide: Callable[[str], Approval], com
             if not common.json:
                 terminal.fail(problem, as_json=False)
         else:
-            answers.append(views.approval(card))
+            answers.append(_shape(base, card))
             if not common.json:
                 terminal.out(
                     f"{terminal.short(card.id)} {card.status.replace('_', ' ')}: {card.title}"
@@ -187,6 +189,11 @@ def _each(desk: Desk, ids: Sequence[str], decide: Callable[[str], Approval], com
     elif note:
         terminal.say(note)
     return 1 if failed else 0
+
+
+def _shape(base: app.Base, card: Approval) -> dict[str, Any]:
+    with base.store.read() as look:
+        return views.approval(look, card.id)
 
 
 def _how(card: Approval) -> str:

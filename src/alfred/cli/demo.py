@@ -214,7 +214,7 @@ class _Demo:
     ) -> int:
         run = self._run(base, run_id)
         with base.store.read() as look:
-            whole = views.run(look, run)
+            whole = views.show(look, run.id)
             checked, broken = audit.verify(look)
         self._title("5. The timeline")
         for step in whole["steps"]:
@@ -264,7 +264,7 @@ class _Demo:
     def _script_the_rest(self, base: app.Base, run_id: str) -> None:
         """The script's next turns, out of what the run's own calls returned."""
         with base.store.read() as look:
-            calls = views.run(look, self._run(base, run_id))["calls"]
+            calls = views.show(look, run_id)["calls"]
         log, files = _result(calls, "git.log"), _result(calls, "files.list")
         report = "\n".join(
             [

@@ -5,6 +5,7 @@ It follows the feed, so it shows the same for a run of this process and for one 
 
 from __future__ import annotations
 
+import json
 import sys
 import threading
 from collections.abc import Callable
@@ -13,7 +14,7 @@ from typing import Any
 from alfred.actions import approvals
 from alfred.cli import cards, terminal
 from alfred.desk import Desk
-from alfred.runs import events, rows, views
+from alfred.runs import events, rows
 from alfred.runs.rows import Run
 from alfred.runs.states import Status, Wait
 
@@ -38,7 +39,7 @@ def exit_code(run: Run) -> int:
     if run.status == Status.COMPLETED:
         return 0
     if run.status in (Status.FAILED, Status.CANCELLED):
-        code = views.error_of(run).get("code", "") if run.error else ""
+        code = json.loads(run.error).get("code", "") if run.error else ""
         return 4 if code == "refused" or code.startswith("cap:") or code == "mode_off" else 1
     return 3
 

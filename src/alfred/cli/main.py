@@ -91,9 +91,9 @@ def tree() -> cyclopts.App:
             "config",
             "Settings.",
             (
-                ("show", "setup:config_show", "Every value, and where it comes from."),
-                ("edit", "setup:config_edit", "Set one value, keeping comments."),
-                ("schema", "setup:config_schema", "The JSON schema of config.yaml."),
+                ("show", "setup:show_settings", "Every value, and where it comes from."),
+                ("edit", "setup:edit_setting", "Set one value, keeping comments."),
+                ("schema", "setup:print_schema", "The JSON schema of config.yaml."),
             ),
         ),
     ):

@@ -44,7 +44,7 @@ def setup(*, common: Common = DEFAULT) -> int:
         base.close()
 
 
-def config_show(*, common: Common = DEFAULT) -> int:
+def show_settings(*, common: Common = DEFAULT) -> int:
     """Every value, and where it comes from."""
     shown = config.sources(config.load(common.folder()))
     for warning in config.mistyped(os.environ):
@@ -58,7 +58,7 @@ def config_show(*, common: Common = DEFAULT) -> int:
     return 0
 
 
-def config_edit(key: str, value: str, /, *, common: Common = DEFAULT) -> int:
+def edit_setting(key: str, value: str, /, *, common: Common = DEFAULT) -> int:
     """Set one value, keeping comments.
 
     Args:
@@ -75,7 +75,7 @@ def config_edit(key: str, value: str, /, *, common: Common = DEFAULT) -> int:
     return 0
 
 
-def config_schema(*, common: Common = DEFAULT) -> int:
+def print_schema(*, common: Common = DEFAULT) -> int:
     """The JSON schema of config.yaml."""
-    terminal.document(config_edit.json_schema())
+    terminal.document(config_schema.json_schema())
     return 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import threading
@@ -11,6 +12,7 @@ from typing import Annotated, Any
 from cyclopts import Parameter
 
 from alfred import app, errors
+from alfred.actions import ledger as calls_ledger
 from alfred.cli import live, terminal
 from alfred.cli.terminal import DEFAULT, Common
 from alfred.desk import Order
@@ -320,7 +322,21 @@ def _drive(
 
 def _summary(base: app.Base, run: Run) -> dict[str, Any]:
     with base.store.read() as look:
-        return views.outcome(look, run)
+        told = views.end(look, run.id)
+        if run.dry_run:
+            told["proposed"] = [_would(call) for call in calls_ledger.skipped(look, run.id)]
+    return told
+
+
+def _would(call: calls_ledger.Call) -> dict[str, Any]:
+    decision = json.loads(call.decision) if call.decision else {}
+    return {
+        "action": call.action,
+        "args": call.arguments,
+        "risk": call.risk,
+        "decision": decision.get("verdict"),
+        "preview": call.preview,
+    }
 
 
 def _started(base: app.Base, run_id: str, note: str | None, *, as_json: bool) -> int:

@@ -1,0 +1,277 @@
+"""Commands that look: status, runs, tools, spend, audit. They load neither model nor actions unless they must."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Literal
+
+from alfred import app
+from alfred.cli import terminal
+from alfred.cli.terminal import DEFAULT, Common
+from alfred.runs import audit, budget, views
+
+_TONE = {
+    "completed": "green",
+    "failed": "red",
+    "cancelled": "grey",
+    "running": "blue",
+    "parked": "yellow",
+}
+
+
+def status(*, common: Common = DEFAULT) -> int:
+    """What runs, what waits for you, what it costs."""
+    base = common.open()
+    try:
+        with base.store.read() as look:
+            told = views.status(look, base.desk.tenant, base.settings.timezone)
+            open_cards = views.approvals(look, base.desk.tenant, limit=10)["approvals"]
+        if common.json:
+            terminal.document(told)
+            return 0
+        counts = ", ".join(f"{n} {name}" for name, n in told["runs"].items() if n) or "none yet"
+        terminal.out(f"runs: {counts}")
+        terminal.out(f"workers: {told['workers'] or 'none'}")
+        terminal.out(f"spent today: {terminal.money(told['spend_today'])}")
+        for block in told["blocks"]:
+            terminal.out(f"blocked: {block['provider']} until {block['until']} ({block['reason']})")
+        for fire in told["next_fires"]:
+            terminal.out(f"next: {fire['name']} at {fire['at']}")
+        late = told["late"]
+        if any(late.values()):
+            said = ", ".join(f"{n} {name}" for name, n in late.items() if n)
+            terminal.out(
+                terminal.colour(
+                    f"late, and nobody is there to do it: {said}. Start `alfred worker`.", "yellow"
+                )
+            )
+        if open_cards:
+            terminal.out(terminal.colour(f"{told['approvals_pending']} wait for you:", "yellow"))
+            for card in open_cards:
+                terminal.out(f"  {terminal.short(card['id'])}  [{card['risk']}] {card['title']}")
+            terminal.out("  alfred approvals list")
+        return 0
+    finally:
+        base.close()
+
+
+def runs_list(
+    *,
+    status: Literal[
+        "all", "queued", "running", "parked", "completed", "failed", "cancelled"
+    ] = "all",
+    limit: int = 20,
+    common: Common = DEFAULT,
+) -> int:
+    """Runs, newest first.
+
+    Args:
+        status: Only those in this state.
+        limit: How many, at most 200.
+    """
+    base = common.open()
+    try:
+        with base.store.read() as look:
+            found, _next = views.runs(look, base.desk.tenant, status=status, limit=limit)
+        if common.json:
+            terminal.document(found)
+            return 0
+        if not found:
+            terminal.out('No runs yet. Try: alfred run "…"')
+            return 0
+        terminal.table(
+            ("run", "status", "agent", "when", "cost", "brief"),
+            [
+                (
+                    terminal.short(run["id"]),
+                    run["status"] + (f":{run['wait']}" if run["wait"] else ""),
+                    run["agent"],
+                    run["created_at"][:16].replace("T", " "),
+                    terminal.money(run["cost_usd"]),
+                    terminal.shown(run["brief"], 70),
+                )
+                for run in found
+            ],
+        )
+        return 0
+    finally:
+        base.close()
+
+
+def runs_show(run: str, /, *, common: Common = DEFAULT) -> int:
+    """One run: its steps, what was said, its calls and cards.
+
+    Args:
+        run: The run's id.
+    """
+    base = common.open()
+    try:
+        with base.store.read() as look:
+            whole = views.show(look, views.resolve(look, "runs", base.desk.tenant, run))
+        if common.json:
+            terminal.document(whole)
+            return 0
+        _whole(whole)
+        return 0
+    finally:
+        base.close()
+
+
+def _whole(whole: dict[str, Any]) -> None:
+    run = whole["run"]
+    state = run["status"] + (f" on {run['wait']}" if run["wait"] else "")
+    terminal.out(f"{run['id']}  {terminal.colour(state, _TONE.get(run['status'], 'bold'))}")
+    terminal.out(
+        f"agent {run['agent']}, model {run['model']}, attempt {run['attempt']}, {run['seq']} steps"
+    )
+    used = run["usage"]
+    terminal.out(
+        f"{used['turns']} turns, {used['input_tokens']}+{used['output_tokens']} tokens, {terminal.money(used['cost_usd'])}"
+    )
+    terminal.out("")
+    terminal.out("steps")
+    for step in whole["steps"]:
+        terminal.out(
+            f"  {step['seq']:>3}  {step['name']:<16} {step['outcome']:<10} attempt {step['attempt']}  {step['ended_at']}"
+        )
+    terminal.out("")
+    terminal.out("transcript")
+    for item in whole["transcript"]:
+        if item["kind"] == "system":
+            continue
+        for n, line in enumerate(_lines(item["text"] or "")):
+            terminal.out(f"  {item['kind'] if n == 0 else '':<9} {line}")
+    if whole["calls"]:
+        terminal.out("")
+        terminal.out("calls")
+        for call in whole["calls"]:
+            terminal.out(
+                f"  {call['turn']}.{call['ordinal']}  {call['status']:<9} {call['action']} [{call['risk']}]"
+                f" {terminal.shown(json.dumps(call['args'], ensure_ascii=False), 100)}"
+            )
+    if whole["approvals"]:
+        terminal.out("")
+        terminal.out("cards")
+        for card in whole["approvals"]:
+            who = f" by {card['decided_by']}" if card["decided_by"] else ""
+            terminal.out(
+                f"  {terminal.short(card['id'])}  {card['status'].replace('_', ' ')}{who}: {card['title']}"
+            )
+    for child in whole["children"]:
+        terminal.out(
+            f"child {terminal.short(child['id'])}  {child['status']}  {terminal.shown(child['brief'], 70)}"
+        )
+    if run["error"]:
+        terminal.out("")
+        terminal.out(f"error {run['error']['code']}: {terminal.shown(run['error']['detail'], 400)}")
+    if run["result"]:
+        terminal.out("")
+        terminal.out(terminal.display.display(run["result"], multiline=True))
+
+
+def _lines(text: str, most: int = 12) -> list[str]:
+    lines = terminal.display.display(text, multiline=True).splitlines() or [""]
+    return (
+        lines
+        if len(lines) <= most
+        else [*lines[:most], f"… {len(lines) - most} lines more: --json"]
+    )
+
+
+def tools(*, agent: str | None = None, common: Common = DEFAULT) -> int:
+    """What an agent may use, and how each call is decided.
+
+    Args:
+        agent: Whose tools.
+    """
+    from alfred.actions import policy
+
+    base = common.open()
+    try:
+        who = base.desk.agent(agent)
+        registry, problems = app.actions_of(base.home)
+        rows = []
+        for action in sorted(registry, key=lambda a: a.id):
+            mode, rule = policy.resolve(action=action, agent=who.id, policy=base.settings.policy)
+            rows.append(
+                {
+                    "name": action.id,
+                    "allowed": mode != "off",
+                    "rule": rule,
+                    "risk": str(action.risk),
+                    "effect": str(action.effect),
+                    "integration": action.integration,
+                    "source": action.source,
+                }
+            )
+        for problem in problems:
+            terminal.say(f"skipped: {problem}")
+        if common.json:
+            terminal.document(rows)
+            return 0
+        terminal.table(
+            ("tool", "allowed", "least risk", "effect", "rule"),
+            [
+                (
+                    row["name"],
+                    "yes" if row["allowed"] else "no",
+                    row["risk"],
+                    row["effect"],
+                    row["rule"],
+                )
+                for row in rows
+            ],
+        )
+        return 0
+    finally:
+        base.close()
+
+
+def spend(*, common: Common = DEFAULT) -> int:
+    """What was spent."""
+    base = common.open()
+    try:
+        with base.store.read() as look:
+            told = budget.spend(look, base.desk.tenant, base.settings.timezone)
+        if common.json:
+            terminal.document(told)
+            return 0
+        terminal.out(
+            f"today: {terminal.money(told['today_usd'])} of {terminal.money(base.settings.budget.per_day_usd)}"
+        )
+        for title in ("by_agent", "by_model", "runs"):
+            rows = told[title]
+            if rows:
+                terminal.out("")
+                terminal.out(title.replace("_", " "))
+                keys = list(rows[0]) if isinstance(rows, list) else []
+                if keys:
+                    terminal.table(
+                        keys, [[terminal.shown(str(row[key]), 40) for key in keys] for row in rows]
+                    )
+                else:
+                    for name, value in rows.items():
+                        terminal.out(f"  {name}: {value}")
+        return 0
+    finally:
+        base.close()
+
+
+def audit_verify(*, common: Common = DEFAULT) -> int:
+    """Walk the hash chain."""
+    base = common.open()
+    try:
+        with base.store.read() as look:
+            rows, broken = audit.verify(look)
+        found = (
+            None if broken is None else {"tenant": broken.tenant, "n": broken.n, "why": broken.why}
+        )
+        if common.json:
+            terminal.document({"ok": broken is None, "rows": rows, "broken": found})
+        elif broken is None:
+            terminal.out(f"{rows} rows, the chain holds.")
+        else:
+            terminal.out(f"Row {broken.n} of {broken.tenant}: {broken.why}.")
+        return int(broken is not None)
+    finally:
+        base.close()
