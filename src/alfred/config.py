@@ -7,7 +7,8 @@ value knows where it came from; no message holds the password of an address, or 
 in the wrong place.
 
 The neighbours: `config_text` reads the text, `config_schema` has types, defaults and meanings, `config_keys`
-which keys and variables there are, `config_show` what `config show` prints, `config_edit` changes the file.
+which keys and variables there are, `config_show` what `config show` prints; `config_edit` changes the file.
+What callers need of the first four is named here.
 """
 
 from __future__ import annotations
@@ -21,11 +22,24 @@ from typing import Any
 
 import pydantic
 
-from alfred import config_keys, config_text, errors
+from alfred import config_keys, config_text
 from alfred import home as home_places
-from alfred.config_schema import PolicyRule, Settings
+from alfred.config_keys import mistyped
+from alfred.config_schema import PolicyRule, Settings, json_schema
+from alfred.config_show import sources
 
-__all__ = ["PolicyRule", "Settings", "database_url", "lease_us", "load", "no_input", "validate"]
+__all__ = [
+    "PolicyRule",
+    "Settings",
+    "database_url",
+    "json_schema",
+    "load",
+    "mistyped",
+    "sources",
+    "validate",
+]
+
+_LEASE = re.compile(r"(?:[5-9]|[12][0-9])(?:\.[0-9]{1,3})?|30(?:\.0{1,3})?")
 
 
 def load(
@@ -72,10 +86,12 @@ def validate(
         ]
     origins = {path: f"{made.name}:{line}" for path, line in made.lines.items()}
     tree = _with_environment(made.tree, env, origins, findings)
-    try:
-        lease_us(env)
-    except errors.ConfigError as wrong:
-        findings.append(config_text.Finding((), wrong.detail))
+    lease = env.get(config_keys.LEASE)
+    if lease and not _LEASE.fullmatch(lease):
+        message = "must be seconds from 5 to 30; unset it, it is for tests"
+        findings.append(
+            config_text.Finding((), message, config_text.shown(lease), config_keys.LEASE)
+        )
     settings = None
     try:
         settings = Settings.model_validate(tree)
@@ -97,28 +113,6 @@ def database_url(settings: Settings, home: Path) -> str:
         file = urllib.parse.quote(str(home_places.database_file(home)))  # a `?` would end the path
         return f"sqlite:///{file}"
     return settings.database
-
-
-def lease_us(env: Mapping[str, str] = os.environ) -> int | None:
-    """How long a lease is to last, in microseconds, where `ALFRED_TEST_LEASE_S` says so; else None.
-
-    Raises:
-        ConfigError: it is no number from 5 to 30.
-    """
-    given = env.get(config_keys.LEASE)
-    if not given:
-        return None
-    if not re.fullmatch(r"[0-9]{1,2}(\.[0-9]{1,3})?", given) or not 5 <= float(given) <= 30:
-        raise errors.ConfigError(
-            f"{config_keys.LEASE} must be a number of seconds from 5 to 30 (given: {config_text.shown(given)})",
-            next=f"Unset {config_keys.LEASE}: it is for tests only.",
-        )
-    return round(float(given) * 1_000_000)
-
-
-def no_input(env: Mapping[str, str] = os.environ) -> bool:
-    """Whether nobody may be prompted: `ALFRED_NO_INPUT` is set to anything but 0, false or no."""
-    return env.get("ALFRED_NO_INPUT", "").lower() not in ("", "0", "false", "no")
 
 
 # ---- the environment

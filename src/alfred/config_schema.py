@@ -314,11 +314,9 @@ class Approvals(Section):
     approvers: tuple[Word, ...] = Field(
         (), description="Who may decide, as `<platform>:<user id>`; empty: every paired person."
     )
-    low_after: Duration | None = Field(
-        300_000_000, description="A low risk approves itself after this; null: never."
-    )
-    low_counts_from: Literal["delivery"] = Field(
-        "delivery", description="That time begins when the card has reached somebody."
+    low_after: Duration = Field(300_000_000, description="A low risk approves itself after this.")
+    low_counts_from: Literal["delivery", "staging"] = Field(
+        "delivery", description="That time begins when the card has reached somebody, or at once."
     )
     expire_after: Period = Field(
         604_800_000_000, description="A card nobody decided ends after this."
