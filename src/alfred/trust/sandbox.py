@@ -52,7 +52,15 @@ _BELOW_HOME = (
     "workspaces",
     "worktrees",
 )  # what of ALFRED_HOME may be mounted, one folder at a time
-_NEVER = ("/proc", "/sys", "/dev", "/etc", "/boot", "/run", "/var/run")
+# Never mounted, nor anything in them; and never as a whole.
+_NEVER = (
+    *("/proc", "/sys", "/dev", "/etc", "/boot", "/run", "/usr", "/bin", "/sbin", "/lib", "/lib64"),
+    *("/private/etc", "/System", "/Library"),
+)
+_WHOLE = (
+    *("/", "/var", "/home", "/tmp", "/opt", "/srv", "/mnt", "/media"),
+    *("/Users", "/private", "/private/var", "/private/tmp"),
+)
 _TRIAL_S = 10
 
 
@@ -127,7 +135,7 @@ def build(
     place = mountable(workspace, home=home)
     if not place.is_dir():
         raise _refused(workspace, "it is no folder")
-    extra = [mountable(path, home=home) for path in readable]
+    extra = [mountable(path, home=home) for path in readable if not _is_there(path)]
     if found.kind == "bubblewrap":
         argv = _bubblewrap(found, place, home=home, writable=writable, readable=extra, cwd=cwd)
         return [*argv, "--", *command]
@@ -155,19 +163,18 @@ def mountable(path: Path, *, home: Path) -> Path:
     user = Path(os.path.realpath(Path.home()))
     if not real.exists():
         raise _refused(path, "it does not exist")
-    if (
-        real == Path("/")
-        or str(real) in SYSTEM
-        or real in (Path("/var"), Path("/home"), Path("/tmp"))
-    ):
-        raise _refused(path, "it is a folder of the system")
-    if any(real.is_relative_to(closed) for closed in _NEVER):
+    if str(real) in _WHOLE or any(real.is_relative_to(closed) for closed in _NEVER):
         raise _refused(path, "it is a folder of the system")
     if user.is_relative_to(real) and user != Path("/"):
         raise _refused(path, "your whole home lies in it")
     if real.is_relative_to(own) and not _is_workspace(real.relative_to(own).parts):
         raise _refused(path, "it lies in alfred's own home")
     return real
+
+
+def _is_there(path: Path) -> bool:
+    """Whether a file to be read is one of the system's, which are there anyway, or are covered."""
+    return any(Path(os.path.realpath(path)).is_relative_to(place) for place in (*SYSTEM, "/etc"))
 
 
 def _is_workspace(parts: tuple[str, ...]) -> bool:

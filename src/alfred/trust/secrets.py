@@ -121,8 +121,12 @@ def read_env(home: Path) -> dict[str, str]:
         return {}
     except OSError as why:
         raise errors.ConfigError(f"{path} cannot be read: {why.strerror}.") from None
+    try:
+        _judge(path, os.fstat(fd))
+    except errors.ConfigError:
+        os.close(fd)
+        raise
     with os.fdopen(fd, "rb") as file:
-        _judge(path, os.fstat(file.fileno()))
         raw = file.read(MAX_BYTES + 1)
     if len(raw) > MAX_BYTES:
         raise errors.ConfigError(f"{path} is larger than {MAX_BYTES} bytes.")

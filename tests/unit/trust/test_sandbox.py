@@ -1,0 +1,477 @@
+"""The real bubblewrap, and thirty ways out of it that must not work."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from alfred import errors
+from alfred.trust import sandbox
+
+linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="bubblewrap is Linux's")
+CANARY = "canary-5f2c9"
+
+
+@pytest.fixture
+def user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A user's home with keys in it, and ALFRED_HOME in that."""
+    user = tmp_path / "user"
+    (user / ".ssh").mkdir(parents=True)
+    (user / ".ssh" / "id_ed25519").write_text(CANARY)
+    (user / ".netrc").write_text(CANARY)
+    (user / "project").mkdir()
+    (user / "project" / "file.txt").write_text("hello")
+    (user / "other").mkdir()
+    (user / "other" / "file.txt").write_text(CANARY)
+    home = user / ".alfred"
+    for place in (
+        "workspaces/run1",
+        "workspaces/run2",
+        "worktrees/w1",
+        "state",
+        "tenants/t1/workspaces/r",
+    ):
+        (home / place).mkdir(parents=True)
+    (home / ".env").write_text(f"TOKEN={CANARY}")
+    (home / "alfred.db").write_text(CANARY)
+    (home / "state" / "token").write_text(CANARY)
+    (home / "workspaces" / "run2" / "file").write_text(CANARY)
+    monkeypatch.setenv("HOME", str(user))
+    monkeypatch.setenv("CANARY_TOKEN", CANARY)
+    return user
+
+
+def run(
+    user: Path,
+    script: str,
+    *,
+    workspace: str | Path = ".alfred/workspaces/run1",
+    writable: bool = True,
+    **options,
+) -> subprocess.CompletedProcess[str]:
+    argv = sandbox.build(
+        ["/bin/sh", "-c", script],
+        workspace=user / workspace,
+        home=user / ".alfred",
+        writable=writable,
+        **options,
+    )
+    return subprocess.run(
+        argv,
+        capture_output=True,
+        text=True,
+        errors="replace",
+        timeout=30,
+        stdin=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+
+
+def _escapes(user: Path, port: int) -> dict[str, str]:
+    """Scripts that print something, or leave something behind, when they got out."""
+    home = user / ".alfred"
+    show = f"grep -r -s -l {CANARY[:-1]}[9]"
+    return {
+        "read the .env": f"cat {home}/.env",
+        "read the database": f"cat {home}/alfred.db",
+        "read the token": f"cat {home}/state/token",
+        "read another workspace": f"cat {home}/workspaces/run2/file",
+        "list alfred's home": f"ls -A {home} | grep -v '^workspaces$'",
+        "list the workspaces": f"ls -A {home}/workspaces | grep -v '^run1$'",
+        "read a key": f"cat {user}/.ssh/id_ed25519",
+        "read .netrc": f"cat {user}/.netrc",
+        "read a neighbour's file": f"cat {user}/other/file.txt",
+        "search the whole tree": f"{show} / --exclude-dir=proc --exclude-dir=sys --exclude-dir=usr",
+        "climb up": "cat ../run2/file ../../.env ../../../.netrc",
+        "climb by /proc": "cat /proc/self/root/../../.env; ls /proc/1/root/root; ls /proc/1/cwd/.. | grep -v run1",
+        "open by a link": f"ln -s {home}/.env link && cat link",
+        "hard link": f"ln {home}/.env hard && cat hard",
+        "read the environment": f"env | {show[:4]} {CANARY[:-1]}[9]",
+        "read the first process": f"tr '\\0' '\\n' < /proc/1/environ | grep {CANARY[:-1]}[9]",
+        "read every process": f"{show} /proc/[0-9]*/environ",
+        "see the parent": f"test -d /proc/{os.getpid()} && readlink /proc/{os.getpid()}/exe",
+        "password file": "grep : /etc/shadow /etc/gshadow",
+        "host keys": "ls /etc/ssh | grep .",
+        "private certificates": "ls /etc/ssl/private | grep .",
+        "connect to this machine": f"bash -c 'exec 3<>/dev/tcp/127.0.0.1/{port} && echo out'",
+        "resolve a name": "getent hosts example.com",
+        "routes": "tail -n +2 /proc/net/route | grep .",
+        "docker": "ls /var/run/docker.sock /run/docker.sock",
+        "sockets of the session": "ls /run/user /run/dbus /tmp/.X11-unix",
+        "devices": "ls /dev | grep -E '^(sd|vd|nvme|kmsg|mem|port|loop|fuse|kvm)'",
+        "mount": "mount -t tmpfs none /mnt 2>/dev/null && echo out",
+        "remount the system": "mount -o remount,rw,bind /usr 2>/dev/null && echo out",
+        "another namespace": "unshare -U true 2>/dev/null && echo out",
+        "capabilities": "grep CapEff /proc/self/status | grep -v 0000000000000000",
+        "kernel settings": "echo 1 > /proc/sys/kernel/sysrq && echo out",
+        "the log of the kernel": "dmesg 2>/dev/null | grep .",
+        "write outside": f"echo x > {user}/made; echo x > {home}/made; echo x > /usr/made; echo x > /etc/made",
+        "write by /proc": f"echo x > /proc/self/root{user}/made",
+        "write by a link": f"ln -s {user}/other/file.txt w && echo x > w",
+        "terminal": "test -t 0 && echo out; ls -l /proc/self/fd | grep -E 'pts|tty'",
+        "raise limits of memory": "ls /sys/fs/cgroup | grep .",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("name", list(_escapes(Path("/x"), 1)))
+@linux
+@pytest.mark.needs_program("bwrap")
+def test_a_way_out_is_closed(user: Path, name: str) -> None:
+    before = {p: p.read_bytes() for p in sorted(user.rglob("*")) if p.is_file()}
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        script = _escapes(user, listener.getsockname()[1])[name]
+        done = run(user, script)
+        listener.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            listener.accept()
+    assert not done.stderr.startswith("bwrap:"), done.stderr
+    assert done.stdout.strip() == ""
+    assert CANARY not in done.stdout + done.stderr
+    inside = user / ".alfred" / "workspaces" / "run1"
+    after = {
+        p: p.read_bytes()
+        for p in sorted(user.rglob("*"))
+        if p.is_file() and not p.is_relative_to(inside)
+    }
+    assert after == before
+
+
+@linux
+@pytest.mark.needs_program("bwrap")
+def test_there_are_thirty_ways_and_they_work_without_a_sandbox(user: Path) -> None:
+    """So that a probe which could never print anything is not taken for a closed door."""
+    assert len(_escapes(user, 1)) >= 30
+    open_doors = []
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        for name, script in _escapes(user, listener.getsockname()[1]).items():
+            if any(word in name for word in ("write", "mount", "whole tree", "settings")):
+                continue  # not on the machine that runs the tests
+            done = subprocess.run(
+                ["/bin/sh", "-c", script],
+                capture_output=True,
+                text=True,
+                errors="replace",
+                cwd=user / ".alfred/workspaces/run1",
+                timeout=30,
+                stdin=subprocess.DEVNULL,
+            )
+            if done.stdout.strip():
+                open_doors.append(name)
+    # What needs root, a desktop or docker is not open everywhere; these are.
+    assert {
+        "read the .env", "read the database", "read the token", "read another workspace", "read a key",
+        "list alfred's home", "list the workspaces", "read .netrc", "read a neighbour's file", "climb up",
+        "open by a link", "hard link", "read the environment", "read every process", "see the parent",
+        "connect to this machine",
+    } <= set(open_doors)  # fmt: skip
+
+
+@linux
+@pytest.mark.needs_program("bwrap")
+class TestInside:
+    def test_the_workspace_is_where_it_was_and_writable_only_on_request(self, user: Path) -> None:
+        done = run(user, "pwd; cat file.txt", workspace="project", writable=False)
+        assert done.stdout == f"{user}/project\nhello"
+        done = run(user, "echo x > file.txt", workspace="project", writable=False)
+        assert done.returncode != 0
+        assert "Read-only" in done.stderr
+        done = run(user, "echo changed > file.txt; mkdir d; echo new > d/new", workspace="project")
+        assert done.returncode == 0, done.stderr
+        assert (user / "project/file.txt").read_text() == "changed\n"
+        assert (user / "project/d/new").read_text() == "new\n"
+
+    def test_the_environment_is_the_list_and_nothing_else(self, user: Path) -> None:
+        done = run(user, "env")
+        names = {line.partition("=")[0] for line in done.stdout.splitlines()}
+        assert names - {"PWD", "OLDPWD", "SHLVL", "_"} == {"PATH", "HOME", "LANG", "TERM"}
+        assert f"HOME={sandbox.HOME}" in done.stdout.splitlines()
+
+    def test_home_and_temp_are_empty_writable_and_gone_afterwards(self, user: Path) -> None:
+        done = run(
+            user, "ls -A $HOME /tmp; echo x > $HOME/a && echo x > /tmp/a && cat $HOME/a /tmp/a"
+        )
+        assert done.stdout.split() == [f"{sandbox.HOME}:", "/tmp:", *user.parts[2:3], "x", "x"]
+        assert run(user, "cat $HOME/a /tmp/a").returncode != 0
+
+    @pytest.mark.parametrize("name", [".git", ".claude", ".github"])
+    def test_control_folders_stay_read_only_in_a_writable_workspace(
+        self, user: Path, name: str
+    ) -> None:
+        (user / "project" / name / "hooks").mkdir(parents=True)
+        (user / "project" / name / "config").write_text("old")
+        script = (
+            f"echo x > {name}/config; echo x > {name}/hooks/pre-commit; rm -rf {name}; mv {name} gone; "
+            f"mkdir -p {name}/hooks; chmod 777 {name}; ln -s /tmp {name}/l"
+        )
+        run(user, script, workspace="project")
+        assert (user / "project" / name / "config").read_text() == "old"
+        assert sorted(p.name for p in (user / "project" / name).rglob("*")) == ["config", "hooks"]
+
+    @pytest.mark.parametrize("name", ["AGENTS.md", "CLAUDE.md", ".mcp.json", ".env", ".git"])
+    def test_control_files_stay_read_only_in_a_writable_workspace(
+        self, user: Path, name: str
+    ) -> None:
+        (user / "project" / name).write_text("old")
+        run(
+            user,
+            f"echo x > {name}; rm -f {name}; mv {name} gone; cp file.txt {name}",
+            workspace="project",
+        )
+        assert (user / "project" / name).read_text() == "old"
+
+    def test_a_git_file_that_points_elsewhere_mounts_nothing(self, user: Path) -> None:
+        (user / "project" / ".git").write_text(f"gitdir: {user}/.ssh\n")
+        done = run(user, f"cat {user}/.ssh/id_ed25519", workspace="project")
+        assert done.returncode != 0
+        assert CANARY not in done.stdout
+
+    def test_alfreds_home_is_covered_where_it_lies_in_the_workspace(
+        self, user: Path, tmp_path: Path
+    ) -> None:
+        home = user / "project" / "state" / "alfred"
+        home.mkdir(parents=True)
+        (home / ".env").write_text(CANARY)
+        argv = sandbox.build(
+            ["/bin/sh", "-c", "ls -A state/alfred; cat state/alfred/.env; cat file.txt"],
+            workspace=user / "project",
+            home=home,
+            writable=True,
+        )
+        done = subprocess.run(argv, capture_output=True, text=True)
+        assert done.stdout == "hello"
+
+    def test_further_files_are_readable_under_their_own_path_and_never_writable(
+        self, user: Path
+    ) -> None:
+        extra = user / "other" / "file.txt"
+        done = run(user, f"cat {extra}; echo x > {extra}; ls {user}/other", readable=[extra])
+        assert done.stdout == f"{CANARY}file.txt\n"
+        assert extra.read_text() == CANARY
+
+    def test_the_exit_code_of_the_command_comes_through(self, user: Path) -> None:
+        assert run(user, "exit 37").returncode == 37
+        assert run(user, "kill -9 $$").returncode == 137
+
+    def test_ordinary_tools_work(self, user: Path) -> None:
+        done = run(
+            user, "ls / >/dev/null && sort /etc/passwd >/dev/null && date >/dev/null && echo fine"
+        )
+        assert done.stdout == "fine\n", done.stderr
+
+    def test_a_command_with_odd_arguments_is_passed_as_it_is(self, user: Path) -> None:
+        odd = ["--", "-x", "a b", "$HOME", "`id`", "\n", "", "--bind", "/"]
+        argv = sandbox.build(
+            ["/usr/bin/printf", "--", "[%s]", *odd],
+            workspace=user / "project",
+            home=user / ".alfred",
+        )
+        done = subprocess.run(argv, capture_output=True, text=True)
+        assert done.stdout == "".join(f"[{arg}]" for arg in odd)
+
+    def test_it_dies_with_the_process_that_started_it(self, user: Path) -> None:
+        argv = sandbox.build(
+            ["/bin/sh", "-c", "echo up; (setsid sleep 300 &); sleep 300"],
+            workspace=user / "project",
+            home=user / ".alfred",
+        )
+        # A shell starts it, says so and is killed; the pipe closes only when everything within is gone.
+        script = f"{shlex.join(argv)} & wait"
+        starter = subprocess.Popen(["/bin/sh", "-c", script], stdout=subprocess.PIPE, text=True)
+        assert starter.stdout is not None
+        assert starter.stdout.readline() == "up\n"
+        starter.kill()
+        assert starter.stdout.read() == ""
+        starter.wait()
+        starter.stdout.close()
+
+    def test_where_it_starts_may_be_below_the_workspace_and_nowhere_else(self, user: Path) -> None:
+        (user / "project" / "sub").mkdir()
+        assert run(user, "pwd", workspace="project", cwd="sub").stdout == f"{user}/project/sub\n"
+        for cwd in ("..", "../other", "/etc", "sub/../.."):
+            with pytest.raises(errors.PathRefused):
+                run(user, "pwd", workspace="project", cwd=cwd)
+
+
+# ---- what may be mounted
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/", "/usr", "/usr/local/bin", "/bin", "/lib", "/etc", "/etc/ssl", "/proc", "/proc/self", "/sys", "/dev", "/dev/shm",
+        "/boot", "/run", "/var", "/var/run", "/home", "/tmp", "{user}", "{user}/..", "{user}/project/..",
+        "{home}", "{home}/", "{home}/workspaces", "{home}/worktrees", "{home}/state", "{home}/.env",
+        "{home}/alfred.db", "{home}/tenants", "{home}/tenants/t1", "{home}/tenants/t1/workspaces",
+        "{home}/workspaces/run1/../../state", "{user}/missing", "{user}/to-ssh-parent", "{user}/to-home",
+        "{home}/workspaces/to-state",
+    ],
+)  # fmt: skip
+def test_a_place_that_would_open_too_much_is_not_mounted(user: Path, path: str) -> None:
+    (user / "to-ssh-parent").symlink_to(user)
+    (user / "to-home").symlink_to(user / ".alfred")
+    (user / ".alfred/workspaces/to-state").symlink_to("../state")
+    place = Path(path.replace("{user}", str(user)).replace("{home}", str(user / ".alfred")))
+    if not place.exists() and "missing" not in path:
+        place = Path("/")  # a folder that this system does not have
+    with pytest.raises(errors.PathRefused, match="cannot be given to the sandbox"):
+        sandbox.mountable(place, home=user / ".alfred")
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "{user}/project", "{user}/other/file.txt", "{home}/workspaces/run1", "{home}/worktrees/w1",
+        "{home}/tenants/t1/workspaces/r", "{user}/link",
+    ],
+)  # fmt: skip
+def test_a_project_a_workspace_and_a_worktree_are_mounted_by_their_real_path(
+    user: Path, path: str
+) -> None:
+    (user / "link").symlink_to("project")
+    place = Path(path.replace("{user}", str(user)).replace("{home}", str(user / ".alfred")))
+    assert sandbox.mountable(place, home=user / ".alfred") == place.resolve()
+
+
+@linux
+@pytest.mark.needs_program("bwrap")
+def test_a_file_of_the_system_is_read_as_it_is_there_anyway(user: Path) -> None:
+    readable = [Path("/etc/passwd"), Path("/usr/bin/env"), Path("/etc/shadow")]
+    done = run(user, "grep -c root: /etc/passwd; cat /etc/shadow", readable=readable)
+    assert done.stdout == "1\n"
+
+
+@linux
+@pytest.mark.needs_program("bwrap")
+def test_a_file_is_no_workspace(user: Path) -> None:
+    with pytest.raises(errors.PathRefused, match="it is no folder"):
+        run(user, "true", workspace="project/file.txt")
+
+
+# ---- what there is
+
+
+@pytest.fixture
+def asked_anew():
+    sandbox.available.cache_clear()
+    yield
+    sandbox.available.cache_clear()
+
+
+@linux
+@pytest.mark.needs_program("bwrap")
+def test_bubblewrap_is_found_and_tried(asked_anew: None) -> None:
+    found = sandbox.available()
+    assert found.kind == "bubblewrap"
+    assert Path(found.program).name == "bwrap"
+
+
+@linux
+def test_without_bubblewrap_there_is_none_and_nothing_is_built(
+    asked_anew: None, user: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sandbox.shutil, "which", lambda *a, **k: None)
+    found = sandbox.available()
+    assert found.kind is None
+    assert "not installed" in found.reason
+    with pytest.raises(errors.ConfigError, match="There is no sandbox") as caught:
+        run(user, "true")
+    assert "sandbox: off" in str(caught.value.next)
+
+
+@linux
+@pytest.mark.parametrize(
+    "script", ["echo 'bwrap: No permissions' >&2; exit 1", "exit 1", "exec /missing"]
+)
+def test_a_bubblewrap_that_does_not_work_is_none(
+    asked_anew: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script: str
+) -> None:
+    program = tmp_path / "bwrap"
+    program.write_text(f"#!/bin/sh\n{script}\n")
+    program.chmod(0o755)
+    monkeypatch.setattr(sandbox.shutil, "which", lambda *a, **k: str(program))
+    found = sandbox.available()
+    assert found.kind is None
+    assert "cannot make a sandbox" in found.reason
+
+
+@linux
+def test_an_older_bubblewrap_is_used_without_the_option_that_it_lacks(
+    asked_anew: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = tmp_path / "bwrap"
+    program.write_text('#!/bin/sh\ncase "$*" in *--disable-userns*) exit 1;; esac\nexit 0\n')
+    program.chmod(0o755)
+    monkeypatch.setattr(sandbox.shutil, "which", lambda *a, **k: str(program))
+    found = sandbox.available()
+    assert (found.kind, found.options) == ("bubblewrap", ())
+
+
+# ---- probes
+
+
+@linux
+@pytest.mark.needs_program("bwrap")
+def test_all_probes_hold_and_leave_nothing_behind(user: Path) -> None:
+    home = user / ".alfred"
+    before = sorted(home.rglob("*"))
+    results = sandbox.probe(home)
+    assert len(results) >= 10
+    assert [result for result in results if not result.held] == []
+    assert sorted(home.rglob("*")) == before
+
+
+@linux
+def test_every_probe_can_fail(user: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without any sandbox each of them gets what it tries to get."""
+    monkeypatch.setattr(sandbox, "build", lambda command, **kwargs: list(command))
+    needs_root = {"write into the system", "read the passwords of the system"}
+    held = {result.name for result in sandbox.probe(user / ".alfred") if result.held}
+    assert held <= (needs_root if os.geteuid() else set())
+
+
+@linux
+def test_a_probe_that_could_not_be_made_does_not_count_as_held(
+    user: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sandbox, "build", lambda command, **kwargs: ["/missing/bwrap"])
+    assert not any(result.held for result in sandbox.probe(user / ".alfred"))
+    script = "echo 'bwrap: No permissions' >&2; exit 1"
+    monkeypatch.setattr(sandbox, "build", lambda command, **kwargs: ["/bin/sh", "-c", script])
+    assert not any(result.held for result in sandbox.probe(user / ".alfred"))
+
+
+# ---- macOS: built, not run
+
+
+def test_the_profile_denies_first_and_quotes_paths(user: Path) -> None:
+    odd = user / 'a "quoted" \\ name'
+    odd.mkdir()
+    text = sandbox.profile(odd, home=user / ".alfred", writable=True)
+    lines = text.splitlines()
+    assert lines[:2] == ["(version 1)", "(deny default)"]
+    assert "(deny network*)" in lines
+    assert f'(subpath "{user}/a \\"quoted\\" \\\\ name")' in text
+    assert text.count("(") == text.count(")")
+    assert "file-write*" not in "".join(
+        line for line in sandbox.profile(odd, home=user / ".alfred").splitlines() if str(odd)[:5] in line and "allow" in line
+    )  # fmt: skip
+
+
+def test_the_profile_closes_alfreds_home_after_what_holds_it_and_before_what_lies_in_it(
+    user: Path,
+) -> None:
+    home = user / ".alfred"
+    lines = sandbox.profile(home / "workspaces/run1", home=home, writable=True).splitlines()
+    closing = next(n for n, line in enumerate(lines) if f'"{home}"' in line and "deny" in line)
+    opening = next(n for n, line in enumerate(lines) if "run1" in line and "allow" in line)
+    assert closing < opening
+    inner = user / "project" / "alfred"
+    lines = sandbox.profile(user / "project", home=inner, writable=True).splitlines()
+    last = max(n for n, line in enumerate(lines) if f'"{inner}"' in line and "deny" in line)
+    assert last > max(n for n, line in enumerate(lines) if "(allow" in line)
