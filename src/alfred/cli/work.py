@@ -51,7 +51,7 @@ def run(
     base = common.open()
     try:
         view = live.View(base.desk, quiet=common.json)
-        whole = app.whole(base, watch=view.stream)
+        whole = _whole(base, view)
         order = Order(
             brief=brief,
             agent=agent,
@@ -104,7 +104,7 @@ def resume(
             )
         found = base.desk.wake(run)
         view = live.View(base.desk, quiet=common.json)
-        whole = app.whole(base, watch=view.stream)
+        whole = _whole(base, view)
         if found.status == Status.RUNNING:
             terminal.say(f"{found.worker or 'another worker'} holds this run; watching it.")
             return _ended(base, view.follow(found.id), as_json=common.json)
@@ -242,10 +242,7 @@ def _serve(common: Common, *, kind: str, until_idle: bool, slots: int | None) ->
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: ended.set())
     try:
-        from alfred import logs
-
-        logs.configure(base.home)
-        whole = app.whole(base)
+        whole = _whole(base)
         for problem in whole.load_errors:
             terminal.say(f"alfred: skipped {problem}")
         options: dict[str, Any] = {"kind": kind}
@@ -268,6 +265,14 @@ def _serve(common: Common, *, kind: str, until_idle: bool, slots: int | None) ->
 
 
 # ---- shared by the commands that stay with a run -----------------------------------------------------------
+
+
+def _whole(base: app.Base, view: live.View | None = None) -> app.Whole:
+    """Everything that executes; what it has to say beside the run goes to the home's log, not to the terminal."""
+    from alfred import logs
+
+    logs.configure(base.home)
+    return app.whole(base, watch=view.stream if view else None)
 
 
 def _model(whole: app.Whole, order: Order) -> str:

@@ -19,11 +19,8 @@ Invariants:
 from __future__ import annotations
 
 import contextlib
-import fcntl
-import os
 import random
 import re
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
@@ -32,6 +29,7 @@ import sqlalchemy as sa
 from sqlalchemy import event, exc, pool
 
 from alfred import clock, errors
+from alfred.store.writer import WriterLock
 from alfred.store import disk
 
 P = ParamSpec("P")
@@ -98,7 +96,9 @@ class Tx:
         self.wakes: set[str] = set()
         """Runs to look at once this commits: handed to the delivery, sorted, as the last statements."""
 
-    def __call__(self, statement: Sql | sa.Executable, /, **params: Any) -> sa.CursorResult[*tuple[Any, ...]]:
+    def __call__(
+        self, statement: Sql | sa.Executable, /, **params: Any
+    ) -> sa.CursorResult[*tuple[Any, ...]]:
         """Executes one statement with its parameters."""
         chosen = (
             (statement.pg if self.pg else statement.sqlite)
@@ -118,69 +118,10 @@ class Tx:
             self.conn.execute(chosen, list(rows))
 
 
-class _WriterLock:
-    """The cross-process writer lock of one SQLite database: one descriptor per process and path."""
-
-    _known: dict[str, _WriterLock] = {}  # noqa: RUF012 - one per process by design, see the module docstring
-    _making = threading.Lock()
-
-    def __init__(self, path: str):
-        self.path = path
-        self.mutex = threading.Lock()
-        self.fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-
-    @classmethod
-    def of(cls, path: Path) -> _WriterLock:
-        key = str(path)
-        with cls._making:
-            if key not in cls._known:
-                cls._known[key] = cls(key)
-            return cls._known[key]
-
-    @classmethod
-    def after_fork(cls) -> None:
-        cls._making = threading.Lock()
-        for lock in cls._known.values():
-            lock.mutex = threading.Lock()
-
-    def __enter__(self) -> None:
-        self.mutex.acquire()
-        try:
-            fcntl.lockf(self.fd, fcntl.LOCK_EX)
-            os.pwrite(self.fd, b"%-20d" % os.getpid(), 0)  # names the holder for `doctor`
-        except BaseException:
-            self.mutex.release()
-            raise
-
-    def __exit__(self, *_: object) -> None:
-        try:
-            fcntl.lockf(self.fd, fcntl.LOCK_UN)
-        finally:
-            self.mutex.release()
-
-    def holder(self) -> int | None:
-        """The process that holds the lock right now, None when nobody does or when it is this one."""
-        if not self.mutex.acquire(blocking=False):
-            return None
-        try:
-            fcntl.lockf(self.fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            text = os.pread(self.fd, 20, 0).strip()
-            return int(text) if text.isdigit() else None
-        else:
-            fcntl.lockf(self.fd, fcntl.LOCK_UN)
-            return None
-        finally:
-            self.mutex.release()
-
-
-os.register_at_fork(after_in_child=_WriterLock.after_fork)
-
-
 class Store:
     """An open database. `transact` writes, `read` looks; nothing else reaches the rows."""
 
-    def __init__(self, url: str, writer: sa.Engine, reader: sa.Engine, lock: _WriterLock | None):
+    def __init__(self, url: str, writer: sa.Engine, reader: sa.Engine, lock: WriterLock | None):
         self.url = url
         self.pg = writer.dialect.name == "postgresql"
         self._writer = writer
@@ -318,7 +259,7 @@ def _open_sqlite(url: str, path: Path) -> Store:
     disk.check_place(path)
     driver = sqlite_driver()
     try:
-        lock = _WriterLock.of(path.with_name(path.name + ".lock"))
+        lock = WriterLock.of(path.with_name(path.name + ".lock"))
     except OSError as problem:
         raise errors.StoreUnavailable(
             f"The lock file of the database {path} cannot be made: {problem.strerror}.",
