@@ -29,8 +29,8 @@ import sqlalchemy as sa
 from sqlalchemy import event, exc, pool
 
 from alfred import clock, errors
-from alfred.store.writer import WriterLock
 from alfred.store import disk
+from alfred.store.writer import WriterLock
 
 P = ParamSpec("P")
 T = TypeVar("T")

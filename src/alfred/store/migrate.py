@@ -22,8 +22,9 @@ from typing import TYPE_CHECKING
 import sqlalchemy as sa
 
 from alfred import clock, errors, ids
-from alfred.store import backup, connect
+from alfred.store import backup
 from alfred.store.connect import Sql, Store, Tx
+from alfred.store.writer import WriterLock
 from alfred.version import VERSION
 
 if TYPE_CHECKING:
@@ -291,4 +292,4 @@ def _one_at_a_time(store: Store) -> contextlib.AbstractContextManager[None]:
     if store.pg:
         return contextlib.nullcontext()
     path = Path(sa.make_url(store.url).database or "")
-    return connect._WriterLock.of(path.with_name(path.name + ".upgrade.lock"))
+    return WriterLock.of(path.with_name(path.name + ".upgrade.lock"))
