@@ -1,4 +1,4 @@
-"""A provider on the loopback: Anthropic Messages, OpenAI Responses, OpenAI Chat Completions (all as SSE) and Ollama.
+"""A provider on the loopback: Anthropic Messages, OpenAI Responses and Chat Completions, Gemini (all as SSE), Ollama.
 
 The real SDKs talk to it, so what is tested is the program together with what it will really use. A test enqueues
 `Reply`s; each request takes the next one (the last is repeated), and every request is kept in `seen`, byte for byte.
@@ -87,6 +87,13 @@ class LlmServer:
     def reply(self, *replies: Reply) -> None:
         self._replies.extend(replies)
 
+    def forget(self) -> None:
+        """As new, for the next test: nothing seen, nothing to say, nobody left waiting."""
+        for reply in self._replies:
+            if reply.gate:
+                reply.gate.set()
+        self.seen, self.models, self.shown, self._replies = [], [], {}, []
+
     def next(self) -> Reply:
         with self._lock:
             return self._replies.pop(0) if len(self._replies) > 1 else self._replies[0]
@@ -96,9 +103,7 @@ class LlmServer:
         return self
 
     def __exit__(self, *_: object) -> None:
-        for reply in self._replies:
-            if reply.gate:
-                reply.gate.set()
+        self.forget()
         self._http.shutdown()
         self._http.server_close()
         self._thread.join()
@@ -352,4 +357,38 @@ def _chat(asked: dict[str, Any], reply: Reply) -> Events:
     yield {"done": "[DONE]"}
 
 
-_SPEAK = {"/v1/messages": _anthropic, "/responses": _responses, "/chat/completions": _chat}
+def _gemini(asked: dict[str, Any], reply: Reply) -> Events:
+    def chunk(parts: list[dict[str, Any]], finish: str | None = None) -> dict[str, Any]:
+        candidate: dict[str, Any] = {"index": 0, "content": {"role": "model", "parts": parts}}
+        told: dict[str, Any] = {
+            "candidates": [candidate],
+            "responseId": "r1",
+            "modelVersion": "gemini-served",
+        }
+        if finish:
+            candidate["finishReason"] = finish
+            if reply.usage:
+                told["usageMetadata"] = {
+                    "promptTokenCount": reply.usage[0],
+                    "candidatesTokenCount": reply.usage[1],
+                    "cachedContentTokenCount": reply.usage[2],
+                    "totalTokenCount": reply.usage[0] + reply.usage[1],
+                }
+        return told
+
+    yield chunk([{"text": ""}])
+    for piece in _pieces(reply.text):
+        yield chunk([{"text": piece}])
+    for call_id, tool, args in reply.calls:
+        yield chunk(
+            [{"functionCall": {"id": call_id, "name": tool, "args": json.loads(args or "{}")}}]
+        )
+    yield chunk([], "SAFETY" if reply.refusal else reply.stop or "STOP")
+
+
+_SPEAK = {
+    "/v1/messages": _anthropic,
+    "/responses": _responses,
+    "/chat/completions": _chat,
+    ":streamGenerateContent": _gemini,
+}

@@ -9,7 +9,6 @@ loaded at the first request that needs them and then kept; a scenario file never
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 import queue
 import threading
@@ -49,6 +48,9 @@ __all__ = [
 
 DEADLINE_S = 900  # a request and its whole answer; a reservation has to outlive it
 STALL_S = 300  # silence within an answer: thinking models say nothing for minutes
+SHORTEST_KEY = (
+    8  # characters; a placeholder like `x` is no secret, and hiding it would garble every message
+)
 POLL_S = 0.05  # how often the caller's thread looks whether it was cancelled
 
 Secrets = Callable[[str], str | None]
@@ -187,7 +189,9 @@ class _Thread:
             kept = self._models.get((str(name), key, url))
             if kept is None:
                 model = self.call(_make(name, key, url).__aenter__())
-                kept = self._models[(str(name), key, url)] = _Open(model, (key,) if key else ())
+                kept = self._models[(str(name), key, url)] = _Open(
+                    model, (key,) if key and len(key) >= SHORTEST_KEY else ()
+                )
             return kept
 
     def call(self, work: Coroutine[Any, Any, Any]) -> Any:
@@ -378,19 +382,19 @@ def _usage(
     used = response.usage
     served = response.model_name or name.model
     if whole and not used.unmeasured_requests and (used.input_tokens or used.output_tokens):
-        cost: Decimal | None = None
-        with contextlib.suppress(
-            LookupError, ValueError
-        ):  # no price is known, which is not the same as free
-            cost = response.cost().total_price if response.model_name else None
-        return Usage(
-            input_tokens=used.input_tokens,
-            output_tokens=used.output_tokens,
-            cache_read_tokens=used.cache_read_tokens,
-            cache_write_tokens=used.cache_write_tokens,
-            cost_usd=cost,
-            model_served=served,
-        )
+        counted = {
+            "input_tokens": used.input_tokens,
+            "output_tokens": used.output_tokens,
+            "cache_read_tokens": used.cache_read_tokens,
+            "cache_write_tokens": used.cache_write_tokens,
+        }
+        try:
+            cost: Decimal | None = response.cost().total_price
+        except (LookupError, ValueError, AssertionError):
+            cost = catalog.price(
+                str(name), **counted
+            )  # what was asked for, when what answered has no price
+        return Usage(**counted, cost_usd=cost, model_served=served)
     said = sum(
         len(str(getattr(part, "content", None) or "")) + len(str(getattr(part, "args", None) or ""))
         for part in response.parts

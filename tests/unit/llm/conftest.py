@@ -28,15 +28,24 @@ TOOL = client.ModelTool(
 OTHER = client.ModelTool("aaa__first", "Comes first.", {"type": "object", "properties": {}})
 
 
-@pytest.fixture
-def server(allow_model_requests: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[LlmServer]:
-    """The provider; the SDKs are pointed at it. Connections of one test never reach the next."""
+@pytest.fixture(scope="module")
+def _started() -> Iterator[LlmServer]:
     with LlmServer() as started:
-        monkeypatch.setenv("ANTHROPIC_BASE_URL", started.url)
-        monkeypatch.setenv("OPENAI_BASE_URL", started.url + "/v1")
-        monkeypatch.setenv("OLLAMA_BASE_URL", started.url + "/v1")
         yield started
         client.close()
+
+
+@pytest.fixture
+def server(
+    _started: LlmServer, allow_model_requests: None, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[LlmServer]:
+    """The provider, as new; the SDKs are pointed at it. Connections stay open from test to test, as in a worker."""
+    monkeypatch.setenv("ANTHROPIC_BASE_URL", _started.url)
+    monkeypatch.setenv("OPENAI_BASE_URL", _started.url + "/v1")
+    monkeypatch.setenv("OLLAMA_BASE_URL", _started.url + "/v1")
+    monkeypatch.setenv("GOOGLE_GEMINI_BASE_URL", _started.url)
+    yield _started
+    _started.forget()
 
 
 @pytest.fixture(params=list(APIS))

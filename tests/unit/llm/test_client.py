@@ -319,15 +319,12 @@ def test_garbage_instead_of_an_answer_is_a_failure_that_the_caller_can_handle(
     assert raised.value.__cause__ is None or isinstance(raised.value.__cause__, Exception)
 
 
-def test_of_ten_thousand_calls_the_first_512_are_read_and_the_answer_says_that_it_was_cut(
+def test_of_too_many_calls_the_first_512_are_read_and_the_answer_says_that_it_was_cut(
     server: LlmServer, model: str
 ) -> None:
-    server.reply(
-        Reply(
-            calls=[(f"c{n}", "files__read", json.dumps({"path": str(n)})) for n in range(10_000)]
-        ),
-        Reply(text="ok"),
-    )
+    many = 10_000 if model.startswith("anthropic") else 600
+    calls = [(f"c{n}", "files__read", json.dumps({"path": str(n)})) for n in range(many)]
+    server.reply(Reply(calls=calls), Reply(text="ok"))
     answer = ask(model)
     assert [call.args for call in answer.calls] == [{"path": str(n)} for n in range(512)]
     assert not any(call.problem for call in answer.calls)
@@ -571,3 +568,119 @@ def test_nothing_heavy_is_imported_before_the_first_request() -> None:
     )
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert shown.stdout.strip() == "[]"
+
+
+# ---- Gemini and OpenRouter --------------------------------------------------------------------------------
+
+GEMINI = "google:gemini-3.8-flash"
+
+
+def test_gemini_speaks_and_its_calls_go_back(server: LlmServer) -> None:
+    server.reply(
+        Reply(text="Reading.", calls=[("c1", "files__read", '{"path": "a"}')]), Reply(text="ok")
+    )
+    heard: list[str] = []
+    answer = ask(GEMINI, on_text=heard.append)
+    assert ("".join(heard), answer.finish) == ("Reading.", "calls")
+    assert [(call.id, call.args, call.problem) for call in answer.calls] == [
+        ("c1", {"path": "a"}, None)
+    ]
+    items = json.loads(json.dumps([user("Read a."), answer.item(), result("c1", "A")]))
+    assert ask(GEMINI, items).text == "ok"
+    before, after = (seen.json["contents"] for seen in server.seen)
+    assert after[: len(before)] == before
+    assert [next(iter(part)) for part in after[1]["parts"]] == ["text", "functionCall"]
+    assert after[2]["parts"][0]["functionResponse"]["id"] == "c1"
+
+
+def test_what_is_asked_for_is_priced_when_what_answered_has_no_price(server: LlmServer) -> None:
+    server.reply(Reply(text="ok", usage=(1_000_000, 0, 0, 0)))
+    usage = ask(GEMINI).usage
+    assert usage.model_served == "gemini-served"
+    assert usage.cost_usd == Decimal("0.75")
+
+
+@pytest.mark.parametrize(
+    ("reply", "kind"),
+    [
+        (Reply(text="x", refusal="no"), "refused"),
+        (Reply(text="Hello there", cut=1), "network"),
+        (Reply(text="Hello there", cut=2), "network"),
+        (Reply(text=""), "empty"),
+        (Reply(text="x", stop="MALFORMED_FUNCTION_CALL"), None),
+        (Reply(stop="MALFORMED_FUNCTION_CALL"), "malformed"),
+        (
+            Reply(
+                status=400,
+                body={"error": {"status": "INVALID_ARGUMENT", "code": 400, "message": "no"}},
+            ),
+            "refused",
+        ),
+        (
+            Reply(
+                status=400,
+                body={
+                    "error": {
+                        "status": "INVALID_ARGUMENT",
+                        "code": 400,
+                        "message": "The input token count (9) exceeds the maximum number of tokens allowed (8).",
+                    }
+                },
+            ),
+            "context",
+        ),
+        (
+            Reply(
+                status=403,
+                body={"error": {"status": "PERMISSION_DENIED", "code": 403, "message": "no"}},
+            ),
+            "auth",
+        ),
+        (
+            Reply(
+                status=429,
+                body={"error": {"status": "RESOURCE_EXHAUSTED", "code": 429, "message": "x"}},
+            ),
+            "rate_limit",
+        ),
+        (
+            Reply(
+                status=503, body={"error": {"status": "UNAVAILABLE", "code": 503, "message": "x"}}
+            ),
+            "overloaded",
+        ),
+        (Reply(raw=b"garbage"), "network"),
+        (Reply(raw=b"data: {broken\n\n"), "network"),
+    ],
+)
+def test_geminis_failures_are_of_their_kind(
+    server: LlmServer, reply: Reply, kind: str | None
+) -> None:
+    server.reply(reply)
+    if kind is None:
+        assert ask(GEMINI).text == "x"
+        return
+    with pytest.raises(client.ModelError) as raised:
+        ask(GEMINI)
+    assert raised.value.kind == kind, raised.value.detail
+    assert len(server.seen) == 1
+
+
+def test_openrouter_is_asked_in_its_own_way(
+    server: LlmServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from pydantic_ai.providers.openrouter import OpenRouterProvider
+
+    monkeypatch.setattr(OpenRouterProvider, "base_url", property(lambda _: server.url + "/api/v1"))
+    server.reply(
+        Reply(text="Reading.", calls=[("c1", "files__read", '{"path": "a"}')]),
+        Reply(text="x", cut=2),
+    )
+    answer = ask("openrouter:anthropic/claude-sonnet-5.5")
+    assert (answer.text, answer.calls[0].args) == ("Reading.", {"path": "a"})
+    assert answer.usage.cost_usd == Decimal("0.000074")
+    with pytest.raises(client.ModelError) as raised:
+        ask("openrouter:anthropic/claude-sonnet-5.5")
+    assert raised.value.kind == "network"
+    assert server.seen[0].path == "/api/v1/chat/completions"
+    client.close()  # this one's address is of this test alone
