@@ -37,6 +37,8 @@ class ActionContext:
     workspace: Workspace
     inputs: Mapping[str, Path]
     """The files of `--input`, by name; readable, never writable."""
+    external: bool
+    """Whether text from outside has joined the run's context: what is written down now is external too."""
     settings: Settings
     store: Store
     cancelled: Callable[[], bool]

@@ -471,6 +471,7 @@ class Dispatch:
             home=home,
             workspace=workspace_of(run, home),
             inputs={name: Path(path) for name, path in json.loads(run.inputs or "{}").items()},
+            external=bool(run.external),
             settings=self.around.settings(run.tenant),
             store=self.store,
             cancelled=ctx.slot.stopped.is_set,
