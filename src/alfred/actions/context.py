@@ -37,8 +37,6 @@ class ActionContext:
     workspace: Workspace
     inputs: Mapping[str, Path]
     """The files of `--input`, by name; readable, never writable."""
-    external: bool
-    """Whether text from outside has joined the run's context: what is written down now is external too."""
     settings: Settings
     store: Store
     cancelled: Callable[[], bool]
@@ -49,3 +47,5 @@ class ActionContext:
     """One line of progress for whoever watches."""
     secrets: Callable[[str], str | None]
     """The secret of this name, or None when there is none."""
+    external: bool = False
+    """Whether text from outside has joined the run's context: what is written down now is external too."""
