@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from alfred import app, config, config_edit, errors, home
+from alfred import app, config, config_edit, config_schema, errors, home
 from alfred.cli import terminal
 from alfred.cli.terminal import DEFAULT, Common
 
