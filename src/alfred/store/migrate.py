@@ -219,7 +219,7 @@ def verify(tx: Tx) -> None:
         )
 
 
-def build(tx: Tx, steps: list[Script], *, after: str | None, upto: str = HEAD) -> None:
+def build(tx: Tx, steps: list[Script], *, after: str | None, upto: str) -> None:
     """Runs the migrations behind revision `after` (None: from empty) up to and with `upto`."""
     from alembic.operations import Operations
     from alembic.runtime.migration import MigrationContext
@@ -246,7 +246,7 @@ def _make(tx: Tx, steps: list[Script], identity: Identity, extras: Extras | None
     alone(tx)
     if find(tx) is not None:
         return  # another process was faster
-    build(tx, steps, after=None)
+    build(tx, steps, after=None, upto=HEAD)
     mark(
         tx,
         schema=HEAD,

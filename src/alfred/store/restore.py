@@ -147,7 +147,7 @@ def _replace(
         migrate.build(tx, steps, after=None, upto=content.revision)
         counts = _load(tx, content)
     if content.revision != migrate.HEAD:
-        migrate.build(tx, steps, after=content.revision)
+        migrate.build(tx, steps, after=content.revision, upto=migrate.HEAD)
     migrate.verify(tx)
     tx(_NOT_MOVED)
     migrate.mark(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import sqlalchemy as sa
@@ -180,7 +181,13 @@ ROWS: dict[str, list[dict[str, Any]]] = {
         {"tenant": "main", "scope": "cli", "key": "k", "body_hash": "b", "ref": OTHER, "at": AT}
     ],
     "events": [
-        {"tenant": "main", "run_id": PARENT, "kind": "text", "body": HOSTILE, "at": AT},
+        {
+            "tenant": "main",
+            "run_id": PARENT,
+            "kind": "text",
+            "body": json.dumps({"line": HOSTILE}),
+            "at": AT,
+        },
         {"tenant": "main", "run_id": CHILD, "kind": "run.terminal", "body": "{}", "at": AT + 1},
         {"tenant": "acme", "run_id": OTHER, "kind": "run.queued", "body": "{}", "at": AT + 2},
     ],
