@@ -55,7 +55,8 @@ def _rule(name: str, sql: str) -> Invariant:
 INVARIANTS = (
     _rule(
         "a run has a holder exactly while it is running",
-        "select id from runs where (status='running')<>(worker is not null and lease_until is not null)",
+        "select id from runs where (status='running')<>(worker is not null)"
+        " or (status='running')<>(lease_until is not null)",
     ),
     _rule(
         "a parked run has a reason and a deadline",
