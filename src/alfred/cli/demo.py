@@ -274,11 +274,11 @@ class _Demo:
                 "",
                 "## Latest commits",
                 "",
-                *(f"    {line}" for line in log.splitlines()[:20]),
+                *(f"    {line}" for line in log[:20]),
                 "",
                 "## Files",
                 "",
-                *(f"    {line}" for line in files.splitlines()[:20]),
+                *(f"    {line}" for line in files[:20]),
                 "",
             ]
         )
@@ -328,11 +328,16 @@ class _Demo:
         terminal.say(terminal.colour(text, "bold", sys.stderr))
 
 
-def _result(calls: list[dict[str, Any]], action: str) -> str:
+def _result(calls: list[dict[str, Any]], action: str) -> list[str]:
+    """What a call of the run returned, as lines."""
     for call in calls:
         if call["action"] == action and call["status"] == "done":
             value = call["result"]
-            return (
-                value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, indent=1)
-            )
-    return "(it could not be read)"
+            entries = value["entries"] if isinstance(value, dict) and "entries" in value else value
+            if isinstance(entries, list):
+                return [
+                    entry if isinstance(entry, str) else entry.get("path", str(entry))
+                    for entry in entries
+                ]
+            return str(value).splitlines()
+    return ["(it could not be read)"]

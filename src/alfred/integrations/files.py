@@ -232,7 +232,7 @@ def _diff(path: str, old: bytes | None, new: bytes | None) -> str:
         raw = side or b""
         if pages.kind(raw[: pages.LOOK]) != "text" or len(raw) > _DIFFED:
             return f"{path}\nold: {_described(old)}\nnew: {_described(new)}"
-        texts.append(raw.decode("utf-8", "replace").split("\n"))
+        texts.append(_lines(raw.decode("utf-8", "replace")))
     lines = difflib.unified_diff(
         *texts,
         fromfile="/dev/null" if old is None else f"a/{path}",
@@ -240,6 +240,14 @@ def _diff(path: str, old: bytes | None, new: bytes | None) -> str:
         lineterm="",
     )
     return redact("\n".join(lines)) or f"{path}: no line changes"
+
+
+def _lines(text: str) -> list[str]:
+    """The lines of a text; a last line without its newline says so, as diff does."""
+    lines = text.split("\n")
+    if lines[-1] == "":
+        return lines[:-1]
+    return [*lines[:-1], f"{lines[-1]}\n\\ No newline at end of file"]
 
 
 def _described(content: bytes | None) -> str:
