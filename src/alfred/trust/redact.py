@@ -18,6 +18,7 @@ import json
 import math
 import re
 import shlex
+import string
 import threading
 import urllib.parse
 from collections import Counter
@@ -172,14 +173,14 @@ def _unfold(text: str) -> list[int]:
 
 
 def _format_spans(text: str) -> Iterator[_Span]:
-    for kind, hint, pattern in tokens.FORMATS:
-        if hint not in text:
+    for known in tokens.FORMATS:
+        if known.hint not in text:
             continue
+        pattern = known.pattern
+        group = "v" if "v" in pattern.groupindex else 0
         for found in pattern.finditer(text):
-            group = "v" if "v" in pattern.groupindex else 0
-            value = found[group]
-            if not _harmless(value, kind):
-                yield _Span(*found.span(group), tag(kind, value))
+            if not _harmless(found[group], known.kind):
+                yield _Span(*found.span(group), tag(known.kind, found[group]))
 
 
 def _harmless(value: str, kind: str) -> bool:
@@ -194,11 +195,33 @@ def _harmless(value: str, kind: str) -> bool:
     return len(set(body.lower())) <= 3 or bool(re.search(r"(?i)x{6}|\*{4}|\.{3}|your[_-]", value))
 
 
+_LOWER = {ord(letter): letter.lower() for letter in string.ascii_uppercase}
+
+
+def _telling(text: str) -> list[int]:
+    """Where a telling word may begin. Lower case of ASCII only: it keeps every place where it is."""
+    lower = text.translate(_LOWER)
+    places = []
+    for start in tokens.STARTS:
+        at = lower.find(start)
+        while at >= 0:
+            places.append(at)
+            at = lower.find(start, at + 1)
+    return sorted(places)
+
+
 def _announced_spans(text: str) -> Iterator[_Span]:
-    for found in tokens.CONTEXT.finditer(text):
+    done = 0
+    for at in _telling(text):
+        found = tokens.CONTEXT.match(text, at) if at >= done else None
+        if not found:
+            continue
+        done = found.end()
         group = "quoted" if found["quoted"] is not None else "bare"
-        before = tokens.NAME_BEFORE.search(text, max(0, found.start() - 64), found.start())
-        name = (before[0] if before else "") + found[0][: found.start("sep") - found.start()]
+        first = at
+        while first > max(0, at - 64) and text[first - 1] in tokens.NAME_LETTERS:
+            first -= 1
+        name = text[first : found.start("sep")]
         if not found["sep"].strip() and not name.startswith("-"):
             continue  # "the token foo": only an option is followed by its value without = or :
         value = found[group]

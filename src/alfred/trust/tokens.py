@@ -10,15 +10,21 @@ Every pattern is linear: no two neighbouring repetitions can match the same char
 from __future__ import annotations
 
 import re
+import string
 from typing import NamedTuple
 
 
 class Format(NamedTuple):
-    """A kind of secret: its name in the tag, a literal that occurs in each, the pattern."""
+    """A kind of secret: its name in the tag, a literal that occurs in each, the regular expression."""
 
     kind: str
     hint: str
-    pattern: re.Pattern[str]
+    source: str
+
+    @property
+    def pattern(self) -> re.Pattern[str]:
+        """Compiled at first use (and kept by `re`): a hundred at import would cost every command."""
+        return re.compile(self.source)
 
 
 _LEFT = r"(?<![A-Za-z0-9_-])"  # not in the middle of a longer word
@@ -26,7 +32,10 @@ _END = r"(?![A-Za-z0-9])"
 
 
 def _f(kind: str, hint: str, pattern: str, *, left: str = _LEFT, end: str = _END) -> Format:
-    return Format(kind, hint, re.compile(left + pattern + end))
+    if left == _LEFT and pattern.startswith(hint):
+        # First the literal, then what may not stand before it: only so does `re` look for the literal.
+        return Format(kind, hint, f"{hint}(?<![A-Za-z0-9_-]{hint}){pattern[len(hint) :]}{end}")
+    return Format(kind, hint, left + pattern + end)
 
 
 FORMATS: tuple[Format, ...] = (
@@ -34,7 +43,7 @@ FORMATS: tuple[Format, ...] = (
         "private-key",
         "PRIVATE KEY",
         # Ended, or cut off: then as far as there are lines of base64 and armour headers.
-        re.compile(
+        (
             r"-----BEGIN (?:[A-Z0-9]{1,20} ){0,4}PRIVATE KEY(?: BLOCK)?-----"
             r"(?:(?:(?!-----)[\s\S]){0,40000}-----END (?:[A-Z0-9]{1,20} ){0,4}PRIVATE KEY(?: BLOCK)?-----"
             r"|(?:(?:\s|\\[nr])+(?:[A-Za-z0-9+/=]{20,}|[A-Z][A-Za-z-]{2,20}:[^\r\n]{0,200})){0,2000}"
@@ -44,7 +53,7 @@ FORMATS: tuple[Format, ...] = (
     Format(
         "private-key",
         "PuTTY-User-Key-File",
-        re.compile(r"(?<=Private-Lines: )(?P<v>[\s\S]{20,20000}?)(?=\nPrivate-MAC|\Z)"),
+        (r"(?<=Private-Lines: )(?P<v>[\s\S]{20,20000}?)(?=\nPrivate-MAC|\Z)"),
     ),
     _f("age-key", "AGE-SECRET-KEY-", r"AGE-SECRET-KEY-(?:PQ-)?1[0-9A-Z]{58,}"),
     # model providers
@@ -83,8 +92,8 @@ FORMATS: tuple[Format, ...] = (
     # clouds
     _f("aws-key-id", "A", r"(?:AKIA|ASIA|ABIA|ACCA)[A-Z2-7]{16}"),
     _f("aws-session", "IQoJb3JpZ2lu", r"IQoJb3JpZ2lu[A-Za-z0-9+/=]{80,}", end=""),
-    Format("azure-key", "AccountKey=", re.compile(r"AccountKey=(?P<v>[A-Za-z0-9+/]{80,}={0,2})")),
-    Format("azure-sas", "sig=", re.compile(r"(?<=[?&])sig=(?P<v>[A-Za-z0-9%+/]{40,}={0,2})")),
+    Format("azure-key", "AccountKey=", (r"AccountKey=(?P<v>[A-Za-z0-9+/]{80,}={0,2})")),
+    Format("azure-sas", "sig=", (r"(?<=[?&])sig=(?P<v>[A-Za-z0-9%+/]{40,}={0,2})")),
     _f("azure-secret", "Q~", r"[A-Za-z0-9_.~-]{3}[0-9]Q~[A-Za-z0-9_.~-]{31,34}"),
     _f("digitalocean-token", "_v1_", r"do[opr]_v1_[a-f0-9]{64}"),
     _f("heroku-key", "HRKU-", r"HRKU-[A-Za-z0-9_-]{30,}"),
@@ -114,12 +123,12 @@ FORMATS: tuple[Format, ...] = (
     Format(
         "slack-webhook",
         "hooks.slack.com/",
-        re.compile(r"hooks\.slack\.com/(?:services|workflows|triggers)/(?P<v>[A-Za-z0-9+/]{20,})"),
+        (r"hooks\.slack\.com/(?:services|workflows|triggers)/(?P<v>[A-Za-z0-9+/]{20,})"),
     ),
     Format(
         "discord-webhook",
         "/api/webhooks/",
-        re.compile(r"discord(?:app)?\.com/api/webhooks/\d{15,22}/(?P<v>[A-Za-z0-9_-]{50,})"),
+        (r"discord(?:app)?\.com/api/webhooks/\d{15,22}/(?P<v>[A-Za-z0-9_-]{50,})"),
     ),
     _f("discord-token", ".", r"[MNO][A-Za-z0-9_-]{23,27}\.[A-Za-z0-9_-]{6}\.[A-Za-z0-9_-]{27,42}"),
     _f(
@@ -131,7 +140,7 @@ FORMATS: tuple[Format, ...] = (
     Format(
         "teams-webhook",
         "webhook.office.com/",
-        re.compile(r"webhook\.office\.com/webhookb2/(?P<v>[A-Za-z0-9@/-]{60,})"),
+        (r"webhook\.office\.com/webhookb2/(?P<v>[A-Za-z0-9@/-]{60,})"),
     ),
     _f("twilio-key", "SK", r"SK[a-f0-9]{32}"),
     _f("sendgrid-key", "SG.", r"SG\.[A-Za-z0-9_-]{16,32}\.[A-Za-z0-9_-]{32,64}"),
@@ -162,30 +171,26 @@ FORMATS: tuple[Format, ...] = (
     Format(
         "url-password",
         "://",
-        re.compile(r"(?<=://)[^\s/?#@:\"'<>\[\]]{0,128}:(?P<v>[^\s/?#@\"'<>]{1,256})(?=@[^\s@/])"),
+        (r"://[^\s/?#@:\"'<>\[\]]{0,128}:(?P<v>[^\s/?#@\"'<>]{1,256})(?=@[^\s@/])"),
     ),
-    Format(
-        "url-password", "://", re.compile(r"(?<=://)(?P<v>[A-Za-z0-9_.~%-]{20,256})(?=@[^\s@/])")
-    ),
+    Format("url-password", "://", (r"://(?P<v>[A-Za-z0-9_.~%-]{20,256})(?=@[^\s@/])")),
     Format(
         "authorization",
         "uthorization",
-        re.compile(
+        (
             r"(?i:(?:proxy-)?authorization)[\"']?[ \t]*[:=][ \t]*[\"']?(?:(?i:bearer|basic|token|digest|bot|apikey|negotiate|aws4-hmac-sha256)[ \t]+)?(?P<v>[^\s\"',;]{6,8192})"
         ),
     ),
-    Format("bearer", "earer ", re.compile(r"\b[Bb]earer[ \t]+(?P<v>[A-Za-z0-9._~+/=-]{16,8192})")),
+    Format("bearer", "earer ", (r"\b[Bb]earer[ \t]+(?P<v>[A-Za-z0-9._~+/=-]{16,8192})")),
     Format(
         "cookie",
         "ookie",
-        re.compile(
-            r"(?im:^[ \t<>*]*(?:set-)?cookie[\"']?[ \t]*:[ \t]*[\"']?)(?P<v>[^\r\n\"']{6,8192})"
-        ),
+        (r"(?im:^[ \t<>*]*(?:set-)?cookie[\"']?[ \t]*:[ \t]*[\"']?)(?P<v>[^\r\n\"']{6,8192})"),
     ),
     Format(
         "basic-auth",
         "curl",
-        re.compile(
+        (
             r"\bcurl\b[^\n|;]{0,200}?[ \t](?:-u|--user)[ \t=]?[\"']?[^\s:\"']{1,128}:(?P<v>[^\s\"']{3,256})"
         ),
     ),
@@ -194,8 +199,14 @@ FORMATS: tuple[Format, ...] = (
 # The end of a name that announces a secret: `DB_PASSWORD`, `x-api-key`, `clientSecret`, `--token`.
 _WEAK = r"api[_-]?key|access[_-]?key|secret[_-]?(?:access[_-]?)?key|secret|token|auth[_-]?key|private[_-]?key|signing[_-]?key|encryption[_-]?key|master[_-]?key|session[_-]?key|shared[_-]?key|account[_-]?key|license[_-]?key|service[_-]?key|webhook[_-]?key|credentials?|authkey|apikey"
 _STRONG = r"passw(?:or)?d|passphrase|passwd|pwd|passcode"
+# What each of these words begins with, in lower case: looked for first, because a plain search is fast.
+STARTS = (
+    *("api", "access", "secret", "token", "auth", "private", "signing", "encryption", "master"),
+    *("session", "shared", "account", "license", "service", "webhook", "credential", "passw"),
+    *("passphrase", "passcode", "pwd"),
+)
 _WORD = rf"(?:(?P<strong>{_STRONG})|(?P<weak>{_WEAK}))\d{{0,2}}"
-NAME_BEFORE = re.compile(r"[A-Za-z0-9_.-]{0,64}\Z")  # the rest of the name, to the left of the word
+NAME_LETTERS = frozenset(string.ascii_letters + string.digits + "_.-")
 
 # `name = value`, `name: value`, `"name": "value"`, `name => value`, `--name value`, never across lines.
 # It starts at the telling word, so that a long name is not tried from each of its letters.

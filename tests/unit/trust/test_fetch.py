@@ -8,6 +8,7 @@ import socket
 import ssl
 import subprocess
 import threading
+import tracemalloc
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -198,6 +199,29 @@ def test_a_redirect_is_judged_again_at_every_hop(
     with pytest.raises(errors.FetchRefused, match=r"other\.lan"):
         get(server, ports={server.port, victim.port})
     assert server.paths() == ["/", "/second"]
+
+
+@pytest.mark.parametrize(
+    "location",
+    [
+        "/a\tb",
+        "/a\xa0b",
+        "/a\\b",
+        "\\\\evil.com/",
+        "/\\evil.com/",
+        "http://home.lan\t:{port}/",
+        "/a\x0bb",
+        "/\x85",
+    ],
+)
+def test_a_redirect_whose_characters_a_parser_would_drop_is_refused(
+    server: Server, location: str
+) -> None:
+    to = location.replace("{port}", str(server.port))
+    server.answer = lambda path: redirect(to) if path == "/" else ok(b"followed")
+    with pytest.raises((errors.FetchRefused, errors.FetchFailed)):
+        get(server)
+    assert server.paths() == ["/"]
 
 
 def test_five_redirects_are_followed_and_a_sixth_is_refused(server: Server) -> None:
@@ -410,23 +434,25 @@ def test_a_certificate_that_nobody_vouches_for_is_refused(tmp_path: Path) -> Non
         connection, _ = listener.accept()
         with connection:
             try:
-                context.wrap_socket(connection, server_side=True).recv(100)
-                said.append("a request came")
+                with context.wrap_socket(connection, server_side=True) as secure:
+                    said.append(f"a request came: {secure.recv(100)!r}")
             except OSError as why:
                 said.append(str(why))
 
     thread = threading.Thread(target=run)
     thread.start()
-    with pytest.raises(errors.FetchFailed, match=r"(?i)certificate"):
-        urls.fetch(
-            f"https://secure.lan:{port}/",
-            resolve=lambda host: ["127.0.0.1"],
-            allow_private={"secure.lan"},
-            ports={port},
-        )
-    thread.join()
-    listener.close()
-    assert "a request came" not in said
+    try:
+        with pytest.raises(errors.FetchFailed, match=r"(?i)certificate"):
+            urls.fetch(
+                f"https://secure.lan:{port}/",
+                resolve=lambda host: ["127.0.0.1"],
+                allow_private={"secure.lan"},
+                ports={port},
+            )
+    finally:
+        thread.join()
+        listener.close()
+    assert not any("a request came" in line for line in said)
 
 
 # ---- limits
@@ -442,8 +468,12 @@ def test_a_body_is_cut_at_the_limit_and_says_so(server: Server) -> None:
 def test_a_bomb_is_inflated_no_further_than_the_limit(server: Server) -> None:
     bomb = gzip.compress(b"\0" * 50_000_000)
     server.answer = lambda path: ok(bomb, "Content-Encoding: gzip")
+    tracemalloc.start()
     cut = get(server, max_bytes=100_000)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
     assert (len(cut.body), cut.truncated) == (100_000, True)
+    assert peak < 20_000_000  # bytes, of fifty million
 
 
 def test_a_bomb_in_a_bomb_is_inflated_no_further_than_the_limit(server: Server) -> None:

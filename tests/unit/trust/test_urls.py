@@ -383,6 +383,14 @@ def test_the_client_reads_the_same_url_as_the_judge(url: str, meant: str) -> Non
     assert (sent.port or {"http": 80, "https": 443}[sent.scheme]) == target.port
 
 
+@pytest.mark.parametrize(
+    "user", ["me", "me:", ":", "", "me:password", "a:b:c", "127.0.0.1:80", "a@b"]
+)
+def test_a_user_in_a_url_is_refused_for_what_it_is(user: str) -> None:
+    verdict = urls.check_url(f"https://{user}@example.com/", resolve=public)
+    assert verdict.reason == "it carries a user or a password"
+
+
 @pytest.mark.parametrize("value", [None, b"http://example.com/", 7, ["http://example.com"]])
 def test_what_is_no_text_is_refused(value: object) -> None:
     assert not urls.check_url(value, resolve=public).allowed  # type: ignore[arg-type]
