@@ -211,6 +211,8 @@ def _finding(
         message = _SAID.get(kind, error["msg"])
     if kind == "missing":
         got = None
+    elif isinstance(error["input"], str) and config_keys.is_raw(path):
+        got = "a text"  # where tokens and addresses stand
     place = next(
         (origins[path[:n]] for n in range(len(path), 0, -1) if path[:n] in origins), made.name
     )
@@ -221,11 +223,11 @@ def _unknown_key(path: config_text.Where) -> str:
     key = str(path[-1])
     model = config_keys.model(path[:-1])
     names = list(model.model_fields) if model else []
-    if near := config_text.nearest(key, names):
-        return f"is no setting, did you mean {near}?"
     elsewhere = [config_text.dotted(leaf) for leaf in config_keys.leaves() if leaf[-1] == key]
     if elsewhere:
         return f"is no setting here, did you mean {' or '.join(elsewhere)}?"
+    if near := config_text.nearest(key, names):
+        return f"is no setting, did you mean {near}?"
     return f"is no setting; known: {', '.join(names)}" if len(path) > 1 else "is no setting"
 
 

@@ -103,7 +103,7 @@ def write_schema(home: Path, *, tenant: str = home_places.MAIN) -> None:
     """Writes the JSON schema beside config.yaml, where it is not the present one already."""
     file = home_places.config_schema_file(home_places.of_tenant(home, tenant))
     text = json.dumps(config_schema.json_schema(), indent=1) + "\n"
-    if not file.is_file() or file.read_text("utf-8") != text:
+    if not file.is_file() or file.read_bytes() != text.encode():
         replace(file, text)
 
 
@@ -211,15 +211,15 @@ def _written(
     made: config_text.Document, path: tuple[str, ...], value: Any, file: Path, tenant: str
 ) -> str:
     """The YAML of the value, as the settings understood it."""
-    as_yaml = not isinstance(value, str) or config_keys.is_structured(path)
-    if as_yaml:
+    structured = config_keys.is_structured(path)
+    if structured or not isinstance(value, str):
         text = value if isinstance(value, str) else yaml_text(value)
         value = _value(text, path, file)
     elif value in ("null", "~") and config_keys.takes_null(path):
         value = None
     candidate = config_text.Document(made.name, _put(made.tree, path, value), made.lines)
     settings = config.validate(candidate, file, {}, tenant=tenant)
-    if as_yaml:
+    if structured:
         return yaml_text(config_text.resolve(value))
     understood: Any = settings.model_dump(mode="json")
     for part in path:
@@ -235,7 +235,8 @@ def _value(text: str, path: tuple[str, ...], file: Path) -> Any:
     """
     made = config_text.parse(f"value: {text}\n", config_text.dotted(path))
     if made.findings:
-        raise config_text.error(file, [config_text.Finding(path, f.message) for f in made.findings])
+        found = [config_text.Finding((*path, *f.path[1:]), f.message) for f in made.findings]
+        raise config_text.error(file, found)
     if made.tree.keys() != {"value"}:
         raise config_text.error(file, [config_text.Finding(path, "must be one value in one line")])
     return made.tree["value"]
@@ -310,7 +311,7 @@ def _added(text: str, node: Any, pair: str, line: str) -> str:
     """The pair as the last one of a mapping."""
     if not node.flow_style:
         at = _line_end(text, _end(text, node))
-        indent = " " * node.value[0][0].start_mark.column
+        indent = " " * node.start_mark.column
         return f"{text[:at]}{line}{indent}{pair}{text[at:]}"
     if not node.value:
         at = node.start_mark.index + 1

@@ -14,7 +14,9 @@ from alfred.config_schema import Section, Settings
 
 PREFIX = "ALFRED_"
 LEASE = "ALFRED_TEST_LEASE_S"
-NOT_SETTINGS = frozenset({"ALFRED_HOME", "ALFRED_NO_INPUT", "ALFRED_TOKEN", LEASE})
+NOT_SETTINGS = frozenset(
+    {"ALFRED_HOME", "ALFRED_NO_INPUT", "ALFRED_NO_WORKER", "ALFRED_TOKEN", LEASE}
+)
 """Variables that mean something but are no setting of config.yaml."""
 ALIASES: dict[str, tuple[str, ...]] = {"ALFRED_DATABASE_URL": ("database",)}
 

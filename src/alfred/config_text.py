@@ -23,7 +23,9 @@ MAX_NODES = 50_000  # after aliases are written out; a file of MAX_BYTES without
 MAX_SHOWN = 80  # characters of a value in a message
 
 _TAG = "tag:yaml.org,2002:"
-_PLAIN_TAGS = frozenset(_TAG + t for t in ("str", "null", "bool", "int", "float", "timestamp"))
+_PLAIN_TAGS = frozenset(
+    _TAG + t for t in ("str", "null", "bool", "int", "float", "timestamp", "value", "merge")
+)
 _INT = re.compile(r"-?[1-9][0-9]{0,17}|0")
 _FLOAT = re.compile(r"-?(?:0|[1-9][0-9]{0,14})\.[0-9]{1,15}")
 _QUOTED = re.compile(r"'(?!<)[^'\s]{4,}'|\"[^\"\s]{4,}\"")
@@ -77,11 +79,12 @@ def read(file: Path) -> str | None:
         return None
     except OSError as why:
         raise _refusal(file, f"it cannot be read: {str(why.strerror).lower()}") from None
+    about = os.fstat(opened)
+    if not stat.S_ISREG(about.st_mode):
+        os.close(opened)
+        raise _refusal(file, "it is no file")
     try:
         with os.fdopen(opened, "rb") as stream:
-            about = os.fstat(opened)
-            if not stat.S_ISREG(about.st_mode):
-                raise _refusal(file, "it is no file")
             data = stream.read(MAX_BYTES + 1)
     except OSError as why:
         raise _refusal(file, f"it cannot be read: {str(why.strerror).lower()}") from None
@@ -143,7 +146,14 @@ def compose(text: str, made: Document) -> Any:
         stopped(f"no proper YAML: the character {_code(what)} may not stand in it", line)
     except RecursionError:
         stopped("it is nested too deeply", 1)
-    except (ValueError, LookupError, AttributeError, AssertionError, TypeError) as why:
+    except (
+        ArithmeticError,
+        ValueError,
+        LookupError,
+        AttributeError,
+        AssertionError,
+        TypeError,
+    ) as why:
         # An input that the library has no answer to, as `%YAML 1.x` or `\U99999999`: still the file's fault.
         stopped(f"no proper YAML: {type(why).__name__} while reading", 1)
     return None

@@ -270,9 +270,10 @@ def _says_alfred(config: Path) -> bool:
         file = os.open(config, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except FileNotFoundError:
         return False
+    if not stat.S_ISREG(os.fstat(file).st_mode):
+        os.close(file)
+        return False
     with os.fdopen(file, "rb") as opened:
-        if not stat.S_ISREG(os.fstat(file).st_mode):
-            return False
         return _OURS.search(opened.read(_LOOK)) is not None
 
 
