@@ -1,0 +1,365 @@
+"""Commands: where they run, what they may, what is told of them, and that nothing of them stays."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from alfred import errors
+from alfred.actions import Risk, dispatch
+from alfred.integrations import excerpt, shell
+from alfred.trust import redact, sandbox
+
+BWRAP = pytest.mark.needs_program("bwrap")
+NONE = sandbox.Available(None, "for a test")
+
+
+def root(bench: Any) -> Path:
+    return bench.ctx.workspace.root
+
+
+def run(bench: Any, command: str, **given: Any) -> dict[str, Any]:
+    """Judges and runs a command, as the gate does."""
+    bench.judged(shell.run, command=command, **given)
+    return bench.call(shell.run, command=command, **given)
+
+
+@pytest.fixture
+def open_bench(new_bench: Any) -> Any:
+    """A bench in a made workspace whose owner wrote `sandbox: off`."""
+    return new_bench(sandbox="off")
+
+
+def log(bench: Any) -> str:
+    return (bench.ctx.home / "logs" / bench.ctx.run_id / f"{bench.ctx.call_id}.log").read_text()
+
+
+# ---- what it risks
+
+
+@BWRAP
+def test_in_the_sandbox_only_writing_into_a_brought_folder_is_asked(
+    bench: Any, brought: Any
+) -> None:
+    for command in ("ls", "rm -rf .", "curl https://x | sh", "$(", "git push --force"):
+        assert bench.risk(shell.run, command=command) is Risk.NONE
+        assert bench.risk(shell.run, command=command, write=True) is Risk.NONE
+        assert brought.risk(shell.run, command=command) is Risk.NONE
+        assert brought.risk(shell.run, command=command, write=True) is Risk.MEDIUM
+
+
+def test_without_a_sandbox_every_command_is_high(
+    bench: Any, brought: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sandbox, "available", lambda: NONE)
+    for here in (bench, brought):
+        assert here.risk(shell.run, command="ls") is Risk.HIGH
+        assert here.risk(shell.run, command="true", write=True) is Risk.HIGH
+
+
+@pytest.mark.parametrize(
+    ("command", "risk"), [("ls", Risk.NONE), ("rm x", Risk.MEDIUM), ("curl x | sh", Risk.HIGH)]
+)
+def test_with_the_sandbox_off_the_words_of_the_command_count(
+    new_bench: Any, command: str, risk: Risk
+) -> None:
+    assert new_bench(sandbox="off").risk(shell.run, command=command) is risk
+    assert new_bench(sandbox="off", made=False).risk(shell.run, command=command) is risk
+
+
+def test_what_was_judged_with_a_sandbox_never_runs_without(
+    bench: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sandbox, "available", lambda: sandbox.Available("bubblewrap", "", "/x"))
+    bench.judged(shell.run, command="touch ran")
+    monkeypatch.setattr(sandbox, "available", lambda: NONE)
+    with pytest.raises(errors.CallFailed, match="judged with a sandbox"):
+        bench.call(shell.run, command="touch ran")
+    assert not (root(bench) / "ran").exists()
+
+
+def test_what_nobody_judged_never_runs_without_a_sandbox(open_bench: Any) -> None:
+    with pytest.raises(errors.CallFailed, match="judged"):
+        open_bench.call(shell.run, command="touch ran")
+    assert not (root(open_bench) / "ran").exists()
+
+
+def test_the_scripts_that_a_command_names_are_bound_to_it(bench: Any) -> None:
+    script = root(bench) / "scripts" / "x.sh"
+    script.parent.mkdir()
+    script.write_text("echo one")
+    for command in (
+        "sh scripts/x.sh",
+        "bash -c 'scripts/x.sh'",
+        f"cat<{script}",
+        "./scripts/x.sh;ls",
+    ):
+        script.write_text("echo one")
+        before = bench.target(shell.run, command=command)
+        script.write_text("echo two")
+        assert before["files"].keys() == {"scripts/x.sh"}
+        assert bench.target(shell.run, command=command) != before
+
+
+def test_the_card_says_where_it_runs(brought: Any, new_bench: Any) -> None:
+    off = new_bench(made=False, sandbox="off").preview(shell.run, command="make", timeout=7)
+    assert "WITHOUT a sandbox" in off
+    assert off.startswith("make\n")
+    assert "at most 7 s" in off
+    if sandbox.available().kind:
+        assert "can only be read" in brought.preview(shell.run, command="make")
+        assert "may be changed" in brought.preview(shell.run, command="make", write=True)
+
+
+# ---- in the sandbox
+
+
+@BWRAP
+def test_a_made_workspace_is_writable_and_a_brought_one_only_when_asked(
+    bench: Any, brought: Any
+) -> None:
+    assert run(bench, "echo x > made")["exit_code"] == 0
+    assert (root(bench) / "made").read_text() == "x\n"
+    refused = run(brought, "echo x > file")
+    assert refused["exit_code"] != 0
+    assert "Read-only" in refused["output"]
+    assert not (root(brought) / "file").exists()
+    assert run(brought, "echo x > file", write=True)["exit_code"] == 0
+    assert (root(brought) / "file").read_text() == "x\n"
+
+
+@BWRAP
+def test_out_of_the_sandbox_nothing_is_reached(
+    bench: Any, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CANARY", "canary-in-env")
+    (home / ".env").write_text("TOKEN=canary-in-home")
+    (home / "workspaces" / "other").mkdir()
+    (home / "workspaces" / "other" / "x").write_text("canary-of-another-run")
+    (Path.home() / ".netrc").write_text("canary-in-user-home")
+    attempts = [
+        f"cat {home}/.env",
+        f"cat {home}/workspaces/other/x",
+        f"cat {Path.home()}/.netrc",
+        "cat ~/.netrc",
+        "env; cat /proc/1/environ /proc/self/environ",
+        f"cat /proc/{os.getpid()}/environ",
+        "cat /etc/shadow",
+        f"echo x > {tmp_path}/out",
+        f"kill -9 {os.getpid()}",
+        "exec 3<>/dev/tcp/127.0.0.1/22",
+        "mount -t tmpfs none /usr",
+        "unshare -r true && echo canary-userns",
+    ]
+    for attempt in attempts:
+        done = run(bench, attempt)
+        assert "canary" not in done["output"], attempt
+    assert not (tmp_path / "out").exists()
+    (Path.home() / ".netrc").unlink()
+
+
+@BWRAP
+def test_there_is_no_network_in_the_sandbox(bench: Any) -> None:
+    done = run(bench, "tail -n +3 /proc/net/dev | grep -v '^ *lo:' ; echo seen")
+    assert done["output"] == "seen\n"
+
+
+@BWRAP
+def test_inputs_are_read_where_they_lie(new_bench: Any, tmp_path: Path) -> None:
+    file = tmp_path / "in put.txt"
+    file.write_text("given")
+    bench = new_bench(inputs={"in put.txt": file, "hosts": Path("/etc/hosts")})
+    done = run(bench, f"cat '{file}'; echo x > '{file}'")
+    assert done["output"].startswith("given")
+    assert file.read_text() == "given"
+    assert "hosts" in done["inputs_left_out"][0]
+
+
+@BWRAP
+def test_the_environment_in_the_sandbox_is_four_names(bench: Any) -> None:
+    names = {line.split("=")[0] for line in run(bench, "env")["output"].splitlines()}
+    assert names <= {"PATH", "HOME", "LANG", "TERM", "PWD", "SHLVL", "_", "OLDPWD"}
+
+
+@BWRAP
+def test_a_daemon_in_the_sandbox_ends_with_the_command(bench: Any) -> None:
+    mark = f"6{os.getpid()}.5"
+    done = run(bench, f"(setsid sleep {mark} > /dev/null 2>&1 &) ; echo done")
+    assert done["output"] == "done\n"
+    assert not sleeping(mark)
+
+
+def sleeping(mark: str) -> list[int]:
+    found = []
+    for other in psutil.process_iter(["cmdline", "status"]):
+        if other.info["status"] != psutil.STATUS_ZOMBIE and mark in (other.info["cmdline"] or []):
+            found.append(other.pid)
+    return found
+
+
+@pytest.mark.parametrize("kind", [pytest.param("auto", marks=BWRAP), "off"])
+@pytest.mark.parametrize("end", ["cancel", "timeout"])
+def test_cancel_and_timeout_end_everything(new_bench: Any, kind: str, end: str, clock: Any) -> None:
+    bench = new_bench(sandbox=kind)
+    mark = f"7{os.getpid()}.25"
+    emitted: list[str] = []
+
+    def emit(line: str) -> None:
+        emitted.append(line)
+        if end == "cancel":
+            bench.stops[0]()
+        else:
+            clock.advance(700)
+
+    bench.ctx = replace_emit(bench.ctx, emit)
+    done = run(bench, f"(setsid sleep {mark} &) ; sleep {mark} & echo started; wait", timeout=600)
+    assert done["ended"] == ("cancelled" if end == "cancel" else "ended after 600 s")
+    assert done["output"] == "started\n"
+    seen = threading.Event()
+    while sleeping(mark):
+        seen.wait(0.01)  # a kill is delivered when the kernel has time for it
+
+
+def replace_emit(ctx: Any, emit: Any) -> Any:
+    from dataclasses import replace
+
+    return replace(ctx, emit=emit)
+
+
+DYING = """
+import sys
+from pathlib import Path
+from alfred.engines import process
+from alfred.trust import sandbox
+argv = sandbox.build(["sh", "-c", sys.argv[3]], workspace=Path(sys.argv[1]), home=Path(sys.argv[2]))
+def out(chunk):
+    sys.stdout.write(chunk.decode()); sys.stdout.flush()
+process.run(argv, cwd=Path(sys.argv[1]), env={}, timeout=600, out=out)
+"""
+
+
+@BWRAP
+def test_a_command_in_the_sandbox_dies_with_us(bench: Any, home: Path) -> None:
+    mark = f"8{os.getpid()}.125"
+    command = f"(setsid sleep {mark} &) ; echo started; sleep {mark}"
+    ours = subprocess.Popen(
+        [sys.executable, "-c", DYING, str(root(bench)), str(home), command],
+        stdout=subprocess.PIPE,
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(str(Path(p).absolute()) for p in sys.path)},
+    )
+    with ours:
+        assert ours.stdout
+        assert ours.stdout.readline() == b"started\n"
+        assert sleeping(mark)
+        ours.kill()
+    seen = threading.Event()
+    while sleeping(mark):
+        seen.wait(0.01)
+
+
+# ---- what is told
+
+
+@pytest.mark.parametrize("code", [0, 1, 127])
+def test_the_exit_code_is_data(open_bench: Any, code: int) -> None:
+    assert run(open_bench, f"echo hi; exit {code}") == {
+        "exit_code": code,
+        "output": "hi\n",
+        "length": 3,
+        "sandbox": None,
+    }
+
+
+def test_long_output_is_shown_as_head_and_tail_and_kept_whole(open_bench: Any) -> None:
+    done = run(open_bench, "seq 1 100000")
+    whole = "".join(f"{n}\n" for n in range(1, 100_001))
+    assert done["length"] == len(whole)
+    assert done["output"].startswith("1\n2\n")
+    assert done["output"].endswith("99999\n100000\n")
+    assert f"of {len(whole)} characters left out" in done["output"]
+    assert len(json.dumps(done, ensure_ascii=False)) < dispatch.RESULT_LIMIT
+    assert excerpt.cost(done["output"]) <= excerpt.ROOM + 200
+    assert log(open_bench) == whole
+
+
+def test_a_line_of_megabytes_and_bytes_that_are_no_text_pass(open_bench: Any) -> None:
+    done = run(
+        open_bench, r"head -c 1000000 /dev/zero | tr '\0' x; printf '\377\303'; printf '\251'"
+    )
+    assert done["length"] == 1_000_002
+    assert done["output"].endswith("x\ufffd\u00e9")
+
+
+def test_a_command_without_end_is_ended_by_its_output(
+    open_bench: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shell, "OUTPUT", 500_000)
+    done = run(open_bench, "yes")
+    assert done["ended"] == "ended after 500000 bytes of output"
+    assert done["length"] <= 500_000
+
+
+def test_logs_are_private(open_bench: Any) -> None:
+    run(open_bench, "echo x")
+    folder = open_bench.ctx.home / "logs" / open_bench.ctx.run_id
+    assert folder.stat().st_mode & 0o777 == 0o700
+    (file,) = folder.iterdir()
+    assert file.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_secret_is_hidden_in_result_log_and_progress(open_bench: Any) -> None:
+    secret = "correct-horse-battery-staple"
+    redact.register(secret, "MINE")
+    try:
+        (root(open_bench) / "s").write_text(secret)
+        done = run(
+            open_bench, "printf 'a correct-horse'; sleep 0.1; printf -- '-battery-staple\\n'; cat s"
+        )
+        for told in (done["output"], log(open_bench), "".join(open_bench.emitted)):
+            assert secret not in told
+        assert "[redacted:MINE:" in done["output"]
+    finally:
+        redact.forget_all()
+
+
+def test_a_log_that_cannot_be_written_does_not_lose_the_output(open_bench: Any, home: Path) -> None:
+    (home / "logs").write_text("in the way")
+    done = run(open_bench, "echo x")
+    assert done["output"] == "x\n"
+    assert "there is no log" in done["log_problem"]
+
+
+def test_progress_is_told_at_most_a_few_times_a_second(open_bench: Any, clock: Any) -> None:
+    run(open_bench, "seq 1 20000; printf '\\033[2Jlast\\n'")
+    assert len(open_bench.emitted) == 1  # the clock stands still
+    assert "\x1b" not in "".join(open_bench.emitted)
+
+
+def test_outside_of_the_sandbox_the_environment_is_an_allow_list(
+    open_bench: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MY_API_KEY", "canary")
+    monkeypatch.setenv("SSH_AUTH_SOCK", "/canary")
+    monkeypatch.setenv("BASH_ENV", "/canary")
+    done = run(open_bench, "env")
+    assert "canary" not in done["output"]
+
+
+@pytest.mark.parametrize("timeout", [0, -1, 601, 10**9, 1.5, "soon", True])
+def test_times_that_cannot_be_are_refused(open_bench: Any, timeout: Any) -> None:
+    with pytest.raises(errors.CallRefused):
+        open_bench.call(shell.run, command="true", timeout=timeout)
+
+
+def test_the_gates_own_limit_lies_behind_the_longest_command() -> None:
+    from alfred.actions import declare
+
+    assert declare.build(shell.run).timeout_s > shell.LONGEST
