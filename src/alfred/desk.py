@@ -164,8 +164,8 @@ class Desk:
 
     def start(self, new: NewRun) -> None:
         """Queues a run; a worker takes it."""
+        make_folder(new)
         self.store.transact(ledger.start, new)
-        _make_folder(new)
 
     # ---- deciding ----
 
@@ -433,7 +433,8 @@ def _work_tree(folder: Path) -> Path | None:
     )
 
 
-def _make_folder(new: NewRun) -> None:
+def make_folder(new: NewRun) -> None:
+    """Makes the folder of a run that has one of its own."""
     place = json.loads(new.workspace or "{}")
     if place.get("made"):
         Path(place["root"]).mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -48,7 +48,11 @@ def configure(home: Path) -> None:
         )
     )
     root = logging.getLogger()
-    root.handlers[:] = [handler]
+    for before in root.handlers[:]:
+        root.removeHandler(before)
+        if isinstance(before, logging.handlers.RotatingFileHandler):
+            before.close()
+    root.addHandler(handler)
     root.setLevel(logging.INFO)
     for noisy in ("procrastinate", "httpx", "httpx2", "httpcore", "psycopg.pool"):
         logging.getLogger(noisy).setLevel(logging.WARNING)

@@ -15,7 +15,7 @@ from alfred import app, errors
 from alfred.actions import ledger as calls_ledger
 from alfred.cli import live, terminal
 from alfred.cli.terminal import DEFAULT, Common
-from alfred.desk import Order
+from alfred.desk import Order, make_folder
 from alfred.runs import rows, views
 from alfred.runs.rows import Run
 from alfred.runs.states import Status
@@ -69,6 +69,7 @@ def run(
             return _started(base, new.id, note, as_json=common.json)
         if not common.json:
             terminal.say(f"run {terminal.short(new.id)}: {terminal.shown(new.title)} ({new.model})")
+        make_folder(new)
         worker = whole.worker(kind="run", root=new.id)
         return _drive(base, worker, view, new.id, lambda: worker.begin(new), common)
     finally:

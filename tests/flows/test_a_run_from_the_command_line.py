@@ -1,0 +1,297 @@
+"""A run from brief to result: read, ask, decide, go on, end; with the codes and the JSON that scripts rely on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.flows.conftest import Alfred
+
+WRITE = {
+    "say": "I write it.",
+    "calls": [{"tool": "files.write", "args": {"path": "report.md", "content": "hello\n"}}],
+}
+DONE = {"say": "All done."}
+
+
+def test_reading_needs_nobody_and_the_answer_is_printed(
+    alfred: Alfred, script: Any, folder: Path
+) -> None:
+    model = script(
+        {
+            "calls": [
+                {"tool": "files.read", "args": {"path": "notes.txt"}},
+                {"tool": "git.log", "args": {}},
+            ]
+        },
+        {"say": "Two lines."},
+    )
+    said = alfred("run", "how many lines", "--in", folder, "--model", model)
+    assert said.code == 0, said.err
+    assert said.out.strip() == "Two lines."
+
+
+def test_the_json_of_a_run_has_the_fields_that_scripts_rely_on(
+    alfred: Alfred, script: Any, folder: Path
+) -> None:
+    model = script({"say": "Fine.", "usage": {"input": 90, "output": 8, "cost_usd": 0.004}})
+    told = alfred("run", "say fine", "--in", folder, "--model", model, "--json").json
+    assert set(told) == {"id", "status", "wait", "result", "usage", "waiting", "error"}
+    assert told["status"] == "completed"
+    assert told["usage"] == {"turns": 1, "input_tokens": 90, "output_tokens": 8, "cost_usd": 0.004}
+
+
+def test_a_change_to_a_brought_folder_waits_and_happens_once_it_is_approved(
+    alfred: Alfred, script: Any, folder: Path
+) -> None:
+    model = script(WRITE, DONE)
+    told = alfred("run", "write a report", "--in", folder, "--model", model, "--json")
+    assert told.code == 3
+    assert (told.json["status"], told.json["wait"]) == ("parked", "approval")
+    card = told.json["waiting"][0]
+    assert not (folder / "report.md").exists()
+
+    listed = alfred("approvals", "list", "--json").json
+    assert [entry["id"] for entry in listed] == [card["id"]]
+    assert listed[0]["risk"] == "medium"
+    assert "+hello" in listed[0]["preview"]
+
+    approved = alfred("approve", card["id"][-6:].lower(), "--json")
+    assert approved.code == 0
+    assert approved.json["approvals"][0]["status"] == "approved"
+    again = alfred("approve", card["id"], "--json")
+    assert again.code == 1
+    assert again.json["error"]["code"] == "already_decided"
+
+    ended = alfred("runs", "resume", told.json["id"], "--json")
+    assert ended.code == 0, ended.out
+    assert ended.json["result"] == "All done."
+    assert (folder / "report.md").read_text() == "hello\n"
+
+
+def test_a_rejection_is_read_by_the_model_and_the_run_goes_on(
+    alfred: Alfred, script: Any, folder: Path
+) -> None:
+    told = alfred("run", "write", "--in", folder, "--model", script(WRITE, DONE), "--json").json
+    assert alfred("reject", told["waiting"][0]["id"], "--why", "not there").code == 0
+    assert alfred("runs", "resume", told["id"]).code == 0
+    whole = alfred("runs", "show", told["id"], "--json").json
+    result = next(item for item in whole["transcript"] if item["kind"] == "result")
+    assert "not there" in result["text"]
+    assert whole["calls"][0]["status"] == "rejected"
+    assert not (folder / "report.md").exists()
+
+
+def test_reject_and_end_ends_the_run_with_its_own_code(
+    alfred: Alfred, script: Any, folder: Path
+) -> None:
+    told = alfred("run", "write", "--in", folder, "--model", script(WRITE, DONE), "--json").json
+    assert alfred("reject", told["waiting"][0]["id"], "--end", "--why", "stop it").code == 0
+    watched = alfred("runs", "watch", told["id"], "--json")
+    assert watched.code == 4
+    assert watched.json["status"] == "cancelled"
+    assert watched.json["error"]["code"] == "refused"
+
+
+def test_the_same_call_is_not_asked_again_after_a_no(
+    alfred: Alfred, script: Any, folder: Path
+) -> None:
+    told = alfred(
+        "run", "write", "--in", folder, "--model", script(WRITE, WRITE, DONE), "--json"
+    ).json
+    alfred("reject", told["waiting"][0]["id"])
+    ended = alfred("runs", "resume", told["id"], "--json")
+    assert ended.code == 0
+    calls = alfred("runs", "show", told["id"], "--json").json["calls"]
+    assert [call["status"] for call in calls] == ["rejected", "refused"]
+
+
+def test_a_question_is_answered_by_telling(alfred: Alfred, script: Any, folder: Path) -> None:
+    model = script({"calls": [{"tool": "ask.user", "args": {"question": "Which one?"}}]}, DONE)
+    told = alfred("run", "ask me", "--in", folder, "--model", model, "--json")
+    assert told.code == 3
+    assert told.json["wait"] == "question"
+    answer = alfred("tell", told.json["id"], "the second", "--json").json
+    assert answer["consumed"] is True
+    assert alfred("runs", "resume", told.json["id"]).code == 0
+    whole = alfred("runs", "show", told.json["id"], "--json").json
+    assert "the second" in next(i for i in whole["transcript"] if i["kind"] == "result")["text"]
+
+
+def test_a_dry_run_changes_and_asks_nothing_and_says_what_it_would_have_done(
+    alfred: Alfred, script: Any, folder: Path
+) -> None:
+    model = script(
+        {"calls": [{"tool": "files.read", "args": {"path": "notes.txt"}}, *WRITE["calls"]]}, DONE
+    )
+    told = alfred("run", "write", "--in", folder, "--model", model, "--dry-run", "--json")
+    assert told.code == 0, told.err
+    assert [(p["action"], p["decision"]) for p in told.json["proposed"]] == [
+        ("files.write", "stage")
+    ]
+    assert "+hello" in told.json["proposed"][0]["preview"]
+    assert not (folder / "report.md").exists()
+    assert alfred("approvals", "list", "--json").json == []
+
+
+def test_a_run_without_a_folder_works_in_one_of_its_own_where_writing_needs_nobody(
+    alfred: Alfred, script: Any, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    outside = tmp_path / "elsewhere"
+    outside.mkdir()
+    monkeypatch.chdir(outside)
+    told = alfred("run", "write", "--model", script(WRITE, DONE), "--json")
+    assert told.code == 0, told.err
+    assert (home / "workspaces" / told.json["id"] / "report.md").read_text() == "hello\n"
+
+
+def test_a_cap_of_turns_ends_with_a_last_word_and_code_4(
+    alfred: Alfred, script: Any, folder: Path, home: Path
+) -> None:
+    assert alfred("config", "edit", "limits.turns", "3").code == 0
+    look = {"say": "Looking.", "calls": [{"tool": "files.list", "args": {}}]}
+    told = alfred(
+        "run",
+        "loop",
+        "--in",
+        folder,
+        "--model",
+        script(look, look, {"say": "What I have."}),
+        "--json",
+    )
+    assert told.code == 4
+    assert told.json["error"]["code"] == "cap:turns"
+    assert told.json["result"] == "What I have."
+
+
+def test_an_exhausted_scenario_fails_by_its_name(alfred: Alfred, script: Any, folder: Path) -> None:
+    model = script({"calls": [{"tool": "files.list", "args": {}}]})
+    told = alfred("run", "more", "--in", folder, "--model", model, "--json")
+    assert told.code == 1
+    assert told.json["error"]["code"] == "scenario_exhausted"
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        ("auth", "model:auth"),
+        ("refused", "model:refused"),
+        ("malformed", "model:malformed"),
+        ("context", "model:context"),
+    ],
+)
+def test_a_provider_error_that_nothing_mends_fails_by_its_kind(
+    alfred: Alfred, script: Any, folder: Path, error: str, code: str
+) -> None:
+    told = alfred(
+        "run", "x", "--in", folder, "--model", script({"error": error, "times": 9}, DONE), "--json"
+    )
+    assert told.code == 1
+    assert told.json["error"]["code"] == code
+
+
+def test_a_rate_limit_is_waited_for_and_the_run_goes_on(
+    alfred: Alfred, script: Any, folder: Path
+) -> None:
+    model = script({"error": "rate_limit", "retry_after": 0, "times": 2}, DONE)
+    told = alfred("run", "x", "--in", folder, "--model", model, "--json")
+    assert told.code == 0, told.err
+    assert told.json["result"] == "All done."
+
+
+def test_a_provider_that_stays_away_parks_the_run_on_limit(
+    alfred: Alfred, script: Any, folder: Path
+) -> None:
+    told = alfred(
+        "run",
+        "x",
+        "--in",
+        folder,
+        "--model",
+        script({"error": "overloaded", "retry_after": 900, "times": 9}, DONE),
+        "--json",
+    )
+    assert told.code == 3
+    assert told.json["wait"] == "limit"
+    assert alfred("status", "--json").json["blocks"][0]["provider"] == "scripted"
+
+
+def test_a_day_without_money_parks_the_run_on_budget(
+    alfred: Alfred, script: Any, folder: Path
+) -> None:
+    alfred("config", "edit", "budget.per_day_tokens", "1")
+    told = alfred("run", "x", "--in", folder, "--model", script(DONE), "--json")
+    assert told.code == 3
+    assert told.json["wait"] == "budget"
+
+
+def test_a_run_without_tokens_fails_with_its_cap(alfred: Alfred, script: Any, folder: Path) -> None:
+    alfred("config", "edit", "budget.per_run_tokens", "1")
+    told = alfred("run", "x", "--in", folder, "--model", script(DONE), "--json")
+    assert told.code == 4
+    assert told.json["error"]["code"] == "cap:tokens"
+
+
+def test_stop_pauses_what_waits_in_line_and_resume_lets_it_go(
+    alfred: Alfred, script: Any, folder: Path
+) -> None:
+    told = alfred("run", "x", "--in", folder, "--model", script(DONE), "--detach", "--json").json
+    assert told["status"] == "queued"
+    assert alfred("stop", "--all").code == 0
+    refused = alfred("runs", "resume", told["id"], "--json")
+    assert refused.code == 2
+    assert "--all" in refused.json["error"]["next"]
+    assert alfred("runs", "resume", "--all").code == 0
+    assert alfred("runs", "resume", told["id"]).code == 0
+
+
+def test_a_message_after_the_end_becomes_a_run_of_the_same_session(
+    alfred: Alfred, script: Any, folder: Path
+) -> None:
+    told = alfred("run", "x", "--in", folder, "--model", script(DONE), "--json").json
+    follow = alfred("tell", told["id"], "and now?", "--json").json
+    assert follow["follow_up"]
+    first = alfred("runs", "show", told["id"], "--json").json["run"]
+    second = alfred("runs", "show", follow["follow_up"], "--json").json["run"]
+    assert first["session_id"] == second["session_id"]
+
+
+def test_cancelling_ends_a_parked_run_and_its_card(
+    alfred: Alfred, script: Any, folder: Path
+) -> None:
+    told = alfred("run", "write", "--in", folder, "--model", script(WRITE, DONE), "--json").json
+    assert alfred("runs", "cancel", told["id"]).code == 0
+    late = alfred("approve", told["waiting"][0]["id"], "--json")
+    assert (late.code, late.json["error"]["code"]) == (1, "already_decided")
+    again = alfred("runs", "cancel", told["id"], "--json")
+    assert (again.code, again.json["error"]["code"]) == (1, "already_ended")
+
+
+def test_a_changed_target_is_asked_again(alfred: Alfred, script: Any, folder: Path) -> None:
+    told = alfred("run", "write", "--in", folder, "--model", script(WRITE, DONE), "--json").json
+    alfred("approve", told["waiting"][0]["id"])
+    (folder / "report.md").write_text("somebody else's\n")
+    waits = alfred("runs", "resume", told["id"], "--json")
+    assert waits.code == 3
+    assert waits.json["waiting"][0]["id"] != told["waiting"][0]["id"]
+    assert (folder / "report.md").read_text() == "somebody else's\n"
+
+
+def test_high_is_approved_only_with_the_hash_that_was_shown(
+    alfred: Alfred, script: Any, folder: Path
+) -> None:
+    model = script(
+        {"calls": [{"tool": "files.write", "args": {"path": ".env", "content": "A=1\n"}}]}, DONE
+    )
+    told = alfred("run", "x", "--in", folder, "--model", model, "--json").json
+    card = alfred("approvals", "list", "--json").json[0]
+    assert card["risk"] == "high"
+    refused = alfred("approve", card["id"], "--json")
+    assert (refused.code, refused.json["error"]["code"]) == (2, "hash_required")
+    wrong = alfred("approve", card["id"], "--hash", "0" * 12, "--json")
+    assert (wrong.code, wrong.json["error"]["code"]) == (1, "stale_hash")
+    assert alfred("approve", card["id"], "--hash", card["args_hash"][:12]).code == 0
+    assert alfred("runs", "resume", told["id"]).code == 0
+    assert (folder / ".env").read_text() == "A=1\n"
