@@ -357,14 +357,12 @@ def fork(body: Callable[[], None]) -> int:
         pid = os.fork()
     if pid:
         return pid
-    code = 1
     try:
         body()
-        code = 0
     except BaseException as problem:
         os.write(2, f"{problem!r}\n".encode())
-    finally:
-        os._exit(code)
+        os._exit(1)
+    os._exit(0)
 
 
 def together(count: int, body: Callable[[], None]) -> None:

@@ -47,6 +47,11 @@ _TABLES = Sql(
     " and not exists(select 1 from pg_depend d where d.objid=c.oid and d.deptype='e')"
     " order by c.relname}"
 )
+_OURS = Sql(
+    "{sqlite:select count(*)=2 from pragma_table_info('meta') where name in('k','v')}"
+    "{pg:select count(*)=2 from pg_attribute where attname in('k','v')"
+    " and attrelid=to_regclass(quote_ident(current_schema())||'.meta')}"
+)
 _REVISION = Sql("select v from meta where k='schema'")
 _LONG = sa.text("set local idle_in_transaction_session_timeout=0")
 _LONGER = sa.text("set local transaction_timeout=0")
@@ -75,13 +80,19 @@ def backup(store: Store, folder: Path) -> Path:
     The name is `alfred-<time>-<revision>.db` on SQLite and `….jsonl.gz` on Postgres; nothing is overwritten.
 
     Raises:
-        StoreUnavailable: the ledger cannot be read, the folder cannot be written, or what was written is not
-            what was read.
+        StoreUnavailable: the ledger cannot be read, or the folder cannot be written.
+        BackupRefused: what was written is not what was read back.
+        ConfigError: the database is empty, or somebody else's.
     """
     with store.read() as look:
-        revision = look(_REVISION).scalar_one()
+        found = revision(look)
+    if found is None:
+        raise errors.ConfigError(
+            "There is no ledger of alfred's in the database.",
+            next="Check `database:` in config.yaml; `alfred setup` makes a new one.",
+        )
     at = datetime.fromtimestamp(clock.now() / clock.SECOND, UTC)
-    name = f"alfred-{at.strftime('%Y%m%dT%H%M%S')}{at.microsecond // 1000:03d}Z-{revision}"
+    name = f"alfred-{at.strftime('%Y%m%dT%H%M%S')}{at.microsecond // 1000:03d}Z-{found}"
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         with _claimed(folder, name, ".jsonl.gz" if store.pg else ".db") as (partial, path):
@@ -132,6 +143,16 @@ def reading(path: Path) -> Iterator[Content]:
             f"{path} is no backup of alfred's.",
             next="Restore a file that `alfred db backup` wrote.",
         )
+
+
+def ours(tx: Tx) -> bool:
+    """Whether the database has our `meta`, which says more."""
+    return bool(tx(_OURS).scalar())
+
+
+def revision(tx: Tx) -> str | None:
+    """The revision of the ledger's schema, None when there is no ledger."""
+    return tx(_REVISION).scalar() if ours(tx) else None
 
 
 def tables(tx: Tx) -> list[str]:
@@ -221,12 +242,12 @@ def _reading_sqlite(path: Path) -> Iterator[Content]:
         found = look(sa.text("pragma integrity_check(10)")).scalars().all()
         if list(found) != ["ok"]:
             raise _damaged(path, "; ".join(map(str, found)))
-        if "meta" not in tables(look) or not (revision := look(_REVISION).scalar()):
+        if (of := revision(look)) is None:
             raise errors.BackupRefused(
                 f"{path} is a SQLite database, but not alfred's.",
                 next="Restore a file that `alfred db backup` wrote.",
             )
-        yield Content(revision, batches(look))
+        yield Content(of, batches(look))
 
 
 # ---- Postgres ---------------------------------------------------------------------------------------------
@@ -249,7 +270,7 @@ def _write(look: Tx, say: Callable[[Any], object]) -> None:
         {
             "alfred": "backup",
             "format": _FORMAT,
-            "schema": look(_REVISION).scalar_one(),
+            "schema": revision(look),
             "program": VERSION,
             "at": clock.rfc3339(clock.now()),
         }

@@ -38,11 +38,6 @@ SCRIPTS = Path(__file__).with_name("migrations")
 Extras = Callable[[Tx], None]
 """What else is made with the tables of an empty database, in the same transaction: the queue's, on Postgres."""
 
-_OURS = Sql(
-    "{sqlite:select count(*)=2 from pragma_table_info('meta') where name in('k','v')}"
-    "{pg:select count(*)=2 from pg_attribute where attname in('k','v')"
-    " and attrelid=to_regclass(quote_ident(current_schema())||'.meta')}"
-)
 _META = Sql("select k, v from meta where k in('schema','made_by','moved')")
 _SET = Sql("insert into meta(k,v) values(:k,:v) on conflict(k) do update set v=excluded.v")
 _LOCK_TIMEOUT = sa.text("set local lock_timeout='60s'")
@@ -128,7 +123,7 @@ def find(tx: Tx) -> State | None:
     Raises:
         ConfigError: it has tables that are not ours.
     """
-    if tx(_OURS).scalar():
+    if backup.ours(tx):
         meta = {row.k: row.v for row in tx(_META)}
         if "schema" in meta:
             return State(meta["schema"], meta.get("made_by", ""), meta.get("moved"))

@@ -285,7 +285,8 @@ def _place(url: str) -> str:
     parsed = sa.make_url(url)
     if parsed.get_backend_name() == "sqlite":
         return f"sqlite:///{Path(parsed.database or '').resolve()}"
-    return f"postgresql://{parsed.host or ''}:{parsed.port or 5432}/{parsed.database or ''}"
+    host = parsed.host or parsed.query.get("host") or ""
+    return f"postgresql://{host}:{parsed.port or 5432}/{parsed.database or ''}"
 
 
 def _same_file(path: Path, other: Path) -> bool:

@@ -210,6 +210,26 @@ def test_what_was_written_wrongly_is_no_backup(
     assert list(backups.iterdir()) == []
 
 
+@pytest.mark.parametrize(
+    "theirs", [None, "create table meta(id text)", "create table shop(id text)"]
+)
+@pytest.mark.parametrize("kind", ["sqlite", "postgres"])
+def test_what_is_no_ledger_is_not_backed_up(
+    kind: str, theirs: str | None, request: pytest.FixtureRequest, tmp_path: Path, backups: Path
+) -> None:
+    server = request.getfixturevalue("pg_server") if kind == "postgres" else None
+    url = server.create("template0") if server else f"sqlite:///{tmp_path / 'empty.db'}"
+    store = connect.open_store(url)
+    if theirs:
+        store.transact(lambda tx: tx(sa.text(theirs)))
+    with pytest.raises(errors.ConfigError, match="no ledger"):
+        backup.backup(store, backups)
+    assert not backups.exists()
+    store.close()
+    if server:
+        server.drop(url)
+
+
 def test_a_folder_that_is_a_file_is_named(ledger: Store, backups: Path) -> None:
     backups.write_text("x")
     with pytest.raises(errors.StoreUnavailable, match="cannot be written") as refused:
