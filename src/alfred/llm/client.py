@@ -270,7 +270,7 @@ def _make(name: catalog.Name, key: str | None, url: str | None) -> Model:
             from pydantic_ai.models.ollama import OllamaModel
             from pydantic_ai.providers.ollama import OllamaProvider
 
-            served = OllamaProvider(base_url=url or catalog.OLLAMA_URL, api_key=key)
+            served = OllamaProvider(base_url=url or catalog.OLLAMA_URL, api_key=key or "none")
             model = OllamaModel(name.model, provider=served, profile=strict)
         case other:
             raise AssertionError(f"catalog.parse let {other!r} through")
@@ -343,16 +343,12 @@ def _settings(request: ModelRequest, name: catalog.Name) -> Any:
         "request_timeout": DEADLINE_S,
     }
     if request.purpose == "boss":
-        settings["cache"] = (
-            True  # the prefix comes again with the next turn; of a single question it never does
-        )
+        # The prefix comes again with the next turn; that of a single question never does.
+        settings["cache"] = True
     if name.provider == "openai":
-        settings["openai_store"] = (
-            False  # everything is in our transcript; theirs forgets it after a month
-        )
-        settings["openai_prompt_cache_diagnostics"] = (
-            False  # it would name the answer before, which changes each turn
-        )
+        # Everything is in our transcript, theirs forgets it after a month; and diagnostics would name the
+        # answer before, which is another one each turn.
+        settings |= {"openai_store": False, "openai_prompt_cache_diagnostics": False}
     return settings
 
 

@@ -64,9 +64,8 @@ class _Thread:
 
     def __init__(self) -> None:
         self.messages: list[pai.ModelMessage] = []
-        self.open: dict[
-            str, list[tuple[str, str]]
-        ] = {}  # the transcript's id -> (id on the wire, tool), oldest first
+        # The transcript's id -> (id on the wire, tool), oldest first.
+        self.open: dict[str, list[tuple[str, str]]] = {}
         self._ids = contract.Names()
 
     def say(self, words: str) -> None:
@@ -166,12 +165,9 @@ def answer(
         [(part.tool_call_id, part.tool_name, part.args) for part in raw], tools
     )
     length = response.finish_reason == "length"
-    if (
-        length and calls and not calls[-1].args
-    ):  # not even `{}` is to be believed: the rest may be what is missing
-        cut = (
-            "The answer reached its output limit in the middle of this call: nothing was executed."
-        )
+    # At the limit not even `{}` is to be believed: what is missing may be the arguments.
+    if length and calls and not calls[-1].args:
+        cut = "The answer ended at its output limit in the middle of this call: nothing was done."
         calls = (*calls[:-1], replace(calls[-1], problem=cut))
     if not said.strip() and not calls:
         if response.finish_reason == "error":

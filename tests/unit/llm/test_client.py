@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -284,6 +285,15 @@ def test_a_cut_stream_costs_what_was_reported_until_then(server: LlmServer) -> N
     assert usage.cost_usd and usage.cost_usd >= Decimal("0.0018")
 
 
+def test_what_was_said_before_the_stream_broke_is_paid_for(server: LlmServer, model: str) -> None:
+    server.reply(Reply(text="Hello there, world. This is long enough.", cut=5))
+    with pytest.raises(client.ModelError) as raised:
+        ask(model)
+    usage = raised.value.usage
+    assert usage is not None and usage.estimated
+    assert usage.input_tokens > 0 and usage.output_tokens >= 8
+
+
 GARBAGE: list[bytes] = [
     b"<html>502 from a proxy</html>",
     b"data: {not json}\n\n",
@@ -478,6 +488,8 @@ def test_a_forked_child_asks_with_a_thread_of_its_own(server: LlmServer) -> None
     ask(APIS["chat"])
     child = os.fork()
     if child == 0:
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)
+        signal.alarm(20)  # a child that waits for the parent's thread waits for ever
         try:
             os._exit(0 if ask(APIS["chat"]).text == "fine" else 3)
         except BaseException:
@@ -521,10 +533,11 @@ def test_a_key_of_the_environment_is_never_used_behind_the_callers_back(
     server: LlmServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("ANTHROPIC_API_KEY", "sk-from-the-environment")
-    monkeypatch.setenv("OPENAI_API_KEY", "sk-from-the-environment")
+    for name in ("OPENAI_API_KEY", "OLLAMA_API_KEY", "GEMINI_API_KEY", "GOOGLE_API_KEY"):
+        monkeypatch.setenv(name, "sk-from-the-environment")
     server.reply(Reply(text="ok"))
-    for api in ("anthropic", "responses", "chat"):
-        ask(APIS[api], key=None)
+    for model in (*APIS.values(), GEMINI):
+        ask(model, key=None)
     assert "sk-from-the-environment" not in str([seen.headers for seen in server.seen])
 
 
