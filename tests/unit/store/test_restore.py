@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import gzip
 import itertools
 import json
@@ -109,6 +110,9 @@ def works(store: Store) -> None:
         assert audit.verify(look)[1] is None
         assert [kind for kind, _ in feed(look)] == ["text", "run.terminal", "text"]
         assert feed(look)[-1] == ("text", {"line": "new"})
+        if store.pg:
+            deferred = "select conname from pg_constraint where condeferrable"
+            assert look(sa.text(deferred)).all() == [], "references are watched at once again"
         search = (
             "select id from memories where to_tsvector('simple', text) @@ to_tsquery('simple', 'heron')"
             if store.pg
@@ -258,26 +262,50 @@ WRONG: dict[str, Callable[[dict[str, Any], list[Any]], None]] = {
 }
 
 
-@pytest.mark.parametrize("what", WRONG)
 @pytest.mark.parametrize("kind", ["sqlite", "postgres"])
 def test_a_row_that_does_not_fit_changes_nothing(
-    kind: str, what: str, lines: list[Any], make: Callable[[str], Store], tmp_path: Path
+    kind: str, lines: list[Any], make: Callable[[str], Store], tmp_path: Path
 ) -> None:
-    good = written(lines, tmp_path / "good.gz")
-    at = next(
-        n for n, line in enumerate(lines) if isinstance(line, dict) and line.get("table") == "todos"
-    )
-    WRONG[what](lines[at], lines[at + 1])
-    if lines[at]["table"] != "todos":
-        lines[-1]["end"]["surplus"] = lines[-1]["end"].pop("todos")
     target = make(kind)
     migrate.ensure_schema(target, backups=tmp_path)
     said = meta(target)
-    with pytest.raises((errors.BackupRefused, errors.StoreUnavailable)):
-        restore.restore(written(lines, tmp_path / "bad.gz"), target, after=nothing)
-    assert meta(target) == said
-    restore.restore(good, target, after=nothing)
+    for what, spoil in WRONG.items():
+        bad = copy.deepcopy(lines)
+        at = next(
+            n
+            for n, line in enumerate(bad)
+            if isinstance(line, dict) and line.get("table") == "todos"
+        )
+        spoil(bad[at], bad[at + 1])
+        if bad[at]["table"] != "todos":
+            bad[-1]["end"]["surplus"] = bad[-1]["end"].pop("todos")
+        with pytest.raises((errors.BackupRefused, errors.StoreUnavailable)):
+            restore.restore(written(bad, tmp_path / "bad.gz"), target, after=nothing)
+        assert meta(target) == said, what
+    restore.restore(written(lines, tmp_path / "good.gz"), target, after=nothing)
     works(target)
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "postgres"])
+def test_a_row_that_does_not_arrive_changes_nothing(
+    kind: str,
+    lines: list[Any],
+    make: Callable[[str], Store],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    insert = restore._insert
+
+    def loses_one(tx: Tx, batch: backup.Batch) -> None:
+        rows = batch.rows[1:] if batch.table == "memories" else batch.rows
+        insert(tx, backup.Batch(batch.table, batch.columns, rows))
+
+    monkeypatch.setattr(restore, "_insert", loses_one)
+    target = make(kind)
+    with pytest.raises(errors.StoreUnavailable, match="1 of 2 rows of 'memories'"):
+        restore.restore(written(lines, tmp_path / "b.gz"), target, after=nothing)
+    with target.read() as look:
+        assert migrate.find(look) is None
 
 
 @pytest.mark.parametrize("kind", ["sqlite", "postgres"])
