@@ -11,7 +11,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -76,11 +76,11 @@ class Desk:
 
     # ---- starting ----
 
-    def order(self, order: Order, *, model: str, actions: Sequence[str]) -> NewRun:
+    def order(self, order: Order, *, model: Callable[[], str], actions: Sequence[str]) -> NewRun:
         """The run that an order asks for; nothing is written yet.
 
         Args:
-            model: The resolved `provider:model`.
+            model: Resolves the model, `provider:model`; asked when everything else is right.
             actions: Ids of the actions that the run may propose.
 
         Raises:
@@ -102,6 +102,8 @@ class Desk:
             )
         agent = self.agent(order.agent)
         run_id = ids.new()
+        inputs, max_cost = _inputs(order.inputs), _micro(order.max_cost_usd)
+        workspace = self.workspace(run_id, order.folder)
         return NewRun(
             id=run_id,
             tenant=self.tenant,
@@ -110,13 +112,13 @@ class Desk:
             step="boss-turn",
             brief=brief,
             title=brief.splitlines()[0][:80],
-            model=model,
+            model=model(),
             grants=Grant(actions=frozenset(actions)).encode(),
-            workspace=json.dumps(self.workspace(run_id, order.folder)),
-            inputs=json.dumps(_inputs(order.inputs)),
+            workspace=json.dumps(workspace),
+            inputs=json.dumps(inputs),
             session_id=run_id,
             dry_run=int(order.dry_run),
-            max_cost=_micro(order.max_cost_usd),
+            max_cost=max_cost,
         )
 
     def agent(self, name: str | None) -> AgentConfig:

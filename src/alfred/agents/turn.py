@@ -195,7 +195,7 @@ class Turns:
         if why is not None:
             return Fail(f"cap:{why}", _cap_text(why), result=said or state.get("text"))
         if answer.calls:
-            proposed = self._proposals(ctx, answer, integrity, settings.limits.calls_per_turn)
+            proposed = self._proposals(ctx, answer, item, integrity, settings.limits.calls_per_turn)
             ctx.writes.append(lambda tx, _seq: calls_ledger.propose(tx, proposed))
             return Next("dispatch-tools", {**after, "turn": run.turn})
         if answer.finish == "length":
@@ -204,7 +204,7 @@ class Turns:
         return Done(said)
 
     def _proposals(
-        self, ctx: StepContext, answer: ModelAnswer, integrity: str, most: int
+        self, ctx: StepContext, answer: ModelAnswer, item: dict[str, Any], integrity: str, most: int
     ) -> list[NewCall]:
         found = []
         for ordinal, call in enumerate(answer.calls):
@@ -220,7 +220,7 @@ class Turns:
                     action=action.id if action else call.tool,
                     args=args,
                     args_hash=dispatch.plain_hash(args),
-                    claim=answer.text or None,
+                    claim=item["text"] or None,
                     integrity=integrity,
                     confidentiality="private",
                     refusal=_unread(call, ordinal, most),

@@ -124,7 +124,7 @@ class _Demo:
         actions, _ = app.actions_of(base.home)
         model = self.paid or f"scripted:{self.scenario}"
         order = Order(brief=BRIEF, folder=self.repository, max_cost_usd=0.5)
-        new = base.desk.order(order, model=model, actions=actions.names())
+        new = base.desk.order(order, model=lambda: model, actions=actions.names())
         base.desk.start(new)
         self._title(f"1. Run {terminal.short(new.id)} is a row in the ledger; a worker takes it")
         return new.id

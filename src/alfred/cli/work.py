@@ -62,7 +62,9 @@ def run(
             max_cost_usd=max_cost,
             dry_run=dry_run,
         )
-        new = base.desk.order(order, model=_model(whole, order), actions=whole.actions.names())
+        new = base.desk.order(
+            order, model=lambda: _model(whole, order), actions=whole.actions.names()
+        )
         if detach:
             base.desk.start(new)
             note = base.desk.ensure_worker()

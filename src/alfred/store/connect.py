@@ -31,6 +31,7 @@ from sqlalchemy import event, exc, pool
 from alfred import clock, errors
 from alfred.store import disk
 from alfred.store.writer import WriterLock
+from alfred.trust import text
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -100,22 +101,35 @@ class Tx:
         self, statement: Sql | sa.Executable, /, **params: Any
     ) -> sa.CursorResult[*tuple[Any, ...]]:
         """Executes one statement with its parameters."""
-        chosen = (
-            (statement.pg if self.pg else statement.sqlite)
-            if isinstance(statement, Sql)
-            else statement
-        )
-        return self.conn.execute(chosen, params)  # type: ignore[return-value]
+        return self.conn.execute(self._chosen(statement), _storable(params))  # type: ignore[return-value]
 
     def many(self, statement: Sql | sa.Executable, rows: Sequence[dict[str, Any]], /) -> None:
         """Executes one statement for each of several rows; nothing when there are none."""
         if rows:
-            chosen = (
-                (statement.pg if self.pg else statement.sqlite)
-                if isinstance(statement, Sql)
-                else statement
-            )
-            self.conn.execute(chosen, list(rows))
+            self.conn.execute(self._chosen(statement), [_storable(row) for row in rows])
+
+    def _chosen(self, statement: Sql | sa.Executable) -> sa.Executable:
+        if isinstance(statement, Sql):
+            return statement.pg if self.pg else statement.sqlite
+        return statement
+
+
+def _storable(params: dict[str, Any]) -> dict[str, Any]:
+    """Parameters that both databases take: NUL and lone surrogates are no text. Whoever brings text from outside has
+    taken them out before and said so (`trust.text`); here it is made sure, because a row that cannot be written
+    would be tried for ever."""
+    for name, value in params.items():
+        if type(value) is str and ("\0" in value or not (value.isascii() or _encodes(value))):
+            return {key: text.sanitize(entry)[0] for key, entry in params.items()}
+    return params
+
+
+def _encodes(value: str) -> bool:
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 class Store:
