@@ -1,0 +1,378 @@
+"""Money and tokens: reserved before a model is asked, settled by what it took, counted against every cap at once.
+
+Invariants:
+- Nothing is asked that a cap does not hold at its worst price: a reservation raises `reserved` of all its
+  scopes, each by one statement that repeats the cap, or it leaves nothing behind.
+- A scope's `reserved` is the sum of its open reservations; `spent` what was settled, and what lapsed, in full:
+  a process that died may have paid.
+- A reservation is settled by its own id, never fenced by a run, also after it lapsed, and once.
+- Scopes are always updated in the order of `_order`, money before tokens, so that two transactions that share
+  scopes cannot wait for each other. Who settles both in one transaction settles money first.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from alfred import clock, errors
+from alfred.runs import events, schedule, shapes
+from alfred.store.connect import Sql, Tx
+
+_RESERVE = Sql(
+    "insert into reservations(id,tenant,run_id,attempt,seq,scopes,day,amount,status,expires_at)"
+    " values(:id,:tenant,:run_id,:attempt,:seq,:scopes,:day,:amount,'open',alfred_now()+:expires_us)"
+    " on conflict do nothing"
+)
+_SCOPE = Sql(
+    "insert into budgets(tenant,scope,day,cap) values(:tenant,:scope,:day,:cap) on conflict do nothing"
+)
+_TAKE = Sql(
+    "update budgets set reserved=reserved+:amount,cap=:cap"
+    " where tenant=:tenant and scope=:scope and day=:day"
+    " and (cast(:cap as bigint) is null or reserved+spent+:amount<=:cap)"
+)
+_HELD = Sql("select reserved+spent from budgets where tenant=:tenant and scope=:scope and day=:day")
+_FIND = Sql("select tenant,scopes,day,amount,status from reservations where id=:id {lock}")
+_SETTLED = Sql(
+    "update reservations set status='settled',actual=:actual where id=:id and status=:was"
+)
+_COUNT = Sql(
+    "update budgets set reserved=reserved-:freed,spent=spent+:spent"
+    " where tenant=:tenant and scope=:scope and day=:day"
+)
+_EXPIRED = Sql(
+    "select id,tenant,scopes,day,amount from reservations"
+    " where status='open' and expires_at<=alfred_now() order by expires_at,id limit :limit {skip}"
+)
+_LAPSED = Sql("update reservations set status='lapsed' where id=:id and status='open'")
+
+_USAGE = Sql(
+    "insert into usage(id,run_id,tenant,agent,turn,seq,attempt,purpose,model,model_served,input_tokens,"
+    "output_tokens,cache_read_tokens,cache_write_tokens,cost,notional,outcome,detail,at)"
+    " values(:id,:run_id,:tenant,:agent,:turn,:seq,:attempt,:purpose,:model,:model_served,:input_tokens,"
+    ":output_tokens,:cache_read_tokens,:cache_write_tokens,:cost,:notional,:outcome,:detail,alfred_now())"
+    " on conflict do nothing"
+)
+_TREE = (
+    "with recursive tree(id) as (select id from runs where id=:root"
+    " union all select r.id from runs r join tree t on r.parent_id=t.id) select"
+    " {} from usage u join tree t on u.run_id=t.id"
+)
+_CHARGED = "sum(case when notional=0 then cost end)"
+_SPENT_OF_TREE = Sql(_TREE.format(f"coalesce({_CHARGED},0)"))
+_TOKENS_OF_TREE = Sql(_TREE.format("coalesce(sum(input_tokens+output_tokens),0)"))
+_FAILED = Sql(
+    "select count(*) from usage where run_id=:run_id and turn=:turn and purpose=:purpose"
+    " and outcome not in('ok','crash','cancelled')"
+)
+_SINCE = "from usage where tenant=:tenant and at>=:since"
+_TODAY = Sql(f"select coalesce({_CHARGED},0) {_SINCE}")
+_BY_AGENT = Sql(
+    f"select agent as name, coalesce({_CHARGED},0) as cost {_SINCE} group by agent order by agent"
+)
+_BY_MODEL = Sql(
+    "select coalesce(model_served,model) as name,"
+    f" coalesce({_CHARGED},0) as cost {_SINCE} group by coalesce(model_served,model) order by name"
+)
+_BY_RUN = Sql(
+    f"select run_id, agent, {_CHARGED} as cost, sum(input_tokens) as input_tokens,"
+    f" sum(output_tokens) as output_tokens {_SINCE} group by run_id, agent"
+    f" order by coalesce({_CHARGED},0) desc, run_id desc limit :limit"
+)
+
+_BLOCK = Sql(
+    "insert into blocks(tenant,provider,until,reason,at)"
+    " values(:tenant,:provider,:until,:reason,alfred_now())"
+    " on conflict(tenant,provider) do update"
+    " set until=excluded.until,reason=excluded.reason,at=excluded.at where blocks.until<excluded.until"
+)
+_BLOCKED = Sql(
+    "select until from blocks where tenant=:tenant and provider=:provider and until>alfred_now()"
+)
+_CLEAR = Sql("delete from blocks where tenant=:tenant and (:provider='' or provider=:provider)")
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """What a reservation counts against.
+
+    Args:
+        name: `day`, `agent:<id>` or `run:<root>`; the ones that count tokens end with `:tokens`.
+        day: The tenant's date; empty for a run.
+        cap: The most that may be reserved and spent, micro-USD or tokens; None for no cap.
+    """
+
+    name: str
+    day: str
+    cap: int | None
+
+
+class BudgetFull(errors.AlfredError):
+    """A cap leaves no room."""
+
+    code: ClassVar[str] = "budget_full"
+    status: ClassVar[int] = 429
+
+    def __init__(self, scope: Scope, *, held: int, amount: int):
+        unit = "tokens" if scope.name.endswith(":tokens") else "micro-USD"
+        super().__init__(
+            f"The budget {scope.name!r} has {held} of {scope.cap} {unit} taken; {amount} more do not fit.",
+            next="Wait for the next day, or raise the cap under `budget` in config.yaml.",
+        )
+        self.scope = scope.name
+
+
+def reserve(
+    tx: Tx,
+    *,
+    id: str,
+    tenant: str,
+    run_id: str,
+    attempt: int,
+    seq: int,
+    day: str,
+    amount: int,
+    scopes: Sequence[Scope],
+    expires_us: int,
+) -> None:
+    """Takes `amount` out of every scope, or out of none. Reserving an id again changes nothing.
+
+    In a transaction of its own (a day's row is wanted by every run of the tenant). The caps that are given now
+    are the ones that count.
+
+    Args:
+        id: The request's, with its unit.
+        day: The tenant's date now; the reservation stays with it over midnight.
+        amount: The worst case, micro-USD or tokens: one unit a reservation.
+        expires_us: After so many microseconds nobody settles it any more, and it counts as spent.
+
+    Raises:
+        BudgetFull: a cap is reached. It must leave the transaction, which takes everything back.
+        ValueError: a negative amount, a scope's day that is not this one's, a name that cannot be stored.
+    """
+    ordered = sorted(scopes, key=lambda scope: _order(scope.name))
+    for scope in ordered:
+        if scope.day != _day_of(scope.name, day) or "|" in scope.name:
+            raise ValueError(f"{scope!r} is no scope of the day {day!r}.")
+    if amount < 0:
+        raise ValueError(f"{amount} cannot be reserved.")
+    names = "".join(f"|{scope.name}" for scope in ordered) + "|"
+    made = tx(
+        _RESERVE,
+        id=id,
+        tenant=tenant,
+        run_id=run_id,
+        attempt=attempt,
+        seq=seq,
+        scopes=names,
+        day=day,
+        amount=amount,
+        expires_us=expires_us,
+    )
+    if made.rowcount == 0:
+        return
+    for scope in ordered:
+        key = {"tenant": tenant, "scope": scope.name, "day": scope.day}
+        if tx(_TAKE, **key, amount=amount, cap=scope.cap).rowcount:
+            continue
+        made = tx(_SCOPE, **key, cap=scope.cap)
+        # Somebody else may have made it, or the cap is full: the guard of the same statement says which.
+        if tx(_TAKE, **key, amount=amount, cap=scope.cap).rowcount == 0:
+            raise BudgetFull(scope, held=tx(_HELD, **key).scalar() or 0, amount=amount)
+
+
+def settle(tx: Tx, id: str, actual: int) -> bool:
+    """What a reservation came to, micro-USD or tokens. False when it was settled before, or never made.
+
+    One that has lapsed counted as spent in full: the difference is corrected.
+    """
+    found = tx(_FIND, id=id).one_or_none()
+    if found is None or found.status == "settled":
+        return False
+    if tx(_SETTLED, id=id, actual=actual, was=found.status).rowcount == 0:
+        return False
+    lapsed = found.status == "lapsed"
+    freed, spent = (0, actual - found.amount) if lapsed else (found.amount, actual)
+    _count(tx, ((key, (freed, spent)) for key in _keys(found)))
+    return True
+
+
+def lapse(tx: Tx, *, limit: int = 200) -> int:
+    """open -> lapsed, for reservations that nobody settled in time: they count as spent. How many there were."""
+    changes: dict[tuple[str, str, str], tuple[int, int]] = defaultdict(lambda: (0, 0))
+    lapsed = 0
+    for found in tx(_EXPIRED, limit=limit).all():
+        if tx(_LAPSED, id=found.id).rowcount == 0:
+            continue
+        lapsed += 1
+        for key in _keys(found):
+            freed, spent = changes[key]
+            changes[key] = (freed + found.amount, spent + found.amount)
+    _count(tx, changes.items())
+    return lapsed
+
+
+def _order(name: str) -> tuple[bool, str]:
+    return name.endswith(":tokens"), name
+
+
+def _day_of(name: str, day: str) -> str:
+    return "" if name.startswith("run:") else day
+
+
+def _keys(found: Any) -> list[tuple[str, str, str]]:
+    names = found.scopes.strip("|").split("|") if found.scopes.strip("|") else []
+    return [(found.tenant, name, _day_of(name, found.day)) for name in names]
+
+
+def _count(tx: Tx, changes: Iterable[tuple[tuple[str, str, str], tuple[int, int]]]) -> None:
+    for (tenant, scope, day), (freed, spent) in sorted(
+        changes, key=lambda change: (*_order(change[0][1]), change[0])
+    ):
+        tx(_COUNT, tenant=tenant, scope=scope, day=day, freed=freed, spent=spent)
+
+
+# ---- days ----
+
+
+def day(zone: str) -> str:
+    """Today's date in the tenant's zone: `2026-11-21`."""
+    return schedule.day(clock.now(), zone)
+
+
+def until_tomorrow(zone: str) -> int:
+    """Microseconds until the zone's next day begins: how long a full day budget is waited for."""
+    now = clock.now()
+    return schedule.midnight(now, zone, days=1) - now
+
+
+# ---- what was used ----
+
+
+def record_usage(
+    tx: Tx,
+    *,
+    id: str,
+    run_id: str,
+    tenant: str,
+    agent: str,
+    turn: int,
+    seq: int,
+    attempt: int,
+    purpose: str,
+    model: str,
+    outcome: str,
+    model_served: str | None = None,
+    input_tokens: int = 0,
+    output_tokens: int = 0,
+    cache_read_tokens: int = 0,
+    cache_write_tokens: int = 0,
+    cost: int | None = None,
+    notional: bool = False,
+    detail: str | None = None,
+) -> None:
+    """Writes the row of one model request, once, and tells whoever watches.
+
+    Args:
+        turn: Boss answers that the run had committed when it asked.
+        outcome: `ok`, or the kind of the failure; `crash` and `cancelled` are not the provider's.
+        cost: Micro-USD; None when no price is known.
+        notional: The figure is a subscription's own: it is kept, and never counted as spent.
+    """
+    made = tx(
+        _USAGE,
+        id=id,
+        run_id=run_id,
+        tenant=tenant,
+        agent=agent,
+        turn=turn,
+        seq=seq,
+        attempt=attempt,
+        purpose=purpose,
+        model=model,
+        model_served=model_served,
+        input_tokens=input_tokens,
+        output_tokens=output_tokens,
+        cache_read_tokens=cache_read_tokens,
+        cache_write_tokens=cache_write_tokens,
+        cost=cost,
+        notional=int(notional),
+        outcome=outcome,
+        detail=detail,
+    )
+    if made.rowcount:
+        events.emit(
+            tx,
+            tenant=tenant,
+            run_id=run_id,
+            kind="spend",
+            id=id,
+            model=model,
+            purpose=purpose,
+            outcome=outcome,
+            cost=cost,
+            tokens=input_tokens + output_tokens,
+        )
+
+
+def spent_of_run(tx: Tx, root: str) -> int:
+    """Micro-USD that a run and everything below it was charged, as far as prices are known."""
+    return int(tx(_SPENT_OF_TREE, root=root).scalar_one())
+
+
+def tokens_of_run(tx: Tx, root: str) -> int:
+    """Tokens, in and out, of a run and everything below it."""
+    return int(tx(_TOKENS_OF_TREE, root=root).scalar_one())
+
+
+def failed_requests(tx: Tx, run_id: str, turn: int, *, purpose: str = "boss") -> int:
+    """How often the provider failed the run since its last committed answer."""
+    return tx(_FAILED, run_id=run_id, turn=turn, purpose=purpose).scalar_one()
+
+
+def spent_today(tx: Tx, tenant: str, zone: str) -> int:
+    """Micro-USD that the tenant was charged since its midnight."""
+    since = schedule.midnight(clock.now(), zone)
+    return int(tx(_TODAY, tenant=tenant, since=since).scalar_one())
+
+
+def spend(tx: Tx, tenant: str, zone: str, *, limit: int = 50) -> dict[str, Any]:
+    """Today's spending, as `alfred spend` tells it: the whole, the dearest runs, each agent, each model; in USD."""
+    since = schedule.midnight(clock.now(), zone)
+    told = {"tenant": tenant, "since": since}
+    return {
+        "today_usd": shapes.usd(int(tx(_TODAY, **told).scalar_one())),
+        "runs": [
+            {
+                "id": row.run_id,
+                "agent": row.agent,
+                "cost_usd": shapes.usd(row.cost),
+                "input_tokens": int(row.input_tokens),
+                "output_tokens": int(row.output_tokens),
+            }
+            for row in tx(_BY_RUN, **told, limit=limit).all()
+        ],
+        "by_agent": {row.name: shapes.usd(row.cost) for row in tx(_BY_AGENT, **told).all()},
+        "by_model": {row.name: shapes.usd(row.cost) for row in tx(_BY_MODEL, **told).all()},
+    }
+
+
+# ---- blocks ----
+
+
+def block(tx: Tx, tenant: str, provider: str, until: int, reason: str) -> None:
+    """Nothing is asked of the provider before `until` (microseconds); of two blocks the longer one stands."""
+    tx(_BLOCK, tenant=tenant, provider=provider, until=until, reason=reason)
+
+
+def blocked_until(tx: Tx, tenant: str, provider: str) -> int | None:
+    """Until when the provider is blocked, None when it is not."""
+    return tx(_BLOCKED, tenant=tenant, provider=provider).scalar()
+
+
+def clear(tx: Tx, tenant: str, provider: str = "") -> int:
+    """Takes a provider's block away, or all of the tenant's. How many there were."""
+    return tx(_CLEAR, tenant=tenant, provider=provider).rowcount

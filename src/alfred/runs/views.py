@@ -1,0 +1,323 @@
+"""What people and surfaces look at: lists, one run with everything, counts. Reads only, one tenant at a time.
+
+Every question is answered from an index or for one run; nothing here takes a lock or waits for one.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from alfred import clock, errors
+from alfred.runs import budget, leases, shapes
+from alfred.runs.shapes import Json
+from alfred.runs.states import Status
+from alfred.store.connect import Sql, Tx
+
+SHORTEST = 4
+"""Characters of an id that are enough to name it, when they name one."""
+
+MOST = 200
+"""Entries of a page."""
+
+GRACE = 30 * clock.SECOND
+"""With a worker there, a timer is late after this: the sweep looks every 5 seconds."""
+
+Table = Literal["runs", "approvals", "triggers"]
+
+NEWEST = "Z" * 27  # behind every ULID, in any collation
+_KNOWN = {"runs": "`alfred runs list`", "approvals": "`alfred approvals list`"}
+
+
+def _resolving(table: str, guard: str = "") -> tuple[Sql, Sql]:
+    where = f"from {table} where tenant=:tenant{guard}"
+    return (
+        Sql(f"select id {where} and id=:text"),
+        Sql(
+            f"select id {where} and (substr(id,1,:n)=:text or substr(id,length(id)-:n+1)=:text)"
+            " order by id desc limit 11"
+        ),
+    )
+
+
+_RESOLVE: dict[str, tuple[Sql, Sql]] = {
+    "runs": _resolving("runs"),
+    "approvals": _resolving("approvals"),
+    "triggers": _resolving("triggers", " and removed=0"),
+}
+
+_SUMS = (
+    # a run that asked nothing cost nothing; one whose prices are all unknown cost null
+    "(select case when count(*)=0 then 0 else sum(case when notional=0 then cost end) end"
+    " from usage u where u.run_id=r.id) as cost"
+)
+_TOKENS = (
+    "(select coalesce(sum(input_tokens),0) from usage u where u.run_id=r.id) as input_tokens,"
+    "(select coalesce(sum(output_tokens),0) from usage u where u.run_id=r.id) as output_tokens"
+)
+LINE = f"r.id,r.status,r.wait,r.agent,r.workflow,r.brief,r.created_at,{_SUMS}"
+_RUNS = Sql(
+    f"select {LINE} from runs r where r.tenant=:tenant and r.id<:before"
+    " and (:status='all' or r.status=:status) order by r.id desc limit :limit"
+)
+_RUN = Sql(
+    f"select {LINE},{_TOKENS},r.title,r.trigger_kind,r.model,r.workspace,r.dry_run,r.step,r.seq,r.attempt,"
+    "r.worker,r.driver,r.parent_id,r.root_id,r.session_id,r.forked_from,r.forked_seq,r.wake_at,r.ended_at,"
+    "r.answers,r.result,r.error from runs r where r.id=:id"
+)
+_CHILDREN = Sql(f"select {LINE} from runs r where r.parent_id=:id order by r.id")
+_CARDS_OPEN = Sql(
+    "select id,kind,title from approvals where run_id=:id and status='pending' order by id"
+)
+_STEPS = Sql(
+    "select seq,attempt,name,outcome,worker,started,ended from run_steps where run_id=:id order by seq"
+)
+_TRANSCRIPT = Sql(
+    "select n,seq,kind,item,integrity,confidentiality,at from transcript where run_id=:id order by n"
+)
+_CALLS = Sql(
+    "select id,turn,ordinal,action,risk,effect,status,args,result,error,intent_at,outcome_at,"
+    "(select p.id from approvals p where p.call_id=c.id order by p.version desc limit 1) as approval_id"
+    " from calls c where run_id=:id order by turn,ordinal"
+)
+_CARD = (
+    "select p.id,p.kind,p.run_id,p.agent,p.risk,p.action,p.title,p.preview,c.args,p.args_hash,p.claim,"
+    "p.provenance,p.auto_ok,p.auto_approve_at,p.expires_at,p.status,p.created_at,p.decision,p.decided_by,"
+    "p.decided_via,p.decided_at,p.reason,p.edited_args,p.supersedes"
+    " from approvals p join calls c on c.id=p.call_id"
+)
+_APPROVAL = Sql(f"{_CARD} where p.id=:id")
+_APPROVALS = Sql(
+    f"{_CARD} where p.tenant=:tenant and p.id<:before and (:status='all' or p.status=:status)"
+    " and (:run_id='' or p.run_id=:run_id) order by p.id desc limit :limit"
+)
+_OF_RUN = Sql(f"{_CARD} where p.run_id=:id order by p.id")
+_COUNTS = Sql("select status,count(*) as n from runs where tenant=:tenant group by status")
+_PENDING = Sql("select count(*) from approvals where status='pending' and tenant=:tenant")
+_QUEUED = Sql(
+    "select count(*) from runs where status='queued' and driver='worker' and cancel=0"
+    " and ready_at<=alfred_now() and tenant=:tenant"
+)
+_LATE = Sql(
+    "select count(*) from runs where status='parked' and wake_at<alfred_now()-:grace and tenant=:tenant"
+    " and wait in('timer','children','event','budget','limit')"
+)
+_LATE_FIRES = Sql(
+    "select count(*) from triggers where enabled=1 and next_fire_at<alfred_now()-:grace"
+    " and tenant=:tenant and removed=0"
+)
+_BLOCKS = Sql(
+    "select provider,until,reason from blocks where tenant=:tenant and until>alfred_now() order by provider"
+)
+_NEXT_FIRES = Sql(
+    "select id,name,next_fire_at from triggers where enabled=1 and next_fire_at is not null"
+    " and tenant=:tenant and removed=0 order by next_fire_at,id limit :limit"
+)
+_NOW = Sql("select alfred_now()")
+
+
+def every(tx: Tx, statement: Sql, **params: Any) -> list[Json]:
+    """The rows of a statement, each by its columns' names."""
+    return [row._asdict() for row in tx(statement, **params).all()]
+
+
+def one(tx: Tx, statement: Sql, **params: Any) -> Json | None:
+    """The row of a statement, None when there is none."""
+    row = tx(statement, **params).one_or_none()
+    return None if row is None else row._asdict()
+
+
+# ---- names ----
+
+
+def resolve(tx: Tx, table: Table, tenant: str, text: str) -> str:
+    """The id that a text names: the whole id, or a beginning or an end of at least `SHORTEST` characters.
+
+    Raises:
+        NotFound: nothing of this tenant is called so.
+        Ambiguous: several are; they are in the error.
+    """
+    exact, near = _RESOLVE[table]
+    given = text.strip()
+    for spelled in dict.fromkeys((given, given.upper())):
+        if (found := tx(exact, tenant=tenant, text=spelled).scalar()) is not None:
+            return found
+    what = table.removesuffix("s")
+    fits: list[str] = []
+    if len(given) >= SHORTEST:
+        for spelled in dict.fromkeys((given, given.upper())):
+            rows = tx(near, tenant=tenant, text=spelled, n=len(spelled)).all()
+            fits += [row.id for row in rows if row.id not in fits]
+    if not fits:
+        short = (
+            f"; at least {SHORTEST} characters of it are needed" if len(given) < SHORTEST else ""
+        )
+        raise errors.NotFound(
+            f"No {what} has the id {text[:40]!r}{short}.",
+            next=f"{_KNOWN.get(table, '`alfred cron list`')} shows them.",
+        )
+    if len(fits) > 1:
+        more = " and more" if len(fits) > 10 else ""
+        raise errors.Ambiguous(
+            f"{len(fits[:10])}{more} {what}s fit {text!r}: {', '.join(fits[:10])}.",
+            next="Give more characters of the id.",
+            ids=fits[:10],
+        )
+    return fits[0]
+
+
+# ---- runs ----
+
+
+def runs(
+    tx: Tx, tenant: str, *, status: str = "all", limit: int = 50, cursor: str | None = None
+) -> tuple[list[Json], str | None]:
+    """A page of runs, newest first, and the cursor of the next page (None at the end)."""
+    limit = page(limit)
+    found = every(tx, _RUNS, tenant=tenant, status=status, before=cursor or NEWEST, limit=limit + 1)
+    return [shapes.run_line(row) for row in found[:limit]], following(found, limit)
+
+
+def end(tx: Tx, run_id: str) -> Json:
+    """How a run stands, as `alfred run` prints it when it leaves.
+
+    Raises:
+        NotFound: there is no such run.
+    """
+    return shapes.run_end(_run(tx, run_id), waiting(tx, run_id))
+
+
+def show(tx: Tx, run_id: str) -> Json:
+    """One run with steps, transcript, calls, approvals and children.
+
+    Raises:
+        NotFound: there is no such run.
+    """
+    return {
+        "run": shapes.run_whole(_run(tx, run_id), waiting(tx, run_id)),
+        "steps": [shapes.step(row) for row in every(tx, _STEPS, id=run_id)],
+        "transcript": [shapes.item(row) for row in every(tx, _TRANSCRIPT, id=run_id)],
+        "calls": [shapes.call(row) for row in every(tx, _CALLS, id=run_id)],
+        "approvals": [shapes.approval(row) for row in every(tx, _OF_RUN, id=run_id)],
+        "children": [shapes.run_line(row) for row in every(tx, _CHILDREN, id=run_id)],
+    }
+
+
+def _run(tx: Tx, run_id: str) -> Json:
+    row = one(tx, _RUN, id=run_id)
+    if row is None:
+        raise errors.NotFound(
+            f"No run has the id {run_id!r}.", next="`alfred runs list` shows them."
+        )
+    return row
+
+
+def waiting(tx: Tx, run_id: str) -> list[Json]:
+    """The open cards of a run, oldest first: id, kind and title."""
+    return every(tx, _CARDS_OPEN, id=run_id)
+
+
+def page(limit: int) -> int:
+    """How many entries a page has when so many are asked for."""
+    return max(1, min(limit, MOST))
+
+
+def following(found: list[Json], limit: int) -> str | None:
+    """The cursor of the next page, when one more entry was found than this one has."""
+    return found[limit - 1]["id"] if len(found) > limit else None
+
+
+# ---- approvals ----
+
+
+def approvals(
+    tx: Tx,
+    tenant: str,
+    *,
+    status: str = "pending",
+    run_id: str = "",
+    limit: int = 50,
+    cursor: str | None = None,
+) -> Json:
+    """`{"approvals": [card...], "next"}`, newest first; `status` may be `all`."""
+    limit = page(limit)
+    found = every(
+        tx,
+        _APPROVALS,
+        tenant=tenant,
+        status=status,
+        run_id=run_id,
+        before=cursor or NEWEST,
+        limit=limit + 1,
+    )
+    cards = [shapes.approval(row) for row in found[:limit]]
+    return {"approvals": cards, "next": following(found, limit)}
+
+
+def approval(tx: Tx, approval_id: str) -> Json:
+    """One card.
+
+    Raises:
+        NotFound: there is no such card.
+    """
+    row = one(tx, _APPROVAL, id=approval_id)
+    if row is None:
+        raise errors.NotFound(
+            f"No approval has the id {approval_id!r}.", next="`alfred approvals list` shows them."
+        )
+    return shapes.approval(row)
+
+
+# ---- counts ----
+
+
+def counts(tx: Tx, tenant: str) -> dict[str, int]:
+    """How many runs there are in each status."""
+    found = {row.status: row.n for row in tx(_COUNTS, tenant=tenant).all()}
+    return {str(status): found.get(status, 0) for status in Status}
+
+
+def workers(tx: Tx) -> list[leases.Worker]:
+    """Workers that would take a queued run: registered, heard of lately, their process not known to be gone."""
+    now = tx(_NOW).scalar_one()
+    takes = [worker for worker in leases.workers(tx) if worker.kind in ("worker", "serve")]
+    return [worker for worker in takes if leases.alive(worker, now)]
+
+
+def late(tx: Tx, tenant: str, *, workers: int) -> dict[str, int]:
+    """What should have happened by now: runs that wait for a worker when there is none, timers, crons."""
+    grace = GRACE if workers else 0
+    return {
+        "runs": 0 if workers else tx(_QUEUED, tenant=tenant).scalar_one(),
+        "timers": tx(_LATE, tenant=tenant, grace=grace).scalar_one(),
+        "crons": tx(_LATE_FIRES, tenant=tenant, grace=grace).scalar_one(),
+    }
+
+
+def blocks(tx: Tx, tenant: str) -> list[Json]:
+    """Providers that are not asked now, until when and why."""
+    return [
+        {"provider": row.provider, "until": clock.rfc3339(row.until), "reason": row.reason}
+        for row in tx(_BLOCKS, tenant=tenant).all()
+    ]
+
+
+def next_fires(tx: Tx, tenant: str, *, limit: int = 5) -> list[Json]:
+    """The crons that fire next."""
+    return [
+        {"id": row.id, "name": row.name, "at": clock.rfc3339(row.next_fire_at)}
+        for row in tx(_NEXT_FIRES, tenant=tenant, limit=limit).all()
+    ]
+
+
+def status(tx: Tx, tenant: str, zone: str) -> Json:
+    """Everything at a glance. `zone` is the tenant's: it says when today began."""
+    there = len(workers(tx))
+    return {
+        "runs": counts(tx, tenant),
+        "approvals_pending": tx(_PENDING, tenant=tenant).scalar_one(),
+        "workers": there,
+        "blocks": blocks(tx, tenant),
+        "spend_today": shapes.usd(budget.spent_today(tx, tenant, zone)),
+        "next_fires": next_fires(tx, tenant),
+        "late": late(tx, tenant, workers=there),
+    }

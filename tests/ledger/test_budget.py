@@ -1,0 +1,509 @@
+"""Budgets on both databases: nothing is overspent, nothing that was spent is forgotten, nothing counts twice."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from alfred import clock, ids
+from alfred.runs import budget, events, ledger
+from alfred.runs.budget import Scope
+from alfred.runs.rows import NewRun
+from alfred.store import connect, schema
+from alfred.store.connect import Store, Tx
+
+DAY = "2026-11-21"
+SOON = clock.MINUTE
+
+
+def scopes(day: int | None = None, run: int | None = None, agent: int | None = None) -> list[Scope]:
+    return [Scope("run:R", "", run), Scope("day", DAY, day), Scope("agent:main", DAY, agent)]
+
+
+def reserve(
+    store: Store,
+    amount: int,
+    wanted: Sequence[Scope],
+    *,
+    id: str | None = None,
+    tenant: str = "main",
+    day: str = DAY,
+    expires_us: int = SOON,
+) -> str:
+    made = id or ids.new()
+    store.transact(
+        budget.reserve,
+        id=made,
+        tenant=tenant,
+        run_id="R",
+        attempt=1,
+        seq=0,
+        day=day,
+        amount=amount,
+        scopes=wanted,
+        expires_us=expires_us,
+    )
+    return made
+
+
+def held(store: Store, scope: str = "day", day: str = DAY, tenant: str = "main") -> tuple[int, int]:
+    """(reserved, spent) of a scope."""
+    with store.read() as look:
+        row = look(
+            sa.text("select reserved,spent from budgets where tenant=:t and scope=:s and day=:d"),
+            t=tenant,
+            s=scope,
+            d=day,
+        ).one_or_none()
+    return (row.reserved, row.spent) if row else (0, 0)
+
+
+def expire(store: Store, *reservations: str) -> None:
+    """Their time is over, on whichever clock the database goes by."""
+    for id in reservations:
+        store.transact(
+            lambda tx, id=id: tx(
+                sa.text("update reservations set expires_at=1 where id=:id"), id=id
+            )
+        )
+
+
+def assert_sums_hold(store: Store) -> None:
+    """I19: a scope's `reserved` is the sum of its open reservations."""
+    with store.read() as look:
+        rows = look(sa.text("select tenant,scope,day,reserved from budgets")).all()
+        found = look(
+            sa.text("select tenant,scopes,day,amount from reservations where status='open'")
+        ).all()
+    for row in rows:
+        mine = [
+            r.amount
+            for r in found
+            if r.tenant == row.tenant and f"|{row.scope}|" in r.scopes and row.day in ("", r.day)
+        ]
+        assert row.reserved == sum(mine), row
+
+
+def together(count: int, work: Callable[[int], Any]) -> list[Any]:
+    """Runs `work(0..count-1)` from as many threads, all let go at once."""
+    gate = threading.Barrier(count)
+
+    def one(n: int) -> Any:
+        gate.wait()
+        return work(n)
+
+    with ThreadPoolExecutor(count) as pool:
+        return list(pool.map(one, range(count)))
+
+
+# ---- reserve ----
+
+
+def test_a_reservation_counts_against_every_scope_and_settling_frees_it(store: Store) -> None:
+    made = reserve(store, 100, scopes(1000, 1000, 1000))
+    for scope, day in (("day", DAY), ("agent:main", DAY), ("run:R", "")):
+        assert held(store, scope, day) == (100, 0)
+    assert store.transact(budget.settle, made, 30)
+    for scope, day in (("day", DAY), ("agent:main", DAY), ("run:R", "")):
+        assert held(store, scope, day) == (0, 30)
+    assert_sums_hold(store)
+
+
+@pytest.mark.parametrize(
+    ("caps", "full"),
+    [
+        ({"day": 99, "run": 500}, "day"),
+        ({"day": 500, "run": 99}, "run:R"),
+        ({"day": 500, "agent": 0}, "agent:main"),
+    ],
+)
+def test_a_full_scope_is_named_and_nothing_is_left_behind(
+    store: Store, caps: dict[str, int], full: str
+) -> None:
+    with pytest.raises(budget.BudgetFull) as refused:
+        reserve(store, 100, scopes(**caps), id="x")
+    assert refused.value.scope == full
+    assert full in refused.value.detail
+    assert held(store) == held(store, "run:R", "") == (0, 0)
+    with store.read() as look:
+        assert look(sa.text("select count(*) from reservations")).scalar() == 0
+
+
+def test_exactly_the_cap_fits_and_one_more_does_not(store: Store) -> None:
+    reserve(store, 60, scopes(100))
+    reserve(store, 40, scopes(100))
+    reserve(store, 0, scopes(100))
+    with pytest.raises(budget.BudgetFull):
+        reserve(store, 1, scopes(100))
+
+
+def test_what_was_spent_takes_room_like_what_is_reserved(store: Store) -> None:
+    store.transact(budget.settle, reserve(store, 60, scopes(100)), 70)
+    assert held(store) == (0, 70)
+    with pytest.raises(budget.BudgetFull):
+        reserve(store, 31, scopes(100))
+    reserve(store, 30, scopes(100))
+
+
+def test_the_cap_that_is_given_now_is_the_one_that_counts(store: Store) -> None:
+    reserve(store, 100, scopes(100))
+    with pytest.raises(budget.BudgetFull):
+        reserve(store, 1, scopes(100))
+    reserve(store, 50, scopes(150))
+    reserve(store, 10_000, scopes(None))
+    with pytest.raises(budget.BudgetFull):
+        reserve(store, 1, scopes(200))
+
+
+def test_reserving_an_id_again_changes_nothing(store: Store) -> None:
+    made = reserve(store, 60, scopes(100))
+    reserve(store, 60, scopes(100), id=made)
+    assert held(store) == (60, 0)
+
+
+def test_tenants_days_and_units_do_not_share_a_budget(store: Store) -> None:
+    reserve(store, 100, [Scope("day", DAY, 100)])
+    reserve(store, 100, [Scope("day", DAY, 100)], tenant="other")
+    reserve(store, 100, [Scope("day", "2026-11-22", 100)], day="2026-11-22")
+    reserve(store, 100, [Scope("day:tokens", DAY, 100)])
+    reserve(store, 100, [Scope("agent:day", DAY, 100)])
+    assert_sums_hold(store)
+
+
+def test_a_reservation_stays_with_its_day_over_midnight(store: Store) -> None:
+    made = reserve(store, 100, scopes(100))
+    reserve(
+        store, 100, [Scope("day", "2026-11-22", 100), Scope("run:R", "", None)], day="2026-11-22"
+    )
+    store.transact(budget.settle, made, 80)
+    assert held(store) == (0, 80)
+    assert held(store, day="2026-11-22") == (100, 0)
+    assert held(store, "run:R", "") == (100, 80)
+    assert_sums_hold(store)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "amount"),
+    [
+        ([Scope("day", "2026-11-22", None)], 1),
+        ([Scope("run:R", DAY, None)], 1),
+        ([Scope("agent:a|day", DAY, None)], 1),
+        ([Scope("day", DAY, None)], -1),
+    ],
+)
+def test_what_could_not_be_settled_is_not_reserved(
+    store: Store, wanted: list[Scope], amount: int
+) -> None:
+    with pytest.raises(ValueError, match=r"cannot be reserved|no scope"):
+        reserve(store, amount, wanted)
+
+
+# ---- races ----
+
+
+def test_two_hundred_at_the_edge_of_a_budget_never_overspend(store: Store) -> None:
+    def one(_: int) -> bool:
+        try:
+            reserve(store, 10, scopes(555, 1000, 800))
+        except budget.BudgetFull:
+            return False
+        return True
+
+    assert sum(together(200, one)) == 55
+    assert held(store) == (550, 0)
+    assert_sums_hold(store)
+
+
+def test_reserving_settling_and_lapsing_both_units_at_once_keeps_every_sum(store: Store) -> None:
+    kept: list[int] = []
+
+    def both(tx: Tx, id: str) -> None:
+        for unit, suffix in (("usd", ""), ("tokens", ":tokens")):
+            budget.reserve(
+                tx,
+                id=f"{id}:{unit}",
+                tenant="main",
+                run_id="R",
+                attempt=1,
+                seq=0,
+                day=DAY,
+                amount=10,
+                scopes=[Scope(f"{s.name}{suffix}", s.day, 2000) for s in scopes()],
+                expires_us=SOON,
+            )
+
+    def settle(tx: Tx, id: str) -> None:
+        budget.settle(tx, f"{id}:usd", 7)
+        budget.settle(tx, f"{id}:tokens", 9)
+
+    def one(n: int) -> None:
+        for _ in range(4):
+            id = ids.new()
+            store.transact(both, id)
+            if n % 3 == 0:
+                expire(store, f"{id}:usd", f"{id}:tokens")
+                store.transact(budget.lapse)
+            if n % 3 != 1:
+                store.transact(settle, id)
+                kept.append(1)
+
+    together(12, one)
+    assert_sums_hold(store)
+    assert held(store)[1] == 7 * len(kept)
+    assert held(store, "run:R:tokens", "")[1] == 9 * len(kept)
+
+
+# ---- settle, lapse ----
+
+
+def test_settling_twice_counts_once(store: Store) -> None:
+    made = reserve(store, 100, scopes(1000))
+    assert together(8, lambda _: store.transact(budget.settle, made, 30)).count(True) == 1
+    assert not store.transact(budget.settle, made, 90)
+    assert held(store) == (0, 30)
+    assert not store.transact(budget.settle, "never made", 5)
+
+
+def test_a_reservation_that_nobody_settles_counts_as_spent(store: Store) -> None:
+    lost, alive = reserve(store, 100, scopes(1000)), reserve(store, 50, scopes(1000))
+    assert store.transact(budget.lapse) == 0
+    expire(store, lost)
+    assert sum(together(4, lambda _: store.transact(budget.lapse))) == 1
+    assert held(store) == (50, 100)
+    assert store.transact(budget.settle, alive, 50)
+    assert held(store) == (0, 150)
+
+
+@pytest.mark.parametrize("actual", [0, 30, 100, 130])
+def test_a_late_settlement_corrects_what_the_lapse_assumed(store: Store, actual: int) -> None:
+    made = reserve(store, 100, scopes(1000))
+    expire(store, made)
+    store.transact(budget.lapse)
+    assert store.transact(budget.settle, made, actual)
+    assert not store.transact(budget.settle, made, actual)
+    assert held(store) == held(store, "run:R", "") == (0, actual)
+    assert_sums_hold(store)
+
+
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    st.lists(
+        st.tuples(st.sampled_from(["reserve", "settle", "expire", "lapse"]), st.integers(0, 90)),
+        max_size=25,
+    )
+)
+def test_any_order_of_events_keeps_the_sums_and_counts_each_request_once(
+    sqlite_url: str, script: list[tuple[str, int]]
+) -> None:
+    store = connect.open_store(sqlite_url)
+    before = held(store)[1]
+    made: list[str] = []
+    charged: dict[str, int] = {}
+    for what, n in script:
+        if what == "reserve":
+            made.append(reserve(store, n, scopes()))
+        elif what == "lapse":
+            store.transact(budget.lapse)
+        elif made and what == "expire":
+            chosen = made[n % len(made)]
+            if chosen not in charged:
+                expire(store, chosen)
+        elif made and store.transact(budget.settle, chosen := made[n % len(made)], n):
+            assert chosen not in charged
+            charged[chosen] = n
+        assert_sums_hold(store)
+    for id in made:
+        if id not in charged:
+            store.transact(budget.settle, id, 1)
+            charged[id] = 1
+    assert held(store)[1] - before == sum(charged.values())
+    store.close()
+
+
+# ---- usage ----
+
+
+def run(store: Store, run_id: str, *, parent: str | None = None, root: str | None = None) -> None:
+    new = NewRun(
+        id=run_id,
+        workflow="agent",
+        step="boss-turn",
+        parent_id=parent,
+        parent_call=run_id if parent else None,
+        root_id=root,
+        depth=1 if parent else 0,
+    )
+    assert store.transact(ledger.start, new)
+
+
+def usage(**changes: Any) -> dict[str, Any]:
+    return {
+        "id": ids.new(),
+        "run_id": "R",
+        "tenant": "main",
+        "agent": "main",
+        "turn": 0,
+        "seq": 0,
+        "attempt": 1,
+        "purpose": "boss",
+        "model": "scripted:x",
+        "outcome": "ok",
+    } | changes
+
+
+def test_a_request_is_recorded_once_and_told_once(store: Store) -> None:
+    run(store, "R")
+    row = usage(cost=4000, input_tokens=900, output_tokens=80)
+    for _ in range(3):
+        store.transact(budget.record_usage, **row)
+    with store.read() as look:
+        assert budget.spent_of_run(look, "R") == 4000
+        assert budget.tokens_of_run(look, "R") == 980
+        told = [e for e in events.after(look, "main", events.oldest(look)) if e.kind == "spend"]
+    assert [e.body["cost"] for e in told] == [4000]
+
+
+def test_a_run_is_charged_with_everything_below_it_and_nothing_beside_it(store: Store) -> None:
+    run(store, "R")
+    run(store, "C1", parent="R", root="R")
+    run(store, "C2", parent="C1", root="R")
+    run(store, "other")
+    for n, run_id in enumerate(("R", "C1", "C2", "other")):
+        store.transact(budget.record_usage, **usage(run_id=run_id, cost=10**n, input_tokens=10**n))
+    with store.read() as look:
+        assert budget.spent_of_run(look, "R") == 111
+        assert budget.tokens_of_run(look, "R") == 111
+        assert budget.spent_of_run(look, "nobody") == 0
+
+
+def test_an_unknown_price_and_a_notional_one_cost_nothing_and_count_their_tokens(
+    store: Store,
+) -> None:
+    run(store, "R")
+    store.transact(budget.record_usage, **usage(cost=None, input_tokens=5))
+    store.transact(budget.record_usage, **usage(cost=9999, notional=True, input_tokens=6))
+    store.transact(budget.record_usage, **usage(cost=1, input_tokens=7))
+    with store.read() as look:
+        assert budget.spent_of_run(look, "R") == 1
+        assert budget.tokens_of_run(look, "R") == 18
+        assert budget.spent_today(look, "main", "UTC") == 1
+
+
+def test_failed_requests_are_those_of_the_provider_for_this_turn(store: Store) -> None:
+    run(store, "R")
+    for changes in (
+        {"outcome": "rate_limit"},
+        {"outcome": "malformed"},
+        {"outcome": "ok"},
+        {"outcome": "crash"},
+        {"outcome": "cancelled"},
+        {"outcome": "network", "turn": 1},
+        {"outcome": "network", "purpose": "compact"},
+    ):
+        store.transact(budget.record_usage, **usage(**changes))
+    with store.read() as look:
+        assert budget.failed_requests(look, "R", 0) == 2
+        assert budget.failed_requests(look, "R", 1) == 1
+        assert budget.failed_requests(look, "R", 2) == 0
+        assert budget.failed_requests(look, "other", 0) == 0
+
+
+def test_spend_tells_today_by_run_agent_and_model(store: Store) -> None:
+    run(store, "R")
+    run(store, "S")
+    for changes in (
+        {"cost": 4000, "input_tokens": 900, "output_tokens": 80},
+        {"cost": 500, "agent": "ops", "run_id": "S", "model": "openai:m", "model_served": "m-1"},
+        {"cost": None, "run_id": "S", "agent": "ops", "input_tokens": 10},
+        {"cost": 77, "tenant": "other"},
+    ):
+        store.transact(budget.record_usage, **usage(**changes))
+    long_ago = usage(cost=1_000_000)
+    store.transact(budget.record_usage, **long_ago)
+    store.transact(lambda tx: tx(sa.text("update usage set at=1 where id=:id"), id=long_ago["id"]))
+    with store.read() as look:
+        told = budget.spend(look, "main", "Europe/Berlin")
+        assert told == {
+            "today_usd": 0.0045,
+            "runs": [
+                {
+                    "id": "R",
+                    "agent": "main",
+                    "cost_usd": 0.004,
+                    "input_tokens": 900,
+                    "output_tokens": 80,
+                },
+                {
+                    "id": "S",
+                    "agent": "ops",
+                    "cost_usd": 0.0005,
+                    "input_tokens": 10,
+                    "output_tokens": 0,
+                },
+            ],
+            "by_agent": {"main": 0.004, "ops": 0.0005},
+            "by_model": {"m-1": 0.0005, "scripted:x": 0.004},
+        }
+        assert budget.spend(look, "nobody", "UTC") == {
+            "today_usd": 0.0,
+            "runs": [],
+            "by_agent": {},
+            "by_model": {},
+        }
+
+
+def test_a_full_day_is_waited_for_until_the_next_one_begins(clock: Any) -> None:
+    # the clock stands at 10:00 UTC, which is 11:00 in Berlin
+    assert budget.day("Europe/Berlin") == "2026-11-21"
+    assert budget.until_tomorrow("Europe/Berlin") == 13 * 3600 * 1_000_000
+    clock.advance(budget.until_tomorrow("Europe/Berlin") / 1_000_000)
+    assert budget.day("Europe/Berlin") == "2026-11-22"
+    assert budget.day("UTC") == "2026-11-21"
+
+
+# ---- blocks ----
+
+
+def now(store: Store) -> int:
+    with store.read() as look:
+        return look(sa.text("select alfred_now()")).scalar_one()
+
+
+def test_of_two_blocks_the_longer_one_stands_and_ends_by_itself(store: Store) -> None:
+    at = now(store)
+    block: Any = budget.block
+    store.transact(block, "main", "openai", at + 60 * clock.SECOND, "rate_limit")
+    store.transact(block, "main", "openai", at + 30 * clock.SECOND, "overloaded")
+    with store.read() as look:
+        assert budget.blocked_until(look, "main", "openai") == at + 60 * clock.SECOND
+        assert budget.blocked_until(look, "main", "anthropic") is None
+        assert budget.blocked_until(look, "other", "openai") is None
+    store.transact(block, "main", "openai", at + 90 * clock.SECOND, "budget")
+    store.transact(block, "main", "anthropic", at - 1, "rate_limit")
+    with store.read() as look:
+        assert budget.blocked_until(look, "main", "openai") == at + 90 * clock.SECOND
+        assert budget.blocked_until(look, "main", "anthropic") is None
+
+
+def test_blocks_are_cleared_one_by_one_or_all(store: Store) -> None:
+    for provider in ("a", "b", "c"):
+        store.transact(budget.block, "main", provider, now(store) + clock.HOUR, "rate_limit")
+    store.transact(budget.block, "other", "a", now(store) + clock.HOUR, "rate_limit")
+    assert store.transact(budget.clear, "main", "a") == 1
+    assert store.transact(budget.clear, "main") == 2
+    with store.read() as look:
+        assert budget.blocked_until(look, "main", "b") is None
+        assert budget.blocked_until(look, "other", "a") is not None
+
+
+def test_the_tables_refuse_what_the_guards_should_have(store: Store) -> None:
+    reserve(store, 10, scopes(100))
+    with pytest.raises(sa.exc.IntegrityError):
+        store.transact(lambda tx: tx(sa.update(schema.budgets).values(reserved=-1)))
