@@ -1,0 +1,110 @@
+"""The tests' end of the fork server: a place for each story, and the lives that are lived in it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from alfred.store import connect, schema
+from tests.crash import parts, scenarios
+
+ROOT = Path(__file__).parents[2]
+
+
+def folder_in_memory() -> Path:
+    """A folder that costs no fsync where there is one: a killed process, unlike a power cut, loses no page."""
+    memory = Path("/dev/shm")
+    return Path(tempfile.mkdtemp(prefix="alfred-crash-", dir=memory if memory.is_dir() else None))
+
+
+@dataclass(frozen=True, slots=True)
+class Life:
+    """How a life ended."""
+
+    killed: bool
+    points: int
+    wrong: list[str]
+
+
+class Lives:
+    """A running fork server."""
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+        self._made = 0
+        self._template = folder / "template.db"
+        store = connect.open_store(f"sqlite:///{self._template}")
+        schema.create_all(store)
+        parts.prepare(store)
+        store.close()
+        script = scenarios.write_script(folder)
+        self._log = (folder / "server.log").open("w")
+        self._server = subprocess.Popen(
+            [sys.executable, "-m", "tests.crash.server", str(script)],
+            cwd=ROOT,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._log,
+            text=True,
+        )
+
+    def place(self) -> Path:
+        """A fresh home."""
+        self._made += 1
+        home = self.folder / f"home-{self._made}"
+        home.mkdir()
+        return home
+
+    def sqlite(self, home: Path) -> str:
+        """A fresh database in a home."""
+        shutil.copyfile(self._template, home / "alfred.db")
+        return f"sqlite:///{home / 'alfred.db'}"
+
+    def live(self, scenario: str, url: str, home: Path, deadly: int | None = None) -> Life:
+        """One life, which ends at the `deadly`th point, or in peace."""
+        assert self._server.stdin is not None and self._server.stdout is not None
+        order: dict[str, Any] = {
+            "scenario": scenario,
+            "url": url,
+            "home": str(home),
+            "deadly": deadly,
+        }
+        self._server.stdin.write(json.dumps(order) + "\n")
+        self._server.stdin.flush()
+        line = self._server.stdout.readline()
+        assert line, f"the fork server ended: {self.log()}"
+        said = json.loads(line)
+        return Life(said["killed"], said.get("points", 0), said.get("wrong", []))
+
+    def log(self) -> str:
+        """The end of what the lives logged."""
+        return (self.folder / "server.log").read_text()[-4000:]
+
+    def close(self) -> None:
+        assert self._server.stdin is not None and self._server.stdout is not None
+        self._server.stdin.close()
+        self._server.stdout.close()
+        self._server.wait(30)
+        self._log.close()
+
+
+@contextmanager
+def opened() -> Iterator[Lives]:
+    """A fork server in a folder of its own."""
+    folder = folder_in_memory()
+    try:
+        lives = Lives(folder)
+        try:
+            yield lives
+        finally:
+            lives.close()
+    finally:
+        shutil.rmtree(folder)
