@@ -11,9 +11,9 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from alfred.actions import gitline, places
-from alfred.actions.gitline import Options
+from alfred.actions import fileline, gitline, options, places
 from alfred.actions.kinds import Risk
+from alfred.actions.options import Options
 from alfred.actions.places import Place, Zone
 from alfred.actions.shell import Word
 
@@ -229,33 +229,6 @@ _VERSIONED = frozenset(
 _SHELLS = frozenset({"bash", "sh", "dash", "zsh", "ksh"})
 _SHELL_COMMAND = re.compile(r"-[eulx]{0,4}c")
 
-_DELETES = Options(
-    "rRfiIvd",
-    "",
-    frozenset(
-        "recursive force verbose dir interactive one-file-system preserve-root parents "
-        "ignore-fail-on-non-empty".split()
-    ),
-)
-_WRITES = Options(
-    "afinprRuvPLHTdlsc",
-    "",
-    frozenset(
-        "archive force interactive no-clobber parents recursive update verbose symbolic no-dereference "
-        "dereference no-create no-target-directory append preserve ignore-interrupts".split()
-    ),
-)
-_CHMOD_MODE = re.compile(r"[ugoa]*[+=-][rwxX]*(,[ugoa]*[+=-][rwxX]*)*|0?[0-7]{3}")
-_OPEN_TO_ALL = re.compile(r"0?[0-7]{2}[2367]|(.*,)?[ugoa]*[oa][ugoa]*[+=][rxX]*w.*")
-
-_SUBSTITUTE = re.compile(
-    r"([0-9$]+(,[0-9$]+)?|/(\\.|[^/\\\n])*/)?"
-    r"(s([/|#,:@])(\\.|(?!\5)[^\\\n])*\5(\\.|(?!\5)[^\\\n])*\5[gIip0-9]*|[pdq=]|)"
-)
-"""One sed command that can only print, delete or substitute: no `w` (writes), no `e` (executes)."""
-
-_AWK_ACTS = re.compile(r"[>|@]|system|getline|ENVIRON|extension|close|PROCINFO|SYMTAB")
-
 _FIND_TESTS = frozenset(
     "-name -iname -path -ipath -wholename -type -size -mtime -mmin -atime -amin -ctime -cmin -maxdepth "
     "-mindepth -newer -user -group -perm -regex -iregex -regextype -links -samefile -fstype -uid -gid "
@@ -319,6 +292,8 @@ def _verb_length(words: tuple[Word, ...]) -> int:
         return _verb(words)
     if name in _VERSIONED and len(words) == 2 and words[1].text == "--version":
         return 2
+    if name == "set":
+        return min(2, len(words))  # alone it shows all variables
     if name == "env":
         given = (n for n, w in enumerate(words) if n and "=" not in (w.text or ""))
         return min(next(given, len(words)) + 1, len(words))
@@ -333,8 +308,8 @@ def _judge(words: tuple[Word, ...], place: Place, nested: Nested) -> Risk:
     name, rest = words[0].text or "", words[1:]
     verb = _verb(words)
     if verb:
-        risk, options = _VERBS[" ".join(w.text or "" for w in words[:verb])]
-        return risk if _fit(words[verb:], options) else Risk.HIGH
+        risk, known = _VERBS[" ".join(w.text or "" for w in words[:verb])]
+        return risk if options.fits(words[verb:], known) else Risk.HIGH
     if name in _VERSIONED and len(words) == 2 and rest[0].text == "--version":
         return Risk.NONE
     if name == "git":
@@ -348,25 +323,10 @@ def _judge(words: tuple[Word, ...], place: Place, nested: Nested) -> Risk:
     return handler(rest, place, nested) if handler else Risk.HIGH
 
 
-def _fit(rest: tuple[Word, ...], options: Options) -> bool:
-    for word in rest:
-        if word.text == "--":
-            return True
-        if word.option_like and not options.fit(word.text or ""):
-            return False
-    return True
-
-
-def _operands(rest: tuple[Word, ...]) -> tuple[Word, ...]:
-    texts = [word.text for word in rest]
-    if "--" in texts:
-        n = texts.index("--")
-        return (*_operands(rest[:n]), *rest[n + 1 :])
-    return tuple(w for w in rest if not (w.text or "").startswith("-") or w.text == "-")
-
-
 def _reading(name: str, rest: tuple[Word, ...]) -> Risk:
     reads = _READS[name]
+    if name == "set" and not rest:
+        return Risk.HIGH  # shows all variables, and they hold secrets
     if name == "printf" and rest and rest[0].option_like:
         return Risk.HIGH  # `printf -v` can execute
     if name == "test" and any(w.text in ("-v", "-R") or "[" in (w.text or "") for w in rest):
@@ -377,150 +337,25 @@ def _reading(name: str, rest: tuple[Word, ...]) -> Risk:
         "e" in (w.text or "") and not (w.text or "").startswith("-") for w in rest
     ):
         return Risk.HIGH  # `ps e` shows environments
-    if name == "date" and any(not (w.text or "").startswith("+") for w in _values(rest, "dr")):
+    if name == "date" and any(
+        not (w.text or "").startswith("+") for w in options.values(rest, "dr")
+    ):
         return Risk.HIGH  # sets the clock
-    if reads.options is not None and not _fit(rest, reads.options):
+    if reads.options is not None and not options.fits(rest, reads.options):
         return Risk.HIGH
     if (
         reads.operands is not None
-        and len(_values(rest, reads.options.valued if reads.options else "")) > reads.operands
+        and len(options.values(rest, reads.options.valued if reads.options else ""))
+        > reads.operands
     ):
         return Risk.HIGH
     return Risk.NONE
 
 
-def _values(rest: tuple[Word, ...], valued: str) -> list[Word]:
-    """The operands, without those that are the value of the option before them."""
-    found, skip = [], False
-    for word in rest:
-        text = word.text or ""
-        if skip:
-            skip = False
-        elif text.startswith("-") and len(text) > 1:
-            skip = not text.startswith("--") and text[-1] in valued
-        else:
-            found.append(word)
-    return found
-
-
-def _delete(rest: tuple[Word, ...], place: Place, nested: Nested) -> Risk:
-    if not all(
-        not (w.text or "").startswith("-") or _DELETES.fit(w.text or "") for w in _before(rest)
-    ):
-        return Risk.HIGH
-    recursive = any(re.match(r"-[a-zA-Z]*[rR]|--r", w.text or "") for w in rest)
-    return max((_deletion(w, place, recursive) for w in _operands(rest)), default=Risk.LOW)
-
-
-def _before(rest: tuple[Word, ...]) -> tuple[Word, ...]:
-    texts = [word.text for word in rest]
-    return rest[: texts.index("--")] if "--" in texts else rest
-
-
-def _deletion(word: Word, place: Place, recursive: bool) -> Risk:
-    zone = place.zone(word)
-    if zone >= Zone.SENSITIVE or (recursive and place.everything(word)):
-        return Risk.HIGH
-    if zone is Zone.TEMP or (places.is_log(word) and not recursive):
-        return Risk.LOW
-    return Risk.MEDIUM
-
-
-def _write(rest: tuple[Word, ...], place: Place, nested: Nested) -> Risk:
-    if not _fit(rest, _WRITES):
-        return Risk.HIGH
-    return max((_writing(w, place) for w in _operands(rest)), default=Risk.LOW)
-
-
-def _writing(word: Word, place: Place) -> Risk:
-    if word.text in (".", "./"):
-        return Risk.MEDIUM  # into the folder, not over it
-    return Risk.HIGH if place.zone(word) >= Zone.SENSITIVE else Risk.MEDIUM
-
-
-def writes(word: Word, place: Place) -> Risk:
-    """The risk of writing to what the word names."""
-    if word.text is None or word.glob:
-        return Risk.HIGH
-    if word.text in ("/dev/null", "/dev/stdout", "/dev/stderr"):
-        return Risk.NONE
-    return _writing(word, place)
-
-
-def _truncate(rest: tuple[Word, ...], place: Place, nested: Nested) -> Risk:
-    if not _fit(rest, Options("c", "s", frozenset(("size", "no-create")))):
-        return Risk.HIGH
-    files = _values(rest, "s")
-    return max((_emptying(w, place) for w in files), default=Risk.LOW)
-
-
-def _emptying(word: Word, place: Place) -> Risk:
-    if places.is_log(word) and place.zone(word) <= Zone.INSIDE:
-        return Risk.LOW
-    return _writing(word, place)
-
-
-def _chmod(rest: tuple[Word, ...], place: Place, nested: Nested) -> Risk:
-    options = Options("Rvcf", "", frozenset(("recursive", "verbose", "changes")))
-    given = [w for w in rest if not ((w.text or "").startswith("-") and options.fit(w.text or ""))]
-    if not given:
-        return Risk.MEDIUM
-    mode = given[0].text or ""
-    if not _CHMOD_MODE.fullmatch(mode) or _OPEN_TO_ALL.fullmatch(mode):
-        return Risk.HIGH
-    if any(w.option_like for w in given[1:]):
-        return Risk.HIGH
-    return max((_writing(w, place) for w in given[1:]), default=Risk.MEDIUM)
-
-
 def _journal(rest: tuple[Word, ...], place: Place, nested: Nested) -> Risk:
     vacuum = [w for w in rest if re.fullmatch(r"--vacuum-(time|size|files)=\w+", w.text or "")]
-    reading = _fit(tuple(w for w in rest if w not in vacuum), _JOURNAL)
+    reading = options.fits(tuple(w for w in rest if w not in vacuum), _JOURNAL)
     return Risk.HIGH if not reading else Risk.LOW if vacuum else Risk.NONE
-
-
-def _sed(rest: tuple[Word, ...], place: Place, nested: Nested) -> Risk:
-    in_place, scripts, files, expect = False, [], [], False
-    for word in rest:
-        text = word.text or ""
-        if expect:
-            scripts.append(text)
-            expect = False
-        elif text.startswith("--expression="):
-            scripts.append(text.partition("=")[2])
-        elif text in ("--quiet", "--silent", "--regexp-extended", "--null-data", "--separate"):
-            continue
-        elif text == "--in-place" or re.fullmatch(r"-[nErsuz]*i(\.\w+)?", text):
-            in_place = True
-        elif re.fullmatch(r"-[nErsuz]*e", text):
-            expect = True
-        elif re.fullmatch(r"-[nErsuz]+", text):
-            continue
-        elif word.option_like:
-            return Risk.HIGH
-        else:
-            files.append(word)
-    if not scripts and files:
-        scripts.append(files.pop(0).text or "")
-    if not all(_plain_sed(script) for script in scripts):
-        return Risk.HIGH
-    if not in_place:
-        return Risk.NONE
-    return max((_writing(w, place) for w in files), default=Risk.MEDIUM)
-
-
-def _plain_sed(script: str) -> bool:
-    return len(script) < 500 and _SUBSTITUTE.fullmatch(script.strip()) is not None
-
-
-def _awk(rest: tuple[Word, ...], place: Place, nested: Nested) -> Risk:
-    program = None
-    for word in _values(rest, "F"):
-        program = word.text if program is None else program
-    for word in rest:
-        if word.option_like and not re.fullmatch(r"-F.*|-", word.text or "", re.DOTALL):
-            return Risk.HIGH
-    return Risk.HIGH if program is not None and _AWK_ACTS.search(program) else Risk.NONE
 
 
 def _find(rest: tuple[Word, ...], place: Place, nested: Nested) -> Risk:
@@ -533,11 +368,15 @@ def _find(rest: tuple[Word, ...], place: Place, nested: Nested) -> Risk:
             starts.append(rest[n])
         n += 1
     starts = starts or [Word(".", ".")]
-    risk, filtered = Risk.NONE, False
+    risk, filtered, simple = (
+        Risk.NONE,
+        False,
+        True,
+    )  # whether a name says which files, and nothing undoes that
     while n < len(rest):
         text = rest[n].text or ""
         if text in _FIND_PLAIN:
-            filtered = filtered and text not in ("-o", "-or", ",", "!", "-not")
+            simple = simple and text not in ("-o", "-or", ",", "!", "-not")
         elif text in _FIND_TESTS:
             n += 1
             if text in ("-name", "-iname") and n < len(rest):
@@ -546,13 +385,16 @@ def _find(rest: tuple[Word, ...], place: Place, nested: Nested) -> Risk:
                     or re.match(r"\*\.\w", rest[n].text or "")
                 )
         elif text == "-delete":
-            risk = max(risk, *(_found_deletion(start, place, filtered) for start in starts))
+            risk = max(
+                risk, *(_found_deletion(start, place, filtered and simple) for start in starts)
+            )
         elif text in _FIND_EXEC:
             end = n + 1
             while end < len(rest) and rest[end].text not in (";", "+"):
                 end += 1
             for start in starts:
-                risk = max(risk, _found(rest[n + 1 : end], start, place, nested, filtered))
+                words = rest[n + 1 : end]
+                risk = max(risk, _found(words, start, place, nested, filtered and simple))
             n = end
         else:
             return Risk.HIGH
@@ -567,7 +409,7 @@ def _found_deletion(start: Word, place: Place, filtered: bool) -> Risk:
         # the whole workspace: with a name it is a choice of files, without one it is everything
         chosen = filtered and place.zone(inner) < Zone.OUTSIDE
         return Risk.MEDIUM if chosen else Risk.HIGH
-    return _deletion(inner, place, True)
+    return fileline.deletion(inner, place, True)
 
 
 def _inner(start: Word) -> Word:
@@ -584,7 +426,7 @@ def _found(
         return Risk.HIGH
     if _name(words[0]) in ("rm", "unlink", "rmdir"):
         named = tuple(w for w in words[1:] if w.text != "{}")
-        return max(_delete(named, place, nested), _found_deletion(start, place, filtered))
+        return max(fileline.delete(named, place), _found_deletion(start, place, filtered))
     return judge(tuple(_inner(start) if w.text == "{}" else w for w in words), place, nested)
 
 
@@ -646,23 +488,29 @@ def _env(rest: tuple[Word, ...], place: Place, nested: Nested) -> Risk:
     return judge(rest[n:], place, nested) if rest[n:] else Risk.HIGH
 
 
+def _on_files(
+    judged: Callable[[tuple[Word, ...], Place], Risk],
+) -> Callable[[tuple[Word, ...], Place, Nested], Risk]:
+    return lambda rest, place, nested: judged(rest, place)
+
+
 _HANDLERS: dict[str, Callable[[tuple[Word, ...], Place, Nested], Risk]] = {
-    "rm": _delete,
-    "rmdir": _delete,
-    "unlink": _delete,
-    "mv": _write,
-    "cp": _write,
-    "mkdir": _write,
-    "touch": _write,
-    "ln": _write,
-    "tee": _write,
-    "truncate": _truncate,
-    "chmod": _chmod,
+    "rm": _on_files(fileline.delete),
+    "rmdir": _on_files(fileline.delete),
+    "unlink": _on_files(fileline.delete),
+    "mv": _on_files(fileline.write),
+    "cp": _on_files(fileline.write),
+    "mkdir": _on_files(fileline.write),
+    "touch": _on_files(fileline.write),
+    "ln": _on_files(fileline.write),
+    "tee": _on_files(fileline.write),
+    "truncate": _on_files(fileline.truncate),
+    "chmod": _on_files(fileline.chmod),
     "journalctl": _journal,
-    "sed": _sed,
-    "awk": _awk,
-    "gawk": _awk,
-    "mawk": _awk,
+    "sed": _on_files(fileline.sed),
+    "awk": _on_files(fileline.awk),
+    "gawk": _on_files(fileline.awk),
+    "mawk": _on_files(fileline.awk),
     "find": _find,
     "xargs": _xargs,
     "env": _env,

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from alfred.actions import shell
-from alfred.actions.shell import Word
+from alfred.actions.shell import Source, Word
 
 if TYPE_CHECKING:
     from tree_sitter import Node
@@ -107,35 +107,31 @@ class _Look:
         if depth > _DEPTH:
             return None
         text = text.replace("\\\n", "").replace("\0", "")
-        try:
-            root = shell.parse(text)
-        except UnicodeEncodeError:
-            return self._bare(text)
-        return self._tree(root, depth) or (self._bare(text) if root.has_error else None)
+        source = shell.Source(text, home=self.home)
+        return self._tree(source, depth) or (self._bare(text) if source.root.has_error else None)
 
-    def _tree(self, root: Node, depth: int) -> str | None:
+    def _tree(self, source: Source, depth: int) -> str | None:
         printed: list[str] = []  # literal text that something else may be given to read
         names: set[str] = set()
-        for node in _walk(root):
+        for node in _walk(source.root):
             reason = None
             if node.type == "command":
-                words = self._words(node)
+                words = self._words(source, node)
                 if words:
                     names.update(base for word in words if (base := _base(word)))
                     reason = self._command(words, depth)
                     printed += self._printed(words, printed)
             elif node.type == "variable_assignment":
-                self._assign(node)
+                self._assign(source, node)
             elif node.type == "function_definition":
-                reason = _bomb(node)
+                reason = _bomb(source, node)
             elif node.type in ("heredoc_body", "herestring_redirect"):
-                body = (node.text or b"").decode(errors="replace").removeprefix("<<<")
-                printed.append(body.strip().strip("'\""))
+                printed.append(source.of(node).removeprefix("<<<").strip().strip("'\""))
             elif node.type == "file_redirect":
-                reason = self._written(node)
+                reason = self._written(source, node)
             if reason is not None:
                 return reason
-        if names & {"$0", "${0}"} and re.search(rb"\$\{?0\}?\s*[|&]", root.text or b""):
+        if names & {"$0", "${0}"} and re.search(r"\$\{?0\}?\s*[|&]", source.of(source.root)):
             return "a fork bomb"
         for text in printed:
             reason = self.at(text, depth + 1) if names & _FED or text.startswith("xargs ") else None
@@ -145,10 +141,10 @@ class _Look:
                 return reason
         return None
 
-    def _words(self, node: Node) -> list[str | None]:
+    def _words(self, source: Source, node: Node) -> list[str | None]:
         """The words as text; None where only the shell knows."""
         found: list[str | None] = []
-        for word in shell.words(node, home=self.home):
+        for word in source.words(node):
             found += self._expand(word)
         return found
 
@@ -174,12 +170,12 @@ class _Look:
     def _at_home(self, word: str) -> str:
         return self.home + word[1:] if re.match(r"~(/|$)", word) else word
 
-    def _assign(self, node: Node) -> None:
+    def _assign(self, source: Source, node: Node) -> None:
         name, value = node.child_by_field_name("name"), node.child_by_field_name("value")
         if name is not None and value is not None:
-            text = self._expand(shell.word(value, home=self.home))[0]
+            text = self._expand(source.word(value))[0]
             if text is not None:
-                self.known[(name.text or b"").decode()] = text
+                self.known[source.of(name)] = text
 
     def _command(self, words: list[str | None], depth: int) -> str | None:
         name = _base(words[0])
@@ -300,14 +296,14 @@ class _Look:
                     return f"{how} {what}"
         return None
 
-    def _written(self, node: Node) -> str | None:
+    def _written(self, source: Source, node: Node) -> str | None:
         """A redirection onto a device."""
         if any(child.type in ("<", "<&") for child in node.children):
             return None
         for child in node.children:
             if not child.is_named or child.type == "file_descriptor":
                 continue
-            for target in self._expand(shell.word(child, home=self.home)):
+            for target in self._expand(source.word(child)):
                 if target is not None and _device(target):
                     return f"writing over the device {target}"
                 if target is not None and os.path.normpath(target) == "/proc/sysrq-trigger":
@@ -355,10 +351,10 @@ class _Look:
         return None
 
 
-def _bomb(node: Node) -> str | None:
+def _bomb(source: Source, node: Node) -> str | None:
     """A function that starts itself more than once, or itself in the background."""
-    name = next((c.text for c in node.children if c.type == "word"), None)
-    calls = [n for n in _walk(node) if n.type == "command_name" and n.text == name]
+    name = next((source.of(c) for c in node.children if c.type == "word"), None)
+    calls = [n for n in _walk(node) if n.type == "command_name" and source.of(n) == name]
     forks = any(n.type in ("&", "|", "|&") for n in _walk(node))
     return "a fork bomb" if calls and forks else None
 

@@ -7,9 +7,9 @@ unique beginning of a long option, and some options start programs or write file
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 
 from alfred.actions.kinds import Risk
+from alfred.actions.options import Options, fits, plain
 from alfred.actions.places import Place, Zone
 from alfred.actions.shell import Word
 
@@ -21,32 +21,6 @@ PROTECTED = re.compile(
 _NAME = re.compile(r"[\w][\w./@{}^~-]*")
 _REMOTE = re.compile(r"[\w][\w.-]*")
 _URL = re.compile(r"(https://|ssh://|git@)[\w.@:/~+-]+")
-
-
-@dataclass(frozen=True, slots=True)
-class Options:
-    """The options of a subcommand that do not change what it is."""
-
-    short: str = ""
-    """Letters that may stand together; digits may follow."""
-    valued: str = ""
-    """Letters whose value follows in the same word or the next."""
-    long: frozenset[str] = frozenset()
-    """Without `--`; with or without `=value`."""
-
-    def fit(self, word: str) -> bool:
-        if word in ("-", "--"):
-            return True
-        if word.startswith("--"):
-            return word[2:].partition("=")[0] in self.long
-        for n, letter in enumerate(word[1:], 1):
-            if letter in self.valued:
-                return True
-            if letter not in self.short and not (letter.isdigit() and self.short):
-                return False
-            if n > 200:
-                return False
-        return True
 
 
 def _options(short: str, valued: str, long: str) -> Options:
@@ -183,17 +157,17 @@ def judge(words: tuple[Word, ...], place: Place) -> Risk:
     name, rest = words[n].text or "", words[n + 1 :]
     if name in _READS:
         options = _READS[name]
-        return Risk.NONE if options is None or _fits(rest, options) else Risk.HIGH
+        return Risk.NONE if options is None or fits(rest, options) else Risk.HIGH
     special = _SPECIAL.get(name)
     if special is not None:
         return special(rest, place)
     if name in _CHANGES:
-        if not _fits(rest, _CHANGES[name]):
+        if not fits(rest, _CHANGES[name]):
             return Risk.HIGH
         if name in ("fetch", "pull"):
-            return _all(_operands(rest), _REMOTE if len(_operands(rest)) == 1 else _NAME)
+            return _all(plain(rest), _REMOTE if len(plain(rest)) == 1 else _NAME)
         if name in ("add", "rm", "mv", "init", "restore"):
-            return max((_path(w, place, name) for w in _operands(rest)), default=Risk.MEDIUM)
+            return max((_path(w, place, name) for w in plain(rest)), default=Risk.MEDIUM)
         return Risk.MEDIUM
     return Risk.HIGH
 
@@ -224,19 +198,6 @@ def _only_global(words: tuple[Word, ...]) -> bool:
     return all(w.text in allowed or words[n].text == "-C" for n, w in enumerate(words[1:]))
 
 
-def _fits(rest: tuple[Word, ...], options: Options) -> bool:
-    for word in rest:
-        if word.text == "--":
-            return True
-        if word.option_like and not options.fit(word.text or "-?"):
-            return False
-    return True
-
-
-def _operands(rest: tuple[Word, ...]) -> tuple[Word, ...]:
-    return tuple(w for w in rest if not w.option_like)
-
-
 def _all(operands: tuple[Word, ...], pattern: re.Pattern[str]) -> Risk:
     known = all(pattern.fullmatch(w.text or "") for w in operands)
     return Risk.MEDIUM if known else Risk.HIGH
@@ -257,27 +218,27 @@ def _flags(rest: tuple[Word, ...], short: str, *long: str) -> bool:
 
 
 def _branch(rest: tuple[Word, ...], place: Place) -> Risk:
-    if _fits(rest, _BRANCH_LIST):
+    if fits(rest, _BRANCH_LIST):
         listing = _flags(
             rest, "l", "list", "contains", "no-contains", "merged", "no-merged", "points-at"
         )
-        return Risk.NONE if listing or not _operands(rest) else Risk.MEDIUM
-    return _all(_operands(rest), _NAME) if _fits(rest, _BRANCH_MAKE) else Risk.HIGH
+        return Risk.NONE if listing or not plain(rest) else Risk.MEDIUM
+    return _all(plain(rest), _NAME) if fits(rest, _BRANCH_MAKE) else Risk.HIGH
 
 
 def _tag(rest: tuple[Word, ...], place: Place) -> Risk:
-    if _fits(rest, _TAG_LIST):
+    if fits(rest, _TAG_LIST):
         listing = _flags(rest, "ln", *_TAG_LIST.long)
-        return Risk.NONE if listing or not _operands(rest) else Risk.MEDIUM
-    return Risk.MEDIUM if _fits(rest, _TAG_MAKE) else Risk.HIGH
+        return Risk.NONE if listing or not plain(rest) else Risk.MEDIUM
+    return Risk.MEDIUM if fits(rest, _TAG_MAKE) else Risk.HIGH
 
 
 def _stash(rest: tuple[Word, ...], place: Place) -> Risk:
     verb = rest[0].text if rest else "push"
     if verb in ("list", "show"):
-        return Risk.NONE if _fits(rest[1:], _SHOWING) else Risk.HIGH
+        return Risk.NONE if fits(rest[1:], _SHOWING) else Risk.HIGH
     if verb in ("push", "pop", "apply", "save", "drop") or (rest and rest[0].option_like):
-        return Risk.MEDIUM if _fits(rest, _STASH) else Risk.HIGH
+        return Risk.MEDIUM if fits(rest, _STASH) else Risk.HIGH
     return Risk.HIGH
 
 
@@ -286,9 +247,9 @@ def _remote(rest: tuple[Word, ...], place: Place) -> Risk:
     if verb in ("", "-v", "--verbose"):
         return Risk.NONE if len(rest) < 2 else Risk.HIGH
     if verb == "get-url":
-        return Risk.NONE if _fits(rest[1:], _options("", "", "push all")) else Risk.HIGH
+        return Risk.NONE if fits(rest[1:], _options("", "", "push all")) else Risk.HIGH
     if verb in ("remove", "rm", "rename"):
-        return Risk.MEDIUM if _fits(rest[1:], Options()) else Risk.HIGH
+        return Risk.MEDIUM if fits(rest[1:], Options()) else Risk.HIGH
     return Risk.HIGH  # `add`, `set-url`: what is pushed next may go anywhere
 
 
@@ -296,50 +257,50 @@ def _reflog(rest: tuple[Word, ...], place: Place) -> Risk:
     verb = rest[0].text if rest else "show"
     if verb in ("expire", "delete", "drop", "write"):
         return Risk.HIGH
-    return Risk.NONE if _fits(rest, _SHOWING) else Risk.HIGH
+    return Risk.NONE if fits(rest, _SHOWING) else Risk.HIGH
 
 
 def _worktree(rest: tuple[Word, ...], place: Place) -> Risk:
     listing = (
-        rest and rest[0].text == "list" and _fits(rest[1:], _options("vz", "", "porcelain verbose"))
+        rest and rest[0].text == "list" and fits(rest[1:], _options("vz", "", "porcelain verbose"))
     )
     return Risk.NONE if listing or not rest else Risk.HIGH
 
 
 def _clean(rest: tuple[Word, ...], place: Place) -> Risk:
-    if not _fits(rest, _options("fdnq", "e", "force dry-run quiet exclude")):
+    if not fits(rest, _options("fdnq", "e", "force dry-run quiet exclude")):
         return Risk.HIGH  # `-x` takes ignored files too, such as `.env`
     dry = _flags(rest, "n", "dry-run") and not _flags(rest, "f", "force")
     return Risk.NONE if dry or not rest else Risk.MEDIUM
 
 
 def _config(rest: tuple[Word, ...], place: Place) -> Risk:
-    operands = _operands(rest)
+    operands = plain(rest)
     if operands and operands[0].text in ("get", "list"):
-        return Risk.NONE if _fits(rest, _CONFIG_READ) else Risk.HIGH
-    if _fits(rest, _CONFIG_READ):
+        return Risk.NONE if fits(rest, _CONFIG_READ) else Risk.HIGH
+    if fits(rest, _CONFIG_READ):
         reading = _flags(rest, "l", "get", "get-all", "get-regexp", "list")
         if reading or len(operands) <= 1:
             return Risk.NONE
     key = operands[0].text if operands else ""
-    plain = _fits(rest, _options("", "", "local")) and len(operands) == 2
-    return Risk.MEDIUM if plain and _CONFIG_KEYS.fullmatch(key or "") else Risk.HIGH
+    alone = fits(rest, _options("", "", "local")) and len(operands) == 2
+    return Risk.MEDIUM if alone and _CONFIG_KEYS.fullmatch(key or "") else Risk.HIGH
 
 
 def _clone(rest: tuple[Word, ...], place: Place) -> Risk:
-    if not _fits(rest, _options("qv", "b", "depth branch single-branch quiet no-tags progress")):
+    if not fits(rest, _options("qv", "b", "depth branch single-branch quiet no-tags progress")):
         return Risk.HIGH
-    urls = [w for w in _operands(rest) if ":" in (w.text or "")]
-    others = [w for w in _operands(rest) if ":" not in (w.text or "")]
+    urls = [w for w in plain(rest) if ":" in (w.text or "")]
+    others = [w for w in plain(rest) if ":" not in (w.text or "")]
     if not all(_URL.fullmatch(w.text or "") for w in urls):
         return Risk.HIGH  # `ext::` and its like start programs
     return Risk.HIGH if any(place.zone(w) >= Zone.SENSITIVE for w in others) else Risk.MEDIUM
 
 
 def _push(rest: tuple[Word, ...], place: Place) -> Risk:
-    if not _fits(rest, _PUSH):
+    if not fits(rest, _PUSH):
         return Risk.HIGH
-    operands = _operands(rest)
+    operands = plain(rest)
     if operands and not _REMOTE.fullmatch(operands[0].text or ""):
         return Risk.HIGH  # an address of its own, instead of a remote that was set up
     for refspec in operands[1:]:

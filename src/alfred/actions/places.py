@@ -109,8 +109,8 @@ class Place:
             return Zone.OUTSIDE  # the workspace itself, or a folder that holds it
         if _beneath(path, root):
             zone = _inside(path[len(root.rstrip("/")) + 1 :])
-        elif self._temporary(path):
-            zone = Zone.TEMP
+        elif fixed.startswith("/") and self._temporary(path):
+            zone = Zone.TEMP  # named in full: a workspace may lie among temporary files itself
         else:
             return Zone.OUTSIDE
         return max(zone, Zone.INSIDE) if len(wild) > 1 else zone

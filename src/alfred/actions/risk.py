@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from alfred.actions import commands, shell
+from alfred.actions import commands, fileline, shell
 from alfred.actions.forbidden import forbidden
 from alfred.actions.kinds import Risk
 from alfred.actions.places import Place, is_secret
@@ -133,7 +133,7 @@ def _redirect(redirect: shell.Redirect, place: Place) -> Risk:
     if redirect.operator in (">&", "<&") and (target.text == "-" or target.text.isdigit()):
         return Risk.NONE
     if redirect.operator in _TO or redirect.operator == ">&":
-        return commands.writes(target, place)
+        return fileline.writes(target, place)
     if redirect.operator == "<":
         # bash opens connections for names in /dev/tcp and /dev/udp
         network = target.text.startswith(("/dev/tcp", "/dev/udp")) or target.glob
