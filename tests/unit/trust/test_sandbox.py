@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import shlex
 import socket
 import subprocess
@@ -276,19 +277,21 @@ class TestInside:
 
     def test_it_dies_with_the_process_that_started_it(self, user: Path) -> None:
         argv = sandbox.build(
-            ["/bin/sh", "-c", "echo up; (setsid sleep 300 &); sleep 300"],
+            ["/bin/sh", "-c", "echo up; (setsid sleep 40 &); sleep 40"],
             workspace=user / "project",
             home=user / ".alfred",
         )
-        # A shell starts it, says so and is killed; the pipe closes only when everything within is gone.
-        script = f"{shlex.join(argv)} & wait"
-        starter = subprocess.Popen(["/bin/sh", "-c", script], stdout=subprocess.PIPE, text=True)
-        assert starter.stdout is not None
-        assert starter.stdout.readline() == "up\n"
-        starter.kill()
-        assert starter.stdout.read() == ""
-        starter.wait()
-        starter.stdout.close()
+        # A shell starts it and is killed; the pipe ends only when everything within is gone.
+        starter = subprocess.Popen(
+            ["/bin/sh", "-c", f"{shlex.join(argv)} & wait"], stdout=subprocess.PIPE, bufsize=0
+        )
+        with starter:
+            assert starter.stdout is not None
+            assert starter.stdout.read(3) == b"up\n"
+            starter.kill()
+            ended, _, _ = select.select([starter.stdout], [], [], 20)
+            assert ended, "it is still running"
+            assert starter.stdout.read() == b""
 
     def test_where_it_starts_may_be_below_the_workspace_and_nowhere_else(self, user: Path) -> None:
         (user / "project" / "sub").mkdir()
