@@ -159,7 +159,7 @@ class Source:
         parts = self._parts(node)
         if any(text is None for text, _, _ in parts):
             return Word(raw, None)
-        if re.search(r"\{[^}]*(,|\.\.)|[=:]~", _unquoted(parts)):
+        if re.search(r"\{.*(,|\.\.)|[=:]~", _unquoted(parts), re.DOTALL):
             return Word(raw, None)  # braces make several words of one; `a=~` has a home in it
         if parts and not (parts[0][1] or parts[0][2]) and (parts[0][0] or "").startswith("~"):
             first = parts[0][0] or ""
