@@ -19,7 +19,7 @@ Json = dict[str, Any]
 TASKS = ("background", "walkaway", "cron")
 """Runs that are tasks: what `delegate` started, with its mode as `trigger_kind`, and fires of crons."""
 
-_STEP_OUTCOMES = {"ok": "next", "completed": "done"}
+_STEP_OUTCOMES: dict[str | None, str] = {"ok": "next", "completed": "done"}
 
 _TASK_WAITS = {
     Wait.APPROVAL: "waiting_approval",
@@ -237,10 +237,11 @@ def said(kind: str, body: Json) -> str:
         case "run.parked":
             return f"waits for {body.get('wait')}"
         case "run.terminal":
-            error = body.get("error") or {}
-            return f"{body.get('status')}: {error['code']}" if error else str(body.get("status"))
+            code = (body.get("error") or {}).get("code")
+            return f"{body.get('status')}: {code}" if code else str(body.get("status"))
         case "step":
-            return f"{body.get('name')}: {_STEP_OUTCOMES.get(body['outcome'], body['outcome'])}"
+            outcome = body.get("outcome")
+            return f"{body.get('name')}: {_STEP_OUTCOMES.get(outcome, outcome)}"
         case "call":
             return f"{body.get('action')}: {body.get('status')}"
         case "approval":

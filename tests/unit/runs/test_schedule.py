@@ -227,6 +227,7 @@ def test_the_last_slot_is_the_one_that_walking_finds(
 @settings(max_examples=300)
 @given(st.text(max_size=40))
 @example("9" * 199)
+@example("9" * 5000 + " * * * *")
 @example("9" * 100 + " * * * *")
 @example("² * * * *")
 @example("* * * * ²L")
