@@ -195,7 +195,13 @@ def _changed(
     made = config_text.parse(text, file.name)
     if made.findings:
         raise config_text.error(file, made.findings)
-    written = _written(made, path, value, file, tenant)
+    try:
+        written = _written(made, path, value, file, tenant)
+    except errors.ConfigError as wrong:
+        wrong.next = (
+            "Nothing was changed: correct what is named. `alfred config schema` has every key."
+        )
+        raise
     new = _spliced(text, made, path, written)
     after = None if new is None else config_text.parse(new, file.name)
     wanted = _put(made.tree, path, _value(written, path, file))
@@ -217,7 +223,12 @@ def _written(
         value = _value(text, path, file)
     elif value in ("null", "~") and config_keys.takes_null(path):
         value = None
-    candidate = config_text.Document(made.name, _put(made.tree, path, value), made.lines)
+    elsewhere = {  # the new value stands in no line
+        at: line
+        for at, line in made.lines.items()
+        if any(a != b for a, b in zip(path, at, strict=False))
+    }
+    candidate = config_text.Document(made.name, _put(made.tree, path, value), elsewhere)
     settings = config.validate(candidate, file, {}, tenant=tenant)
     if structured:
         return yaml_text(config_text.resolve(value))

@@ -273,6 +273,10 @@ def test_a_wrong_edit_is_refused_and_the_file_stays(
     with pytest.raises(errors.ConfigError) as wrong:
         config_edit.edit(home, key, value)
     assert said in str(wrong.value)
+    assert "Nothing was changed" in str(wrong.value.next)
+    assert "config.yaml:" not in str(wrong.value).replace(
+        "config.yaml: ", ""
+    )  # it is in no line yet
     assert "sk-x" not in str(wrong.value)
     assert file.read_text() == TEXT
     assert not [p.name for p in home.iterdir() if p.name.startswith(".config")]
@@ -333,7 +337,7 @@ def test_a_full_disk_leaves_the_old_file(
             def opened(handle: int, how: str = "r", *args: Any, **kwargs: Any) -> Any:
                 stream = real(handle, how, *args, **kwargs)
                 if "w" in how:
-                    stream.write = full
+                    patched.setattr(stream, "write", full)
                 return stream
 
             patched.setattr(os, "fdopen", opened)

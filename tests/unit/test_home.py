@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -23,7 +23,7 @@ def mode(path: Path) -> int:
 
 
 @contextmanager
-def nobody() -> Iterator[None]:
+def nobody() -> Generator[None]:
     """As root, acts as a user without rights meanwhile: root may write everywhere."""
     if os.geteuid() != 0:
         yield
@@ -271,13 +271,15 @@ def test_a_folder_with_other_things_is_refused_and_nothing_is_written(home: Path
 
 
 def test_a_marker_that_is_no_plain_file_marks_nothing(home: Path, tmp_path: Path):
-    home.mkdir()
-    (home / places.MARKER).mkdir()
+    marker = home / places.MARKER
+    marker.mkdir(parents=True)
     with pytest.raises(errors.HomeRefused):
-        places.ensure(home)
-    (home / places.MARKER).rmdir()
+        places.check(home)
+    marker.rmdir()
     (tmp_path / "elsewhere").write_text("")
-    (home / places.MARKER).symlink_to(tmp_path / "elsewhere")
+    marker.symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(errors.HomeRefused):
+        places.check(home)
     with pytest.raises(errors.HomeRefused):
         places.ensure(home)
 
@@ -361,7 +363,7 @@ def test_a_home_in_a_folder_that_cannot_be_written_is_refused(open_folder: Path)
 
 
 @contextmanager
-def nobody_owns(folder: Path) -> Iterator[None]:
+def nobody_owns(folder: Path) -> Generator[None]:
     """As root: the folder is given to a user without rights, and so are we meanwhile."""
     if os.geteuid() == 0:
         os.chown(folder, 65534, 65534)
