@@ -48,7 +48,7 @@ class Lives:
         script = scenarios.write_script(folder)
         self._log = (folder / "server.log").open("w")
         self._server = subprocess.Popen(
-            [sys.executable, "-m", "tests.crash.server", str(script)],
+            [sys.executable, "-m", "tests.crash.server", str(script), str(self._template)],
             cwd=ROOT,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

@@ -148,9 +148,7 @@ def prepare(store: Store) -> None:
     store.transact(verb)
 
 
-def put_together(
-    url: str, home: Path, script: Path, workflows: Sequence[Workflow] = ()
-) -> Parts:
+def put_together(url: str, home: Path, script: Path, workflows: Sequence[Workflow] = ()) -> Parts:
     """Every part of a process, as `alfred.app` does it, over the actions of the tests."""
     moved = MovedClock(home)
     clock.install(moved)

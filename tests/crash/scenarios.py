@@ -66,7 +66,12 @@ SCRIPT = {
             ),
             (
                 "unknown",
-                {"calls": [_call("world.cut", n=1, sent=True), _call("world.cut", n=2, sent=False)]},
+                {
+                    "calls": [
+                        _call("world.cut", n=1, sent=True),
+                        _call("world.cut", n=2, sent=False),
+                    ]
+                },
             ),
             ("auto", {"calls": [_call("world.low", n=1), _call("world.keyed", n=2)]}),
             (
@@ -225,14 +230,14 @@ def _cancel_in_effect(parts: Parts, n: int) -> None:
 
 def _cancelled_late(parts: Parts) -> bool:
     """The person who cancelled finds the run still there after a crash, and says it again."""
-    live = parts.one(
-        "select 1 from runs where id=:id and status in('queued','parked')", id=RUN
-    )
+    live = parts.one("select 1 from runs where id=:id and status in('queued','parked')", id=RUN)
     return bool(live) and parts.store.transact(endings.cancel, RUN, by="me")
 
 
 def _say_in_effect(parts: Parts, n: int) -> None:
-    parts.store.transact(ledger.message, RUN, message_id=MESSAGE, body="And also this.", author="me")
+    parts.store.transact(
+        ledger.message, RUN, message_id=MESSAGE, body="And also this.", author="me"
+    )
 
 
 def _said_once(parts: Parts) -> list[str]:
