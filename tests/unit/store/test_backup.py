@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import json
 import os
@@ -301,6 +302,24 @@ def test_a_damaged_sqlite_backup_is_refused(
         del content[place:]
     else:
         content[place : place + 9000] = b"\xa5" * len(content[place : place + 9000])
+    path.write_bytes(content)
+    with pytest.raises(errors.BackupRefused, match="damaged"):
+        rows_of(path)
+
+
+def test_a_sqlite_backup_is_refused_for_damage_that_reading_its_rows_would_not_meet(
+    sqlite_url: str, tmp_path: Path
+) -> None:
+    with contextlib.closing(connect.open_store(sqlite_url)) as store:
+        made_at_once(store)
+        full.fill(store)
+        path = backup.backup(store, tmp_path / "b")
+    with contextlib.closing(connect.sqlite_driver().connect(str(path))) as own:
+        query = "select rootpage from sqlite_master where name='runs_listed'"
+        ((page,),) = own.execute(query).fetchall()
+        ((size,),) = own.execute("pragma page_size").fetchall()
+    content = bytearray(path.read_bytes())
+    content[page * size - 4 : page * size] = b"zzzz"  # the end of an entry of an index
     path.write_bytes(content)
     with pytest.raises(errors.BackupRefused, match="damaged"):
         rows_of(path)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -255,19 +257,21 @@ def test_a_row_that_points_to_nothing_is_found(sqlite_url: str) -> None:
 
 def test_a_check_sees_one_moment(ledger: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """What is committed between two of its statements belongs to another moment."""
-    other = connect.open_store(ledger.url)
-    rules = invariants.INVARIANTS
+    real = invariants.broken
 
-    def one_by_one(tx: Tx, rules: Any = rules) -> list[invariants.Finding]:
+    def one_by_one(
+        tx: Tx, rules: Sequence[invariants.Invariant] = invariants.INVARIANTS
+    ) -> list[invariants.Finding]:
         found = real(tx, rules[:1])
-        other.transact(lambda mine: mine(sa.text("delete from events where kind='run.terminal'")))
+        with contextlib.closing(connect.open_store(ledger.url)) as other:
+            other.transact(
+                lambda mine: mine(sa.text("delete from events where kind='run.terminal'"))
+            )
         return found + real(tx, rules[1:])
 
-    real = invariants.broken
     monkeypatch.setattr(invariants, "broken", one_by_one)
     assert invariants.check(ledger) == []
     monkeypatch.undo()
     assert [finding.check for finding in invariants.check(ledger)] == [
         "a run that is over has one last event, no other has one"
     ]
-    other.close()

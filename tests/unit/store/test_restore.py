@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import gzip
 import itertools
@@ -450,24 +451,24 @@ def test_a_program_that_was_open_all_the_time_cannot_write_what_nobody_will_read
     kind: str, ledger: Callable[[str], Store], make: Callable[[str], Store]
 ) -> None:
     source = ledger(kind)
-    long_open = connect.open_store(source.url)
-    with long_open.read() as look:
-        assert look(sa.text("select count(*) from runs")).scalar() == 3
-    restore.move(source, make("sqlite"))
-    before = full.everything(source)
-    for table in before:
-        for statement in (
-            f"update {backup.quoted(table)} set {_column(source, table)}={_column(source, table)}",
-            f"delete from {backup.quoted(table)}",
-        ):
-            with pytest.raises(errors.StoreUnavailable, match="moved"):
-                long_open.transact(lambda tx, sql=statement: tx(sa.text(sql)))
-    with pytest.raises(errors.StoreUnavailable, match="moved"):
-        long_open.transact(
-            lambda tx: events.emit(tx, tenant="main", run_id=None, kind="text", line="lost")
-        )
+    with contextlib.closing(connect.open_store(source.url)) as long_open:
+        with long_open.read() as look:
+            assert look(sa.text("select count(*) from runs")).scalar() == 3
+        restore.move(source, make("sqlite"))
+        before = full.everything(source)
+        for table in before:
+            column = _column(source, table)
+            for statement in (
+                f"update {backup.quoted(table)} set {column}={column}",
+                f"delete from {backup.quoted(table)}",
+            ):
+                with pytest.raises(errors.StoreUnavailable, match="moved"):
+                    long_open.transact(lambda tx, sql=statement: tx(sa.text(sql)))
+        with pytest.raises(errors.StoreUnavailable, match="moved"):
+            long_open.transact(
+                lambda tx: events.emit(tx, tenant="main", run_id=None, kind="text", line="lost")
+            )
     assert full.everything(source) == before
-    long_open.close()
 
 
 def _column(store: Store, table: str) -> str:
@@ -551,10 +552,11 @@ def test_there_and_back_again(
 
 def test_a_ledger_is_not_moved_onto_itself(ledger: Callable[[str], Store]) -> None:
     source = ledger("sqlite")
-    again = connect.open_store(source.url)
-    with pytest.raises(errors.UsageError, match="where it is"):
+    with (
+        contextlib.closing(connect.open_store(source.url)) as again,
+        pytest.raises(errors.UsageError, match="where it is"),
+    ):
         restore.move(source, again, force=True)
-    again.close()
     works(source)
 
 
@@ -568,17 +570,16 @@ def test_events_keep_the_order_of_the_feed(
 ) -> None:
     """On Postgres ids are not in the order of commits; the order that readers saw is the one that is carried."""
     source = ledger("postgres")
-    other = connect.open_store(source.url)
 
     def slow(tx: Tx) -> None:
         tx(sa.text("select pg_current_xact_id()"))  # the earlier transaction ...
-        other.transact(
-            lambda mine: events.emit(mine, tenant="main", run_id=None, kind="text", line="2nd")
-        )
+        with contextlib.closing(connect.open_store(source.url)) as other:
+            other.transact(
+                lambda mine: events.emit(mine, tenant="main", run_id=None, kind="text", line="2nd")
+            )
         events.emit(tx, tenant="main", run_id=None, kind="text", line="1st")  # ... has the later id
 
     source.transact(slow)
-    other.close()
     with source.read() as look:
         seen = feed(look)
     assert seen[-2:] == [("text", {"line": "1st"}), ("text", {"line": "2nd"})]
