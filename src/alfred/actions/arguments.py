@@ -123,7 +123,7 @@ def _unknown(key: str, value: Any, takes: tuple[str, ...], action: Action) -> Pr
     close = nearest(_form(key), takes)
     hint = f" Did you mean {close!r}?" if close else ""
     return Problem(
-        key[:200], f"is not an argument of {action.id}.{hint} {_takes(takes)}", _short(value)
+        _short(key), f"is not an argument of {action.id}.{hint} {_takes(takes)}", _short(value)
     )
 
 

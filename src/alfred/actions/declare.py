@@ -167,6 +167,11 @@ def action(
     )
 
     def mark(fn: F) -> F:
+        if is_declared(fn):
+            raise errors.ConfigError(
+                f"The action {declared.id!r} cannot be used: its function is another action already.",
+                next="Give each action a function of its own.",
+            )
         setattr(fn, _MARK, declared)
         return fn
 
@@ -327,17 +332,16 @@ def _model(
         if default is inspect.Parameter.empty:
             fields[f"arg_{n}"] = (annotation, pydantic.Field(alias=name, description=about))
             continue
-        fields[f"arg_{n}"] = (
-            annotation,
-            pydantic.Field(default=default, alias=name, description=about, validate_default=True),
-        )
         try:
             adapter = pydantic.TypeAdapter(annotation)
-            canonical.canonical_json(
-                adapter.dump_python(adapter.validate_python(default), mode="json")
-            )
+            default = adapter.validate_python(default)
+            canonical.canonical_json(adapter.dump_python(default, mode="json"))
         except Exception as e:
             raise _refuse(declared, f"the default {default!r} of {name!r} does not fit: {e}") from e
+        fields[f"arg_{n}"] = (
+            annotation,
+            pydantic.Field(default=default, alias=name, description=about),
+        )
     try:
         return pydantic.create_model(
             declared.id,

@@ -25,7 +25,7 @@ _FORCING = frozenset(
     "force forced force_with_lease hard mirror no_verify skip_checks skip_hooks bypass "
     "no_preserve_root allow_destructive purge production".split()
 )
-_DELETING = frozenset("delete remove recursive overwrite prune destroy".split())
+_DELETING = frozenset("delete remove overwrite prune destroy".split())
 _COMMANDS = frozenset("command cmd script shell bash commands".split())
 
 _DEPTH = 5

@@ -231,7 +231,11 @@ def _accounted(source: Source) -> bool:
             return False
         if not _whole(source, node):
             return False
-        if node.type == "comment" and source.between(max(at - 1, 0), at).strip(" \t\n;&|()") and not gap:
+        if (
+            node.type == "comment"
+            and source.between(max(at - 1, 0), at).strip(" \t\n;&|()")
+            and not gap
+        ):
             return False
         if node.type in _PLAIN and re.match(r"[0-9]+[<>]", source.between(node.start_byte, None)):
             return False  # `>2>&1`: digits that touch a redirection belong to it
