@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 import structlog
 
 from alfred import clock, errors, ids
-from alfred.runs import claims, endings, ledger, rows
+from alfred.runs import claims, endings, ledger
 from alfred.runs.ledger import Committed
 from alfred.runs.rows import Lease, Run, Step
 from alfred.runs.states import Status
@@ -70,10 +70,7 @@ def drive(
             committed = _step(runtime, slot, run, lease_us, began)
             if committed is None or committed.status is not Status.RUNNING:
                 return
-            fresh = _patiently(runtime, slot, lambda tx: rows.get(tx, lease.run_id))
-            if fresh is None or fresh.attempt != lease.attempt or fresh.status != Status.RUNNING:
-                raise errors.LeaseLost(f"Run {lease.run_id} is held by somebody else.")
-            run = fresh
+            run = committed.run
     except errors.LeaseLost:
         # Somebody cancelled, stopped or took it. Only a cancel leaves something to do for its holder.
         runtime.store.transact(endings.honour_cancel, lease.run_id)

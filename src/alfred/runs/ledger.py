@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from alfred import clock, errors
@@ -30,10 +30,11 @@ _START = Sql(
 )
 
 _GUARD = Sql(
-    "update runs set seq=seq+1,step=:step,turn=turn+:raise,answers=answers+:answers,"
+    "update runs set seq=seq+1,step=:step,turn=turn+:raise,answers=answers+:answers,items=items+:items,"
     "state=coalesce(:state,state),external=case when :external=1 then 1 else external end,"
     "lease_until=alfred_mono()+:lease_us,reclaims=0"
-    " where id=:id and attempt=:attempt and seq=:seq and status='running' and cancel=0 returning seq"
+    " where id=:id and attempt=:attempt and seq=:seq and status='running' and cancel=0"
+    f" returning {rows.RUN_COLUMNS}"
 )
 
 _TOKEN = Sql("select seq from run_steps where token=:token")
@@ -42,8 +43,6 @@ _STEP = Sql(
     "insert into run_steps(run_id,seq,attempt,token,name,worker,outcome,started,ended)"
     " values(:id,:seq,:attempt,:token,:name,:worker,:outcome,:started,alfred_now())"
 )
-
-_LAST_ITEM = Sql("select coalesce(max(n),0) from transcript where run_id=:id")
 
 _ITEM = Sql(
     "insert into transcript(run_id,n,seq,kind,item,integrity,confidentiality,at)"
@@ -123,11 +122,17 @@ def messages(tx: Tx, run_id: str) -> list[tuple[str, str, str]]:
 
 @dataclass(frozen=True, slots=True)
 class Committed:
-    """What a commit came to: the run's new `seq`, and where it is now (`running` means: go on with `step`)."""
+    """What a commit came to: the run as the commit left it, and where it is now (`running` means: go on)."""
 
-    seq: int
+    run: Run
     status: Status
     wait: Wait | None = None
+    earlier: bool = False
+    """This very commit had arrived before, and its answer was lost."""
+
+    @property
+    def seq(self) -> int:
+        return self.run.seq
 
 
 def advance(tx: Tx, lease: Lease, seq: int, step: Step, *, to: str, lease_us: int) -> Committed:
@@ -137,8 +142,7 @@ def advance(tx: Tx, lease: Lease, seq: int, step: Step, *, to: str, lease_us: in
         LeaseLost: another worker owns the run, or it is over or being cancelled.
     """
     rows.lock(tx, lease.run_id)
-    done = _guard(tx, lease, seq, step, to=to, outcome="ok", lease_us=lease_us)
-    return done or Committed(seq + 1, Status.RUNNING)
+    return _guard(tx, lease, seq, step, to=to, outcome="ok", lease_us=lease_us)
 
 
 def park(
@@ -154,15 +158,15 @@ def park(
     """
     rows.lock(tx, lease.run_id)
     done = _guard(tx, lease, seq, step, to=to, outcome="parked", lease_us=lease_us)
-    if done:
+    if done.earlier:
         return done
     held = _still_waits(tx, lease.run_id, wait)
     if held is None:
-        return Committed(seq + 1, Status.RUNNING)
+        return done
     tx(_PARK, id=lease.run_id, attempt=lease.attempt, wait=held, for_us=for_us)
     tx(rows.LEASE_ENDS, id=lease.run_id, why="parked")
     events.emit(tx, tenant=lease.tenant, run_id=lease.run_id, kind="run.parked", wait=held)
-    return Committed(seq + 1, Status.PARKED, held)
+    return replace(done, status=Status.PARKED, wait=held)
 
 
 def _still_waits(tx: Tx, run_id: str, wait: Wait) -> Wait | None:
@@ -198,7 +202,7 @@ def finish(
     """
     rows.lock(tx, lease.parent_id, lease.run_id)
     done = _guard(tx, lease, seq, step, to=again, outcome=str(status), lease_us=lease_us)
-    if done:
+    if done.earlier:
         return done
     if status is Status.COMPLETED:
         if tx(rows.OPEN_CHILDREN, id=lease.run_id).scalar():
@@ -207,20 +211,20 @@ def finish(
             events.emit(
                 tx, tenant=lease.tenant, run_id=lease.run_id, kind="run.parked", wait="children"
             )
-            return Committed(seq + 1, Status.PARKED, Wait.CHILDREN)
+            return replace(done, status=Status.PARKED, wait=Wait.CHILDREN)
         if tx(_OPEN_MESSAGES, id=lease.run_id).scalar():
-            return Committed(seq + 1, Status.RUNNING)
+            return done
     if status is not Status.COMPLETED:
         endings.cancel_children(tx, lease.run_id, by="parent")
     endings.terminal(tx, lease.run_id, status, result=result, error=error, attempt=lease.attempt)
-    return Committed(seq + 1, status)
+    return replace(done, status=status)
 
 
 def _guard(
     tx: Tx, lease: Lease, seq: int, step: Step, *, to: str, outcome: str, lease_us: int
-) -> Committed | None:
-    """The first statement of every commit. A Committed when this very commit had arrived before."""
-    new = tx(
+) -> Committed:
+    """The first statement of every commit, and the rows that belong to it."""
+    row = tx(
         _GUARD,
         id=lease.run_id,
         attempt=lease.attempt,
@@ -230,10 +234,13 @@ def _guard(
         answers=step.answers,
         state=step.state,
         external=int(step.external),
+        items=len(step.items),
         lease_us=lease_us,
-    ).scalar()
-    if new is None:
+    ).one_or_none()
+    if row is None:
         return _earlier(tx, lease, step)
+    run = Run(*row)
+    new = run.seq
     tx(
         _STEP,
         id=lease.run_id,
@@ -246,7 +253,7 @@ def _guard(
         started=step.started,
     )
     if step.items:
-        last = tx(_LAST_ITEM, id=lease.run_id).scalar_one()
+        last = run.items - len(step.items)
         tx.many(
             _ITEM,
             [
@@ -273,7 +280,7 @@ def _guard(
         seq=new,
         outcome=outcome,
     )
-    return None
+    return Committed(run, Status.RUNNING)
 
 
 def _earlier(tx: Tx, lease: Lease, step: Step) -> Committed:
@@ -288,7 +295,7 @@ def _earlier(tx: Tx, lease: Lease, step: Step) -> Committed:
     status = (
         Status(run.status) if held or not run.live or run.status == Status.PARKED else Status.QUEUED
     )
-    return Committed(seq, status, Wait(run.wait) if run.wait else None)
+    return Committed(run, status, Wait(run.wait) if run.wait else None, earlier=True)
 
 
 def wake(

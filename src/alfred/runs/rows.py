@@ -53,6 +53,7 @@ class Run:
     seq: int
     turn: int
     answers: int
+    items: int
     attempt: int
     reclaims: int
     worker: str | None

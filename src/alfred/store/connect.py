@@ -27,6 +27,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy import event, exc, pool
+from sqlalchemy.dialects import postgresql, sqlite
 
 from alfred import clock, errors
 from alfred.store import disk
@@ -68,12 +69,27 @@ class Sql:
     stand for text of one dialect only. `lists` names the parameters that are lists (`x in :lists`).
     """
 
-    __slots__ = ("pg", "sqlite")
+    __slots__ = ("_texts", "lists", "pg", "sqlite")
 
     def __init__(self, text: str, *, lists: Sequence[str] = ()):
         binds = [sa.bindparam(name, expanding=True, type_=sa.Text) for name in lists]
+        self.lists = bool(lists)
         self.pg = sa.text(_render(text, "pg")).bindparams(*binds)
         self.sqlite = sa.text(_render(text, "sqlite")).bindparams(*binds)
+        self._texts: dict[bool, str] = {}
+
+    def text(self, *, pg: bool) -> str:
+        """The statement as its driver takes it, compiled at its first use: half the cost of handing the construct on."""
+        found = self._texts.get(pg)
+        if found is None:
+            dialect = _PSYCOPG if pg else _SQLITE
+            found = str((self.pg if pg else self.sqlite).compile(dialect=dialect))
+            self._texts[pg] = found
+        return found
+
+
+_PSYCOPG = postgresql.dialect(paramstyle="pyformat")
+_SQLITE = sqlite.dialect(paramstyle="named")
 
 
 def _render(text: str, dialect: str) -> str:
@@ -101,7 +117,10 @@ class Tx:
         self, statement: Sql | sa.Executable, /, **params: Any
     ) -> sa.CursorResult[*tuple[Any, ...]]:
         """Executes one statement with its parameters."""
-        return self.conn.execute(self._chosen(statement), _storable(params))  # type: ignore[return-value]
+        clean = _storable(params)
+        if isinstance(statement, Sql) and not statement.lists:
+            return self.conn.exec_driver_sql(statement.text(pg=self.pg), clean)
+        return self.conn.execute(self._chosen(statement), clean)  # type: ignore[return-value]
 
     def many(self, statement: Sql | sa.Executable, rows: Sequence[dict[str, Any]], /) -> None:
         """Executes one statement for each of several rows; nothing when there are none."""
@@ -118,7 +137,7 @@ def _storable(params: dict[str, Any]) -> dict[str, Any]:
     """Parameters that both databases take: NUL and lone surrogates are no text. Whoever brings text from outside has
     taken them out before and said so (`trust.text`); here it is made sure, because a row that cannot be written
     would be tried for ever."""
-    for name, value in params.items():
+    for value in params.values():
         if type(value) is str and ("\0" in value or not (value.isascii() or _encodes(value))):
             return {key: text.sanitize(entry)[0] for key, entry in params.items()}
     return params

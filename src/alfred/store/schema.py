@@ -121,6 +121,7 @@ runs = sa.Table(
     _number("seq"),
     _number("turn"),  # raised by every committed step but `parked`: part of a call's identity
     _number("answers"),  # boss answers committed
+    _number("items"),  # how long its transcript is
     _number("attempt"),
     _number("reclaims"),
     _maybe("worker"),

@@ -1,0 +1,129 @@
+"""Runs every contender on both databases, one after the other, and prints the table with ratios and bars.
+
+Usage: python -m bench [--quick] [--only NAME]…
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from bench.load import QUICK, Load
+from tests import pg
+
+ROOT = Path(__file__).parent.parent
+CONTENDERS = (
+    "alfred_steps",
+    "dbos_steps",
+    "langgraph_steps",
+    "procrastinate_steps",
+    "floor",
+    "flat",
+    "resume",
+)
+POSTGRES_ONLY = {"procrastinate_steps"}
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m bench")
+    parser.add_argument(
+        "--quick", action="store_true", help="a tenth of the load, to see that it runs"
+    )
+    parser.add_argument("--only", action="append", choices=CONTENDERS, help="just this contender")
+    given = parser.parse_args()
+    load = QUICK if given.quick else Load()
+    told: dict[str, dict[str, dict[str, float]]] = {"sqlite": {}, "postgres": {}}
+    with tempfile.TemporaryDirectory() as scratch:
+        server = pg.join(f"bench-{os.getpid()}")
+        try:
+            for name in given.only or CONTENDERS:
+                for database in told:
+                    if database == "sqlite" and name in POSTGRES_ONLY:
+                        continue
+                    if database == "sqlite":
+                        url = f"sqlite:///{scratch}/{name}.db"
+                    else:
+                        url = server.create("template1")
+                    told[database][name] = _contender(name, url, load)
+                    sys.stderr.write(f"{database:>9} {name:<20} {told[database][name]}\n")
+        finally:
+            server.close()
+    report = {
+        "machine": f"{platform.machine()}, {os.cpu_count()} cores",
+        "load": vars(load),
+        "results": told,
+    }
+    results = ROOT / "bench" / "results"
+    results.mkdir(exist_ok=True)
+    (results / "latest.json").write_text(json.dumps(report, indent=1))
+    sys.stdout.write(table(report))
+    return 0
+
+
+def _contender(name: str, url: str, load: Load) -> dict[str, float]:
+    arguments = [word for key, value in vars(load).items() for word in (f"--{key}", str(value))]
+    done = subprocess.run(
+        [sys.executable, "-m", f"bench.{name}", url, *arguments],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=1200,
+        env={**os.environ, "PYTHONWARNINGS": "ignore"},
+    )
+    if done.returncode:
+        raise SystemExit(f"{name} failed:\n{done.stderr[-3000:]}")
+    return json.loads(done.stdout.strip().splitlines()[-1])
+
+
+def table(report: dict[str, Any]) -> str:
+    """The report as a table, with what each bar asks."""
+    lines = [
+        f"{report['machine']}; {report['load']['runs']} runs x {report['load']['steps']} steps x {report['load']['payload']} bytes",
+        "",
+    ]
+    for database, results in report["results"].items():
+        ours = results.get("alfred_steps", {})
+        lines.append(f"{database:<22}{'steps/s':>10}{'alfred is':>12}   bar")
+        for name, bar in (
+            ("alfred_steps", ""),
+            ("dbos_steps", "at least 5x"),
+            ("langgraph_steps", "at least 3x"),
+            ("procrastinate_steps", ""),
+            ("floor", "one commit a step, nothing else"),
+        ):
+            if name in results:
+                speed = results[name]["steps_s"]
+                ratio = f"{ours['steps_s'] / speed:.2f}x" if ours and name != "alfred_steps" else ""
+                lines.append(
+                    f"  {name.removesuffix('_steps'):<20}{speed:>10,.0f}{ratio:>12}   {bar}"
+                )
+        limit = "1 ms" if database == "sqlite" else "5 ms"
+        if ours:
+            lines.append(
+                f"  step to step, one run: p50 {ours['step_p50_ms']} ms, p99 {ours['step_p99_ms']} ms   bar: p50 {limit}"
+            )
+            lines.append(
+                f"  wake among {report['load']['parked']:,} parked: p50 {ours['wake_p50_ms']} ms, p99 {ours['wake_p99_ms']} ms   bar: p50 20 ms"
+            )
+        if "flat" in results:
+            flat = results["flat"]
+            lines.append(
+                f"  commit behind 50 items {flat['commit_50_ms']} ms, behind 5,000 {flat['commit_5000_ms']} ms: {flat['long_over_short']}x   bar: flat"
+            )
+        if "resume" in results:
+            lines.append(
+                f"  resumed after kill -9, from the start of the new process: {results['resume']['resume_s']} s   bar: 1 s"
+            )
+        lines.append("")
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
