@@ -20,9 +20,9 @@ import inspect
 import json
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import structlog
 
@@ -103,6 +103,8 @@ class Dispatch:
         turn = ctx.run.turn
         self._propose(ctx, turn, first, wanted)
         settled = {call.ordinal: call for call in self.settle(ctx, turn)}
+        for offset in range(len(wanted)):
+            ctx.external = ctx.external or self.from_outside(settled[first + offset])
         return [value_of(settled[first + offset]) for offset in range(len(wanted))]
 
     def settle(self, ctx: StepContext, turn: int) -> list[Call]:
@@ -122,6 +124,11 @@ class Dispatch:
             if head is None:
                 return calls
             self._advance(ctx, head, calls)
+
+    def from_outside(self, call: Call) -> bool:
+        """Whether the result of a settled call is somebody else's words: its run's context is external then."""
+        action = self.actions.get(call.action)
+        return action is not None and action.label == "external" and call.status == "done"
 
     # ---- judging ----
 
@@ -174,12 +181,16 @@ class Dispatch:
         head = next((after[c.id] for c in calls if after[c.id] not in ledger.SETTLED), None)
         if head == "staged":
             # Nothing runs before the first card: staging and parking are one transaction.
-            ctx.writes.append(lambda tx, _seq: self._write(tx, ctx, judged))
-            raise Leave(self._park(ctx, Wait.APPROVAL))
+            self._leave(
+                ctx,
+                self._park(ctx, Wait.APPROVAL),
+                lambda tx, _seq: self._write(tx, ctx, judged),
+            )
         self.store.transact(_fenced, ctx.lease, lambda tx: self._write(tx, ctx, judged))
 
-    def _judged(self, ctx: StepContext, call: Call) -> pipeline.Judged:
-        run = ctx.run
+    def _judged(self, ctx: StepContext, call: Call, *, asked: bool = False) -> pipeline.Judged:
+        # What a fixed step has read since it began counts before its commit.
+        run = replace(ctx.run, external=int(bool(ctx.run.external) or ctx.external))
 
         def rejected(action: str, args: str) -> bool:
             with self.store.read() as look:
@@ -197,6 +208,7 @@ class Dispatch:
                 ordinal=call.ordinal,
                 action=call.action,
                 args=call.arguments,
+                asked=asked,
             ),
             actions=self.actions,
             context=lambda: self._context(ctx, call),
@@ -229,6 +241,18 @@ class Dispatch:
             counts_from_staging=wants.low_counts_from == "staging",
         )
 
+    def _leave(
+        self,
+        ctx: StepContext,
+        verdict: Park | Defer,
+        write: Callable[[Tx, int], None] | None = None,
+    ) -> NoReturn:
+        """Leaves the step, to be entered again: what it meant to commit so far it will mean again then."""
+        ctx.items.clear()
+        ctx.writes[:] = [write] if write else []
+        ctx.answers = 0
+        raise Leave(verdict)
+
     def _park(self, ctx: StepContext, wait: Wait) -> Park:
         # An hour behind the cards' own expiry: that decides, this only keeps the promise of a deadline.
         return Park(wait, self.around.settings(ctx.run.tenant).approvals.expire_after + clock.HOUR)
@@ -238,7 +262,7 @@ class Dispatch:
     def _advance(self, ctx: StepContext, head: Call, calls: list[Call]) -> None:
         match head.status:
             case "staged":
-                raise Leave(self._park(ctx, Wait.APPROVAL))
+                self._leave(ctx, self._park(ctx, Wait.APPROVAL))
             case "proposed" if head.effect == Effect.PURE:
                 self._look(ctx, _neighbours(calls, head))
             case "proposed":
@@ -258,7 +282,7 @@ class Dispatch:
         """What was approved is executed if it is still what would happen; else a person is asked again."""
         with self.store.read() as look:
             allowed = approvals.approved(look, call.id)
-        again = self._judged(ctx, call)
+        again = self._judged(ctx, call, asked=True)
         fresh = allowed is not None and clock.now() - (allowed.decided_at or 0) < approvals.VALID
         if again.judgement.status == "refused":
             self.store.transact(
@@ -284,14 +308,14 @@ class Dispatch:
             last = approvals.newest(look, call.id)
         if last is not None and last.kind == "outcome":
             if last.status == "pending":
-                raise Leave(self._park(ctx, Wait.OPERATOR))
+                self._leave(ctx, self._park(ctx, Wait.OPERATOR))
             if last.decision == "retry" and (last.decided_at or 0) > (call.intent_at or 0):
                 self._execute(ctx, call)
                 return
         if call.effect == Effect.PURE:
             self._look(ctx, [call])
         elif call.effect != Effect.BLIND and call.intent_attempt == ctx.lease.attempt:
-            raise Leave(Defer(RETRY))  # entered again under the next attempt, by whoever comes
+            self._leave(ctx, Defer(RETRY))  # entered again under the next attempt, by whoever comes
         elif call.effect == Effect.KEYED:
             self._execute(ctx, call)
         elif call.effect == Effect.CHECKABLE and self._probed(ctx, call):
@@ -345,8 +369,7 @@ class Dispatch:
             preview=call.preview or card.preview(call.arguments, None),
             expire_us=wants.expire_after,
         )
-        ctx.writes.append(lambda tx, _seq: approvals.stage(tx, new))
-        raise Leave(self._park(ctx, Wait.OPERATOR))
+        self._leave(ctx, self._park(ctx, Wait.OPERATOR), lambda tx, _seq: approvals.stage(tx, new))
 
     def _look(self, ctx: StepContext, calls: list[Call]) -> None:
         """Pure calls, together; what they saw is written in one transaction."""
@@ -471,7 +494,7 @@ class Dispatch:
             home=home,
             workspace=workspace_of(run, home),
             inputs={name: Path(path) for name, path in json.loads(run.inputs or "{}").items()},
-            external=bool(run.external),
+            external=bool(run.external) or ctx.external,
             settings=self.around.settings(run.tenant),
             store=self.store,
             cancelled=ctx.slot.stopped.is_set,
@@ -584,6 +607,8 @@ def _attempt(action: Action, call: Call, key: str | None, context: ActionContext
         detail = redact.redact(problem.detail)
         said = {"code": problem.code, "detail": detail, "next": problem.next}
         return _Ended("failed", _json({"error": {k: v for k, v in said.items() if v}}), detail)
+    except ConnectionRefusedError as problem:
+        return _Ended("failed", None, redact.redact(f"{type(problem).__name__}: {problem}")[:2000])
     except (TimeoutError, ConnectionError) as problem:
         # The request may have arrived: only a pure call has failed for certain.
         status = "failed" if action.effect is Effect.PURE else "unknown"
@@ -624,18 +649,21 @@ async def _awaited(awaitable: Any) -> Any:
 
 
 def _stored(value: Any) -> str:
-    clean, changed = text.sanitize(value)
-    said = redact.redact(_json(clean))
+    """A result as its row keeps it: storable, without secrets, cut honestly. Never raises, because by now the effect
+    has taken place."""
+    try:
+        plain = json.loads(_json(value))
+    except (TypeError, ValueError, RecursionError) as problem:
+        plain = {"note": f"The result is no JSON ({type(problem).__name__}); it was thrown away."}
+    clean, changed = text.sanitize(plain)
+    clean = redact.redact_data(clean)
+    said = _json(clean)
     if len(said) > STORED_LIMIT:
-        whole = clean if isinstance(clean, str) else said
-        said = _json(shortened(whole))
+        clean = shortened(clean if isinstance(clean, str) else said)
     if changed:
         note = "NUL bytes or lone surrogates were taken out of this result."
-        decoded = json.loads(said)
-        said = _json(
-            f"{decoded}\n[{note}]" if isinstance(decoded, str) else {"value": decoded, "note": note}
-        )
-    return said
+        clean = f"{clean}\n[{note}]" if isinstance(clean, str) else {"value": clean, "note": note}
+    return _json(clean)
 
 
 def _json(value: Any) -> str:

@@ -16,6 +16,7 @@ from typing import Any
 
 import structlog
 
+from alfred import errors
 from alfred.actions import arguments, canonical, card, policy, risk
 from alfred.actions.context import ActionContext
 from alfred.actions.declare import Action
@@ -55,6 +56,8 @@ class Proposal:
     ordinal: int
     action: str
     args: dict[str, Any]
+    asked: bool = False
+    """A person was asked about it before, and may be again: the text of its card is made whatever is decided."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,10 +132,18 @@ def judge(
     if decision.verdict == "refuse":
         why = assessed.forbidden or f"{action.id} is switched off by the policy"
         return refuse(decision.reason, f"{why[:1].upper()}{why[1:]}.", decision=decision)
-    shown = None
-    if decision.skip or decision.verdict == "stage":
-        shown = card.preview(args, rendered(action, args, ctx))
     target = resolve_target(action, args, ctx)
+    if decision.verdict == "stage" and isinstance(target, Unreadable):
+        # What cannot be looked at cannot be bound: a person would approve something that nobody has seen.
+        return refuse(
+            "unavailable",
+            f"What {action.id} would touch cannot be looked at: {target['unreadable']}",
+            decision=decision,
+        )
+    visible = presentable(action, args)
+    shown = None
+    if decision.skip or decision.verdict == "stage" or proposal.asked:
+        shown = card.preview(visible, rendered(action, args, ctx))
     bound = content_hash(action, args, target, proposal.run, decision.risk)
     status = "skipped" if decision.skip else "staged" if decision.verdict == "stage" else "proposed"
     explanation = {
@@ -158,7 +169,7 @@ def judge(
             question=decision.kind == "question",
         ),
         kind=decision.kind,
-        title=card.title(action.id, args),
+        title=card.title(action.id, visible),
         preview=shown or "",
         auto_ok=decision.auto_approvable,
     )
@@ -177,19 +188,37 @@ def content_hash(action: Action, args: dict[str, Any], target: Any, run: Run, le
     )
 
 
+class Unreadable(dict[str, str]):
+    """Why a target could not be looked at. Not a target: nothing is bound by it."""
+
+
 def resolve_target(action: Action, args: dict[str, Any], ctx: ActionContext) -> Any:
     """What the call would touch, as it is now (the hash of a file, a commit, an address), as JSON.
 
-    A target that cannot be looked at is the name of the trouble: it differs from whatever was there.
+    `Unreadable` when it cannot be looked at.
     """
     if action.target is None:
         return None
     try:
         found = action.target(args, ctx)
         canonical.canonical_json(found)
+    except errors.AlfredError as problem:
+        return Unreadable(unreadable=problem.detail)
     except Exception as problem:
-        return {"unreadable": type(problem).__name__}
+        log.warning("target.failed", action=action.id, exc_info=True)
+        return Unreadable(unreadable=f"{type(problem).__name__}.")
     return found
+
+
+def presentable(action: Action, args: dict[str, Any]) -> dict[str, Any]:
+    """The arguments as cards and lists may show them; their names alone when the action fails to say."""
+    if action.redact is None:
+        return args
+    try:
+        return dict(action.redact(dict(args)))
+    except Exception:
+        log.warning("redact.failed", action=action.id, exc_info=True)
+        return dict.fromkeys(args, "…")
 
 
 def rendered(action: Action, args: dict[str, Any], ctx: ActionContext) -> str | None:

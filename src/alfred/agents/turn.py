@@ -238,7 +238,7 @@ class Turns:
         for call in settled:
             said, bad = dispatch.shown(call)
             action = self.actions.get(call.action)
-            external = action is not None and action.label == "external" and call.status == "done"
+            external = self.gate.from_outside(call)
             ctx.external = ctx.external or external
             grown += len(said)
             ctx.items.append(
