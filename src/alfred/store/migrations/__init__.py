@@ -5,5 +5,6 @@ Alembic's `op` or with plain statements for each database. It never imports `sto
 a step that has been released does not. There is no way down; the way back is the backup that was made before.
 
 Each step runs in one transaction together with the new `meta.schema`, on SQLite with foreign keys unwatched
-(a table is rebuilt by making it anew) and checked before the commit.
+(a table is rebuilt by making it anew) and checked before the commit. A rebuild is written out, never left to
+Alembic's batch mode, which forgets CHECK constraints.
 """
