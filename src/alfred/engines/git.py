@@ -1,193 +1,314 @@
-"""A git that runs nothing of the repository's: no hook, filter, pager, editor, signer, transport or helper of its own.
+"""A git that runs nothing of the repository's: no hook, filter, driver, helper, pager, editor, alias or signer.
 
-Invariant: a repository is data. Everything in its configuration that names a program is overridden on each call;
-of the operator's own global configuration exactly name, email, credential.helper and core.sshCommand are used,
-and no other file is read. Workspace bytes therefore never decide what runs.
+Whatever a repository's own files say (its config, `.gitattributes`, `.gitmodules`, a `.git` that points
+elsewhere), no program that they name is started, and no work tree but the one around `.git` is read:
+
+- settings that name programs are overruled on the command line; filters, which have names of their own, are
+  looked up in the config first and switched off one by one;
+- system and global config are not read; of the operator's own global config exactly `user.name`,
+  `user.email`, `credential.helper` (also per host) and `core.sshCommand` are passed on, and only to commands
+  that need them;
+- without `network` no transport is allowed at all, so that nothing is fetched behind one's back;
+- submodules are never entered.
+
+It does not protect from what git does with its own data: a repository can be large, or broken.
 """
 
 from __future__ import annotations
 
-import functools
 import os
-import re
-import subprocess
-from collections.abc import Callable, Mapping, Sequence
+import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from alfred import errors
 from alfred.engines import process
 
-PROTOCOLS = "https:ssh:git:file"
-"""Transports that git may use; `ext::` and helpers of unknown names start programs."""
+TRANSPORTS = ("file", "git", "https", "ssh")
+"""What may carry a push; everything else (ext, fd, http, helpers) is refused by git itself."""
 
-LONGEST = 20_000_000
-"""Bytes of output after which a command is killed."""
+OUTPUT = 8_000_000
+"""Bytes of output that are taken; a command that says more is ended."""
 
-_FIXED = {
-    "core.hooksPath": "/dev/null",
-    "core.fsmonitor": "false",
-    "core.attributesFile": "/dev/null",
-    "core.excludesFile": "/dev/null",
-    "core.pager": "cat",
-    "core.editor": "false",
-    "core.askPass": "false",
-    "core.gitProxy": "",
-    "core.alternateRefsCommand": "",
-    "sequence.editor": "false",
-    "credential.helper": "",
-    "credential.interactive": "false",
-    "diff.external": "",
-    "interactive.diffFilter": "",
-    "submodule.recurse": "false",
-    "fetch.recurseSubmodules": "false",
-    "push.recurseSubmodules": "no",
-    "status.submoduleSummary": "false",
-    "diff.submodule": "short",
-    "diff.ignoreSubmodules": "dirty",
-    "commit.gpgSign": "false",
-    "tag.gpgSign": "false",
-    "push.gpgSign": "false",
-    "log.showSignature": "false",
-    "gpg.program": "false",
-    "gpg.ssh.program": "false",
-    "gpg.x509.program": "false",
-    "gc.auto": "0",
-    "maintenance.auto": "false",
-    "protocol.ext.allow": "never",
-    "core.quotePath": "false",
-    "advice.detachedHead": "false",
-}
+TIMEOUT_S = 60
 
-_OPERATOR = ("user.name", "user.email", "credential.helper", "core.sshCommand")
-
-_NAMES_A_PROGRAM = re.compile(
-    r"(?:filter\..+\.(?:clean|smudge|process)|diff\..+\.(?:textconv|command)|merge\..+\.driver"
-    r"|remote\..+\.(?:uploadpack|receivepack|vcs|proxy)|credential\..+\.helper|gpg\..*program|ssh\.variant"
-    r"|uploadpack\.packobjectshook|man\..+\.cmd|browser\..+\.cmd|trailer\..+\.(?:cmd|command)|http\..*(?:sslcert|sslkey|cookiefile))",
-    re.IGNORECASE,
+_OVERRULED = (
+    ("core.hooksPath", "/dev/null"),
+    ("core.fsmonitor", "false"),
+    ("core.attributesFile", "/dev/null"),
+    ("core.excludesFile", "/dev/null"),
+    ("core.pager", "cat"),
+    ("core.editor", "false"),
+    ("core.askPass", ""),
+    ("core.gitProxy", ""),
+    ("core.sshCommand", "ssh"),
+    ("core.alternateRefsCommand", "false"),
+    ("core.quotePath", "false"),
+    ("core.untrackedCache", "false"),
+    ("credential.helper", ""),  # an empty one forgets those before it
+    ("diff.external", ""),
+    ("diff.ignoreSubmodules", "all"),
+    ("diff.submodule", "short"),
+    ("status.submoduleSummary", "false"),
+    ("submodule.recurse", "false"),
+    ("push.recurseSubmodules", "no"),
+    ("push.followTags", "false"),
+    ("push.gpgSign", "false"),
+    ("commit.gpgSign", "false"),
+    ("tag.gpgSign", "false"),
+    ("log.showSignature", "false"),
+    ("user.useConfigOnly", "true"),  # no name is guessed from the machine
+    ("gpg.program", "false"),
+    ("gpg.ssh.program", "false"),
+    ("gpg.x509.program", "false"),
+    ("gc.auto", "0"),
+    ("maintenance.auto", "false"),
+    ("protocol.ext.allow", "never"),
+    ("safe.bareRepository", "explicit"),
+    ("color.ui", "false"),
+    ("i18n.commitEncoding", "UTF-8"),
+    ("i18n.logOutputEncoding", "UTF-8"),
+    ("http.sslVerify", "true"),
+    ("http.followRedirects", "false"),
 )
-_REQUIRED = re.compile(r"filter\..+\.required", re.IGNORECASE)
+
+_NETWORK_ENV = (
+    *("HOME", "USER", "LOGNAME", "SSH_AUTH_SOCK", "XDG_CONFIG_HOME", "XDG_RUNTIME_DIR"),
+    *("DBUS_SESSION_BUS_ADDRESS", "GH_TOKEN", "GH_HOST", "GITHUB_TOKEN"),
+)
+"""What ssh and the operator's own credential helpers need. Nothing of the repository's sees it."""
+
+_OPERATORS = r"^(user\.name|user\.email|core\.sshcommand|credential\.(.+\.)?helper)$"
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
-    """How a git command ended."""
+class Repository:
+    """A repository with a work tree."""
+
+    top: Path
+    """The folder that holds `.git`."""
+    folder: Path
+    """Where in it work is done: `top` or a folder below it. Paths are relative to it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """What a command said."""
 
     code: int
     out: bytes
     err: str
+    cut: bool = False
+    """It said more than was taken."""
 
     @property
     def text(self) -> str:
+        """Its output as text; what is no UTF-8 is replaced."""
         return self.out.decode("utf-8", "replace")
 
 
-def run(
-    arguments: Sequence[str],
-    *,
-    cwd: Path,
-    timeout: float = 60,
-    stdin: bytes = b"",
-    on_cancel: Callable[[Callable[[], None]], Any] | None = None,
-    max_bytes: int = LONGEST,
-    ok: Sequence[int] = (0,),
-) -> Told:
-    """Runs `git ARGUMENTS` in a repository.
+def find(folder: Path, *, upward: bool) -> Repository:
+    """The repository that a folder belongs to.
+
+    Args:
+        folder: Absolute.
+        upward: Whether `.git` may lie in a folder above.
 
     Raises:
-        CallFailed: it ended with a code that is not in `ok`, took too long, or said too much.
+        CallFailed: there is none.
     """
-    settings = {**_FIXED, **_disarmed(cwd), **_operator()}
-    told = _call(arguments, cwd, settings, timeout, stdin, on_cancel, max_bytes)
-    if told.code not in ok:
-        said = told.err.strip().splitlines() or [f"exit code {told.code}"]
-        raise errors.CallFailed(f"git {arguments[0]}: {' '.join(said)[:500]}")
-    return told
+    real = Path(os.path.realpath(folder))
+    for top in (real, *(real.parents if upward else ())):
+        if os.path.lexists(top / ".git"):
+            return Repository(top, real)
+    raise errors.CallFailed(f"{folder} is not in a git repository.")
 
 
-def _call(
-    arguments: Sequence[str],
-    cwd: Path,
-    settings: Mapping[str, str],
-    timeout: float,
-    stdin: bytes,
-    on_cancel: Callable[[Callable[[], None]], Any] | None,
-    max_bytes: int,
-) -> Told:
-    out, err = bytearray(), bytearray()
-    ended = process.run(
-        ["git", "--no-pager", "--literal-pathspecs", *arguments],
-        cwd=cwd,
-        env=_environment(settings),
-        timeout=timeout,
-        out=out.extend,
-        err=err.extend,
+def run(
+    repository: Repository,
+    *args: str,
+    stdin: bytes = b"",
+    ok: Sequence[int] = (0,),
+    timeout: float = TIMEOUT_S,
+    network: bool = False,
+    operator: bool = False,
+    env: dict[str, str] | None = None,
+    on_cancel: process.OnCancel | None = None,
+) -> Output:
+    """Runs one command of git.
+
+    Args:
+        repository: Where.
+        args: The command and its arguments; paths in them are taken literally.
+        stdin: What it reads.
+        ok: Exit codes that are no failure.
+        timeout: Seconds.
+        network: It may reach a remote; implies `operator`.
+        operator: It gets the operator's name, mail address, credential helpers and ssh command.
+        env: More variables, such as GIT_INDEX_FILE.
+        on_cancel: Registers the function that ends it.
+
+    Raises:
+        CallFailed: git is missing, failed, or took too long; what it said is in the message.
+    """
+    settings = [*_OVERRULED, *_switched_off(repository)]
+    if network or operator:
+        settings += _of_operator(repository)
+    words = [word for name, value in settings for word in ("-c", f"{name}={value}")]
+    places = [f"--git-dir={repository.top / '.git'}", f"--work-tree={repository.top}"]
+    done = _start(
+        ["--no-pager", "--literal-pathspecs", *words, *places, *args],
+        cwd=repository.folder,
+        env=_environment(network) | (env or {}),
         stdin=stdin,
-        max_bytes=max_bytes,
+        timeout=timeout,
         on_cancel=on_cancel,
     )
-    if ended.why == "timeout":
-        raise errors.OutcomeUnknown(f"git {arguments[0]} did not end within {timeout:g} s.")
-    if ended.why == "cancelled":
-        raise errors.OutcomeUnknown(f"git {arguments[0]} was ended, because its run was.")
-    if ended.why == "too_much":
-        raise errors.CallFailed(f"git {arguments[0]} wrote more than {max_bytes} bytes.")
-    return Told(ended.code, bytes(out), err.decode("utf-8", "replace"))
+    if done.code not in ok:
+        raise errors.CallFailed(f"git {args[0]} failed: {_last_words(done)}")
+    return done
 
 
-def _environment(settings: Mapping[str, str]) -> dict[str, str]:
-    env = {
-        "PATH": os.environ.get("PATH", "/usr/local/bin:/usr/bin:/bin"),
-        "HOME": str(Path.home()),
-        "LANG": "C.UTF-8",
+def config_names(repository: Repository) -> list[str]:
+    """The names of all settings that the repository itself makes, includes followed, as git spells them.
+
+    Raises:
+        CallFailed: its config cannot be read.
+    """
+    done = _start(
+        [f"--git-dir={repository.top / '.git'}", "config", "--list", "--name-only", "-z"],
+        cwd=repository.top,
+        env=_environment(False),
+    )
+    if done.code != 0 or done.cut:
+        raise errors.CallFailed(f"The config of the repository cannot be read: {_last_words(done)}")
+    return [name for name in done.text.split("\0") if name]
+
+
+def config_values(repository: Repository, name: str) -> list[str]:
+    """The values that the repository itself gives a setting, in order."""
+    done = _start(
+        [f"--git-dir={repository.top / '.git'}", "config", "-z", "--get-all", name],
+        cwd=repository.top,
+        env=_environment(False),
+    )
+    if done.code not in (0, 1):
+        raise errors.CallFailed(f"The setting {name!r} cannot be read: {_last_words(done)}")
+    return done.text.split("\0")[:-1]
+
+
+def filtered(repository: Repository, paths: Sequence[bytes]) -> list[tuple[str, str]]:
+    """Which of these paths have a filter that is not run here: (path, filter), such as LFS."""
+    if not paths:
+        return []
+    asked = b"".join(path + b"\0" for path in paths)
+    done = run(repository, "check-attr", "-z", "--stdin", "filter", stdin=asked)
+    words = done.text.split("\0")[:-1]
+    found = zip(words[0::3], words[2::3], strict=True)
+    return [(path, value) for path, value in found if value not in ("unspecified", "unset", "set")]
+
+
+def _switched_off(repository: Repository) -> list[tuple[str, str]]:
+    """The settings of the repository that name programs under names of its own, each with nothing."""
+    off: list[tuple[str, str]] = []
+    for name in config_names(repository):
+        section, _, rest = name.partition(".")
+        middle, _, last = rest.rpartition(".")
+        harmful = (
+            (section == "filter" and last in ("clean", "smudge", "process", "required"))
+            or (section == "diff" and middle and last in ("command", "textconv"))
+            or (section == "merge" and middle and last == "driver")
+            or (section == "credential" and middle and last == "helper")
+            or (section == "gpg" and middle and last in ("program", "defaultkeycommand"))
+        )
+        if not harmful:
+            continue
+        if "=" in middle or "\n" in middle:
+            # on the command line such a name would be taken for another one
+            raise errors.CallFailed(
+                f"The repository's config has {section} sections with `=` or a newline in their name, "
+                "which cannot be switched off.",
+                next="Remove them from .git/config.",
+            )
+        off.append((name, "false" if last == "required" else ""))
+    return off
+
+
+def _of_operator(repository: Repository) -> list[tuple[str, str]]:
+    """Name, mail address, credential helpers and ssh command of whoever runs alfred, in their order."""
+    names = ("HOME", "XDG_CONFIG_HOME", "GIT_CONFIG_GLOBAL")
+    own = {name: os.environ[name] for name in names if name in os.environ}
+    done = _start(
+        ["config", "--global", "--includes", "-z", "--get-regexp", _OPERATORS],
+        cwd=repository.top,
+        env={"PATH": os.environ.get("PATH", os.defpath), "GIT_CONFIG_NOSYSTEM": "1"} | own,
+    )
+    if done.code not in (0, 1):
+        raise errors.CallFailed(f"Your global git config cannot be read: {_last_words(done)}")
+    found = [entry.partition("\n")[::2] for entry in done.text.split("\0") if entry]
+    return [(name, value) for name, value in found if "=" not in name]
+
+
+def _environment(network: bool) -> dict[str, str]:
+    made = {
+        "PATH": os.environ.get("PATH", os.defpath),
+        "LC_ALL": "C.UTF-8",
+        "HOME": "/nonexistent",
         "GIT_CONFIG_NOSYSTEM": "1",
         "GIT_CONFIG_SYSTEM": "/dev/null",
         "GIT_CONFIG_GLOBAL": "/dev/null",
         "GIT_ATTR_NOSYSTEM": "1",
         "GIT_TERMINAL_PROMPT": "0",
-        "GIT_ASKPASS": "false",
-        "SSH_ASKPASS": "false",
+        "GIT_ASKPASS": "",
+        "SSH_ASKPASS": "",
+        "GIT_PROXY_COMMAND": "",
         "GIT_PAGER": "cat",
         "GIT_EDITOR": "false",
         "GIT_OPTIONAL_LOCKS": "0",
-        "GIT_ALLOW_PROTOCOL": PROTOCOLS,
-        "GIT_CONFIG_COUNT": str(len(settings)),
+        "GIT_NO_LAZY_FETCH": "1",
+        "GIT_ALLOW_PROTOCOL": ":".join(TRANSPORTS) if network else "none",
     }
-    if "SSH_AUTH_SOCK" in os.environ:
-        env["SSH_AUTH_SOCK"] = os.environ["SSH_AUTH_SOCK"]
-    for n, (key, value) in enumerate(settings.items()):
-        env[f"GIT_CONFIG_KEY_{n}"] = key
-        env[f"GIT_CONFIG_VALUE_{n}"] = value
-    return env
+    if network:
+        made |= {name: os.environ[name] for name in _NETWORK_ENV if name in os.environ}
+    return made
 
 
-def _disarmed(cwd: Path) -> dict[str, str]:
-    """Overrides for everything in the repository's own configuration that names a program. Reading it runs nothing."""
-    told = _call(["config", "--list", "--name-only", "-z"], cwd, _FIXED, 20, b"", None, 2_000_000)
-    found: dict[str, str] = {}
-    for name in told.out.decode("utf-8", "surrogateescape").split("\0"):
-        if _NAMES_A_PROGRAM.fullmatch(name):
-            found[name] = ""
-        elif _REQUIRED.fullmatch(name):
-            found[name] = "false"
-    return found
+def _start(
+    args: Sequence[str],
+    *,
+    cwd: Path,
+    env: dict[str, str],
+    stdin: bytes = b"",
+    timeout: float = TIMEOUT_S,
+    on_cancel: process.OnCancel | None = None,
+) -> Output:
+    program = shutil.which("git", path=env["PATH"])
+    if program is None:
+        raise errors.CallFailed("git is not installed.", next="Install git.")
+    out, err = bytearray(), bytearray()
+    ended = process.run(
+        [program, *args],
+        cwd=cwd,
+        env=env,
+        timeout=timeout,
+        out=out.extend,
+        err=lambda chunk: err.extend(chunk) if len(err) < 100_000 else None,
+        stdin=stdin,
+        max_bytes=OUTPUT,
+        on_cancel=on_cancel,
+    )
+    said = err.decode("utf-8", "replace")
+    if ended.why == "too_much":
+        return Output(0, bytes(out), said, cut=True)
+    if ended.why == "timeout":
+        raise errors.CallFailed(f"git did not end within {timeout:g} s.", ended="timeout")
+    if ended.why == "cancelled":
+        raise errors.CallFailed("git was cancelled.", ended="cancelled")
+    return Output(ended.code, bytes(out), said)
 
 
-@functools.lru_cache(maxsize=1)
-def _operator() -> dict[str, str]:
-    """What the operator's own configuration says about who they are and how they log in."""
-    found: dict[str, str] = {"core.sshCommand": "ssh -oBatchMode=yes"}
-    for name in _OPERATOR:
-        told = subprocess.run(
-            ["git", "config", "--global", "--get", name],
-            capture_output=True,
-            text=True,
-            timeout=20,
-            check=False,
-            stdin=subprocess.DEVNULL,
-        )
-        if told.returncode == 0 and told.stdout.strip():
-            found[name] = told.stdout.strip()
-    return found
+def _last_words(done: Output) -> str:
+    """The end of what git said: its reason stands there."""
+    lines = [line for line in done.err.strip().splitlines() if not line.startswith("hint:")]
+    return " ".join(lines[-4:])[-600:] or f"exit code {done.code}."

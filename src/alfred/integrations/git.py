@@ -1,40 +1,35 @@
-"""Actions on the repository of the workspace: look, commit, branch, push.
+"""Actions on the git repository of the workspace: look, commit, make and delete branches; pushing is in `push`.
 
-Every call goes through `engines.git`, which runs nothing of the repository's. What changes something can be found
-out afterwards: a commit carries its call's key as a trailer, a branch and a remote ref can be looked at.
+Commits are made from the content itself (a tree written from an index of our own, then the branch moved
+from the commit that it was on), so that what a person approved is what is committed, and nothing that the
+repository configured takes part.
 """
 
 from __future__ import annotations
 
-import hashlib
-import re
+import os
+from collections.abc import Iterator
 from typing import Annotated, Any
 
 from pydantic import Field
 
 from alfred import errors
-from alfred.actions import gitline
+from alfred.actions import Effect, Happened, NotHappened, Risk, Unknown, action
 from alfred.actions.context import ActionContext
-from alfred.actions.declare import action
-from alfred.actions.kinds import Effect, Happened, NotHappened, Probe, Risk, Unknown
-from alfred.engines import git
-from alfred.integrations import excerpt, judged
+from alfred.actions.kinds import Probe
+from alfred.engines import git, refs
+from alfred.integrations import excerpt, judged, places, repository
+from alfred.integrations.push import push
+from alfred.trust.redact import redact
 
 TRAILER = "Alfred-Call"
-"""The trailer by which a commit is found again."""
+"""The line of a commit's message that tells which call made it."""
 
-CHANGES = 500
-"""Changed files that a status tells."""
+LOOKED_BACK = 200
+"""Commits among which the one of a call is looked for."""
 
-NETWORK_S = 120
-"""Seconds for a command that talks to a remote."""
-
-_REF = re.compile(r"(?!-)[\w./@{}^~:+-]{1,200}")
-_REMOTE = re.compile(r"(?!-)[\w.-]{1,100}")
-_URL = re.compile(
-    r"(?:https|ssh|git|file)://(?!-)[^\s]+|(?:[\w.-]+@)?(?!-)[\w.-]+:(?!:)[^\s]+|/[^\s]*|\.{1,2}/[^\s]*"
-)
-_FIELDS = "%H%x1f%an%x1f%aI%x1f%s"
+_FILES = 500  # files that a status tells
+_UNFINISHED = ("MERGE_HEAD", "CHERRY_PICK_HEAD", "REVERT_HEAD", "rebase-merge", "rebase-apply")
 
 
 # ---- looking
@@ -42,137 +37,146 @@ _FIELDS = "%H%x1f%an%x1f%aI%x1f%s"
 
 @action("git.status", integration="git", risk=Risk.NONE, effect=Effect.PURE)
 def status(*, ctx: ActionContext) -> dict[str, Any]:
-    """Tell the branch and what has changed in the working tree."""
-    told = _git(ctx, "status", "--porcelain=v2", "--branch", "-z", "--untracked-files=normal").out
-    found: dict[str, Any] = {"branch": None, "changes": []}
-    entries = iter(told.decode("utf-8", "replace").split("\0"))
+    """Show the branch, how it stands to its upstream, and which files are changed or new.
+
+    A file has `index` and `worktree` with the letters of git (M, A, D, R, ?; `.` for unchanged).
+    """
+    here = repository.of(ctx)
+    done = git.run(
+        here,
+        *("status", "--porcelain=v2", "-z", "--branch", "--untracked-files=all"),
+        *("--ignore-submodules=all", "--", "."),
+        on_cancel=ctx.on_cancel,
+    )
+    answer: dict[str, Any] = {
+        "branch": None,
+        "head": None,
+        "upstream": None,
+        "ahead": None,
+        "behind": None,
+    }
+    found: list[dict[str, Any]] = []
+    entries = iter(done.text.split("\0"))
     for entry in entries:
-        kind, _, rest = entry.partition(" ")
-        if kind == "#":
-            name, _, value = rest.partition(" ")
-            if name == "branch.head":
-                found["branch"] = value
-            elif name == "branch.upstream":
-                found["upstream"] = value
-            elif name == "branch.ab":
-                ahead, behind = value.split()
-                found |= {"ahead": int(ahead), "behind": -int(behind)}
-        elif kind == "1":
-            parts = rest.split(" ", 7)
-            found["changes"].append(f"{parts[0]} {parts[7]}")
-        elif kind == "2":
-            parts = rest.split(" ", 8)
-            found["changes"].append(f"{parts[0]} {parts[8]} (from {next(entries, '')})")
-        elif kind == "u":
-            found["changes"].append(f"unmerged {rest.split(' ', 9)[9]}")
-        elif kind == "?":
-            found["changes"].append(f"?? {rest}")
-    if len(found["changes"]) > CHANGES:
-        left = len(found["changes"]) - CHANGES
-        found["changes"] = [*found["changes"][:CHANGES], f"… and {left} more"]
-    return found
+        if entry.startswith("# "):
+            _header(entry, answer)
+        elif entry:
+            found.append(_changed(entry, entries))
+    for file in found:
+        for name in ("path", "from"):
+            if name in file:  # git tells it from the top of the repository
+                file[name] = os.path.relpath(here.top / file[name], here.folder)
+    answer["clean"] = not found
+    answer["files"] = found[:_FILES]
+    answer["left_out"] = len(found) - len(answer["files"])
+    if done.cut:
+        answer["note"] = "There are more changes than were looked at."
+    return answer
 
 
 @action("git.log", integration="git", risk=Risk.NONE, effect=Effect.PURE)
-def log(limit: Annotated[int, Field(ge=1, le=200)] = 20, *, ctx: ActionContext) -> list[str]:
-    """Tell the latest commits: short hash, day, author, subject.
+def log(
+    limit: Annotated[int, Field(ge=1, le=200)] = 20, *, ctx: ActionContext
+) -> list[dict[str, Any]]:
+    """Show the newest commits of the current branch, newest first.
 
     Args:
         limit: How many.
     """
-    told = _git(ctx, "log", "-z", f"--format={_FIELDS}", f"--max-count={limit}", ok=(0, 128))
-    if told.code:
-        if "does not have any commits" in told.err:
-            return []
-        raise errors.CallFailed(f"git log: {told.err.strip()[:500]}")
-    lines = []
-    for entry in told.text.split("\0"):
-        if entry.strip():
-            sha, author, at, subject = (entry.split("\x1f") + [""] * 4)[:4]
-            lines.append(f"{sha[:12]} {at[:10]} {author}: {subject}")
-    return lines
+    here = repository.of(ctx)
+    if refs.sha(here, "HEAD") is None:
+        return []
+    shown = ("%H", "%an", "%ae", "%aI", "%s")
+    done = git.run(
+        here,
+        *("log", f"--max-count={limit}", "-z", f"--format=tformat:{'%x1f'.join(shown)}"),
+        "--no-show-signature",
+        *("--end-of-options", "HEAD", "--"),
+        on_cancel=ctx.on_cancel,
+    )
+    commits = []
+    for entry in filter(None, done.text.split("\0")):
+        sha, author, email, date, subject = entry.split("\x1f", 4)
+        commits.append(
+            {"sha": sha, "author": author, "email": email, "date": date, "subject": subject[:500]}
+        )
+    return commits
 
 
 @action("git.diff", integration="git", risk=Risk.NONE, effect=Effect.PURE)
-def diff(ref: str | None = None, *, ctx: ActionContext) -> str:
-    """Show what is changed in the working tree, against the last commit or another.
+def diff(ref: str | None = None, *, ctx: ActionContext) -> dict[str, Any]:
+    """Show how the files differ from the last commit, or from another one.
 
     Args:
-        ref: A commit, branch or tag to compare with; the last commit when left out.
+        ref: A commit, branch or tag; `a..b` compares two of them.
     """
-    against = _ref(ref) if ref else "HEAD"
-    return _shown(ctx, "diff", "--no-ext-diff", "--no-textconv", "--no-color", against, "--")
+    here = repository.of(ctx)
+    if ref is None:
+        against = [refs.sha(here, "HEAD") or refs.empty_tree(here)]
+    else:
+        against = [(refs.revision if ".." in ref else refs.commit)(here, ref)]
+    done = git.run(
+        here,
+        *("diff", *refs.NO_PROGRAMS, "--end-of-options", *against, "--", "."),
+        on_cancel=ctx.on_cancel,
+    )
+    return {"ref": ref} | _told("diff", done)
 
 
 @action("git.show", integration="git", risk=Risk.NONE, effect=Effect.PURE)
-def show(ref: str, *, ctx: ActionContext) -> str:
-    """Show one commit: who, when, why, and what it changed.
+def show(ref: str, *, ctx: ActionContext) -> dict[str, Any]:
+    """Show a commit with its changes, or with `commit:path` a file as it was.
 
     Args:
-        ref: The commit, branch or tag.
+        ref: A commit, branch or tag, or `commit:path`.
     """
-    return _shown(
-        ctx,
-        "show",
-        "--no-ext-diff",
-        "--no-textconv",
-        "--no-color",
-        "--stat",
-        "--patch",
-        "--format=fuller",
-        _ref(ref),
-        "--",
+    here = repository.of(ctx)
+    done = git.run(
+        here,
+        *("show", *refs.NO_PROGRAMS, "--no-show-signature", "--format=fuller"),
+        *("--end-of-options", refs.revision(here, ref)),
+        on_cancel=ctx.on_cancel,
     )
+    if b"\0" in done.out[:8192]:
+        return {"ref": ref, "type": "binary", "size": len(done.out), "text": None}
+    return {"ref": ref} | _told("text", done)
 
 
 # ---- committing
 
 
 def _commit_risk(args: dict[str, Any], ctx: ActionContext) -> Risk:
-    return Risk.NONE if ctx.workspace.made else Risk.MEDIUM
+    return places.risk(
+        ctx, *repository.snapshot(ctx, args["paths"]).files
+    )  # what cannot be told is high
 
 
 def _commit_target(args: dict[str, Any], ctx: ActionContext) -> Any:
-    paths = args.get("paths") or []
-    digest = hashlib.sha256()
-    digest.update(
-        _git(ctx, "status", "--porcelain=v2", "-z", "--untracked-files=all", "--", *paths).out
-    )
-    digest.update(
-        _git(
-            ctx, "diff", "--no-ext-diff", "--no-textconv", "--binary", _base(ctx), "--", *paths
-        ).out
-    )
-    for path in _untracked(ctx, paths):
-        digest.update(_git(ctx, "hash-object", "--no-filters", "--", path).out)
-    return {"head": _sha(ctx, "HEAD"), "content": digest.hexdigest()}
+    made = repository.snapshot(ctx, args["paths"])
+    return {"parent": made.parent, "tree": made.tree}
 
 
 def _commit_preview(args: dict[str, Any], ctx: ActionContext) -> str:
-    paths = args.get("paths") or []
-    stat = _git(
-        ctx,
-        "diff",
-        "--no-ext-diff",
-        "--no-textconv",
-        "--no-color",
-        "--stat",
-        _base(ctx),
-        "--",
-        *paths,
-    ).text
-    new = "".join(f" {path} (new)\n" for path in _untracked(ctx, paths))
-    patch = _git(
-        ctx, "diff", "--no-ext-diff", "--no-textconv", "--no-color", _base(ctx), "--", *paths
-    ).text
-    return f"{args['message']}\n\n{stat}{new}\n{patch}"
+    made = repository.snapshot(ctx, args["paths"], shown=True)
+    head = f"commit {len(made.files)} files on {refs.head(repository.of(ctx)) or 'a detached HEAD'}"
+    return redact(f"{head}\n\n{args['message'].strip()}\n\n{made.diff}")
 
 
-def _commit_check(
-    *, key: str, ctx: ActionContext, message: str, paths: list[str] | None = None
-) -> Probe:
-    found = _committed(ctx, key)
-    return Happened(found) if found else NotHappened()
+def _committed(*, key: str, ctx: ActionContext, message: str, paths: list[str] | None) -> Probe:
+    here = repository.of(ctx)
+    if refs.sha(here, "HEAD") is None:
+        return NotHappened()
+    done = git.run(
+        here,
+        *("log", f"--max-count={LOOKED_BACK}", "-z", "--format=tformat:%H%x1f%B"),
+        *("--no-show-signature", "--end-of-options", "HEAD", "--"),
+    )
+    line = f"{TRAILER}: {key[:16]}"
+    for entry in filter(None, done.text.split("\0")):
+        sha, _, body = entry.partition("\x1f")
+        if line in body.splitlines():
+            return Happened(_commit_answer(here, sha))
+    return NotHappened()
 
 
 @action(
@@ -180,85 +184,106 @@ def _commit_check(
     integration="git",
     risk=Risk.NONE,
     effect=Effect.CHECKABLE,
-    check=_commit_check,
+    check=_committed,
     preview=_commit_preview,
     classify=_commit_risk,
     target=_commit_target,
 )
 def commit(
     message: str, paths: list[str] | None = None, *, key: str, ctx: ActionContext
-) -> dict[str, str]:
-    """Commit changes of the working tree, new files included.
+) -> dict[str, Any]:
+    """Commit changes of files to the current branch: all of them (new files too), or those of `paths`.
+
+    No hook runs. What `.gitignore` names stays out.
 
     Args:
-        message: What the commit says.
-        paths: Only these files or folders; everything that changed when left out.
+        message: The message: a short first line, then an empty one, then the why.
+        paths: Files and folders, from the workspace.
     """
-    if not message.strip():
+    said = message.strip()
+    if not said or "\0" in said:
         raise errors.CallFailed("A commit needs a message.")
-    _git(ctx, "add", "--all", "--", *(paths or ["."]))
-    said = f"{message.strip()}\n\n{TRAILER}: {key[:16]}\n"
-    told = _git(
-        ctx,
-        "commit",
-        "--no-verify",
-        "--no-gpg-sign",
-        "--cleanup=verbatim",
-        "--file=-",
-        *(["--", *paths] if paths else []),
-        stdin=said.encode(),
-        ok=(0, 1, 128),
-    )
-    if told.code:
-        reason = (told.err.strip() or told.text.strip())[:500]
-        if "tell me who you are" in reason or "empty ident" in reason:
+    here = repository.of(ctx)
+    git_dir = refs.git_dir(here)
+    for name in _UNFINISHED:
+        if os.path.lexists(git_dir / name):
             raise errors.CallFailed(
-                "git knows neither name nor email of the author.",
-                next="The owner sets them: git config --global user.name and user.email.",
+                f"The repository is in the middle of something ({name}).", next="Finish it first."
             )
-        raise errors.CallFailed(f"git commit: {reason}")
-    return _committed(ctx, key) or {"sha": _sha(ctx, "HEAD") or ""}
-
-
-def _committed(ctx: ActionContext, key: str) -> dict[str, str] | None:
-    told = _git(
-        ctx,
-        "log",
-        "-z",
-        f"--format=%H%x1f%(trailers:key={TRAILER},valueonly)%x1f%s",
-        "--max-count=50",
-        "HEAD",
-        ok=(0, 128),
+    with repository.index(ctx, here, paths, keep=True) as made:
+        if not made.files:
+            raise errors.CallFailed("There is nothing to commit.")
+        _refuse_filters(here, made)
+        _refuse_more_risk(ctx, made)
+        body = f"{said}\n\n{TRAILER}: {key[:16]}\n".encode()
+        parents = ["-p", made.parent] if made.parent else []
+        sha = git.run(
+            here, "commit-tree", made.tree, *parents, "-F", "-", stdin=body, operator=True
+        ).text.strip()
+        subject = said.splitlines()[0][:60]
+        # moves only from the commit that this one was made on
+        git.run(
+            here,
+            *("update-ref", "-m", f"commit: {subject}", "HEAD", sha, made.parent or "0" * len(sha)),
+            operator=True,
+        )
+    # the person's own index follows for what was committed; other things staged in it stay staged
+    git.run(
+        here,
+        *("reset", "--quiet", "--pathspec-from-file=-", "--pathspec-file-nul"),
+        stdin=b"".join(repository.from_folder(here, path) + b"\0" for path in made.files),
+        env={"GIT_OPTIONAL_LOCKS": "1"},
     )
-    for entry in told.text.split("\0"):
-        sha, _, rest = entry.partition("\x1f")
-        value, _, subject = rest.partition("\x1f")
-        if value.strip() == key[:16]:
-            return {"sha": sha.strip(), "subject": subject.strip()}
-    return None
+    return _commit_answer(here, sha)
 
 
-# ---- branching
+# ---- branches
 
 
 def _branch_risk(args: dict[str, Any], ctx: ActionContext) -> Risk:
-    if args.get("delete"):
-        return Risk.MEDIUM
-    return Risk.NONE if ctx.workspace.made else Risk.MEDIUM
+    return Risk.MEDIUM if args["delete"] else places.risk(ctx)
 
 
 def _branch_target(args: dict[str, Any], ctx: ActionContext) -> Any:
-    return {"branch": _sha(ctx, f"refs/heads/{args['name']}"), "head": _sha(ctx, "HEAD")}
+    here = repository.of(ctx)
+    name = refs.branch_name(here, args["name"])
+    return {"head": refs.sha(here, "HEAD"), "branch": refs.sha(here, f"refs/heads/{name}")}
 
 
-def _branch_check(*, key: str, ctx: ActionContext, name: str, delete: bool = False) -> Probe:
-    there = _sha(ctx, f"refs/heads/{name}")
+def _branch_preview(args: dict[str, Any], ctx: ActionContext) -> str:
+    here, name = repository.of(ctx), args["name"]
+    found = _branch_target(args, ctx)
+    if not args["delete"]:
+        return f"make the branch {name} at {found['head']} and switch to it\nin {here.top}"
+    if found["branch"] is None:
+        return f"delete the branch {name}\nthere is none"
+    only = git.run(
+        here,
+        *("rev-list", "--count", found["branch"], "--not"),
+        *(f"--exclude=refs/heads/{name}", "--all"),
+    ).text.strip()
+    return (
+        f"delete the branch {name}\nin {here.top}\nit is at {found['branch']}\n"
+        f"commits that are on no other branch, remote or tag: {only}"
+    )
+
+
+def _branched(*, key: str, ctx: ActionContext, name: str, delete: bool) -> Probe:
+    before = judged.target(ctx)
+    here = repository.of(ctx)
+    now = refs.sha(here, f"refs/heads/{name}")
+    if not isinstance(before, dict) or "branch" not in before:
+        return Unknown()
     if delete:
-        return NotHappened() if there else Happened({"deleted": name})
-    if there is None:
+        if now is None and before["branch"]:
+            return Happened({"branch": name, "deleted": True, "was": before["branch"]})
+        return NotHappened() if now == before["branch"] else Unknown()
+    if now is None:
         return NotHappened()
-    before = judged.target(ctx) or {}
-    return Unknown() if before.get("branch") else Happened({"branch": name, "sha": there})
+    switched = refs.head(here) == name
+    if before["branch"] is None and now == before["head"] and switched:
+        return Happened({"branch": name, "sha": now})
+    return Unknown()
 
 
 @action(
@@ -266,227 +291,103 @@ def _branch_check(*, key: str, ctx: ActionContext, name: str, delete: bool = Fal
     integration="git",
     risk=Risk.NONE,
     effect=Effect.CHECKABLE,
-    check=_branch_check,
+    check=_branched,
+    preview=_branch_preview,
     classify=_branch_risk,
     target=_branch_target,
 )
-def branch(name: str, delete: bool = False, *, ctx: ActionContext) -> dict[str, str]:
-    """Create a branch at the present commit and switch to it, or delete one.
+def branch(name: str, delete: bool = False, *, ctx: ActionContext) -> dict[str, Any]:
+    """Make a branch at the current commit and switch to it (no file changes by that), or delete one.
 
     Args:
-        name: The branch.
-        delete: Delete it instead, whether or not it is merged; the answer says at which commit it was.
+        name: Such as `fix/login`.
+        delete: Delete it instead, merged or not. The current branch is never deleted.
     """
-    if _git(ctx, "check-ref-format", "--branch", name, ok=(0, 128, 1)).code or name.startswith("-"):
-        raise errors.CallFailed(f"{name!r} is no name for a branch.")
-    there = _sha(ctx, f"refs/heads/{name}")
+    here = repository.of(ctx)
+    name = refs.branch_name(here, name)
+    there = refs.sha(here, f"refs/heads/{name}")
     if delete:
         if there is None:
             raise errors.CallFailed(f"There is no branch {name!r}.")
-        _git(ctx, "branch", "-D", "--", name)
-        return {"deleted": name, "was_at": there}
+        git.run(here, "branch", "-D", "--end-of-options", name)
+        return {"branch": name, "deleted": True, "was": there}
     if there is not None:
-        raise errors.CallFailed(f"The branch {name!r} exists, at {there[:12]}.")
-    _git(ctx, "switch", "--no-track", "--create", name)
-    return {"branch": name, "sha": _sha(ctx, "HEAD") or ""}
-
-
-# ---- pushing
-
-
-def _push_risk(args: dict[str, Any], ctx: ActionContext) -> Risk:
-    if args.get("force") or gitline.PROTECTED.fullmatch(args["branch"]):
-        return Risk.HIGH
-    head = _git(
-        ctx,
-        "symbolic-ref",
-        "--quiet",
-        f"refs/remotes/{_remote(args['remote'])}/HEAD",
-        ok=(0, 1, 128),
-    ).text.strip()
-    return Risk.HIGH if head.endswith(f"/{args['branch']}") else Risk.MEDIUM
-
-
-def _push_target(args: dict[str, Any], ctx: ActionContext) -> Any:
-    return {
-        "url": _push_url(ctx, args["remote"]),
-        "local": _sha(ctx, f"refs/heads/{args['branch']}"),
-        "remote": _remote_sha(ctx, args["remote"], args["branch"]),
-    }
-
-
-def _push_preview(args: dict[str, Any], ctx: ActionContext) -> str:
-    url = _push_url(ctx, args["remote"])
-    local, there = (
-        _sha(ctx, f"refs/heads/{args['branch']}"),
-        _remote_sha(ctx, args["remote"], args["branch"]),
-    )
-    lines = [
-        f"to      {url}",
-        f"branch  {args['branch']}",
-        f"from    {there or '(new branch)'}",
-        f"to      {local or '(no such branch here)'}",
-        f"force   {'yes: what is there and not here is lost' if args.get('force') else 'no'}",
-        "",
-    ]
-    if local:
-        span = f"{there}..{local}" if there and _sha(ctx, there) else local
-        lines.append(
-            _git(ctx, "log", "--oneline", "--no-decorate", "--max-count=30", span, ok=(0, 128)).text
-        )
-    return "\n".join(lines)
-
-
-def _push_check(
-    *, key: str, ctx: ActionContext, remote: str, branch: str, force: bool = False
-) -> Probe:
-    wanted = (judged.target(ctx) or {}).get("local") or _sha(ctx, f"refs/heads/{branch}")
-    there = _remote_sha(ctx, remote, branch)
-    return (
-        Happened({"remote": remote, "branch": branch, "sha": there})
-        if wanted and there == wanted
-        else NotHappened()
-    )
-
-
-@action(
-    "git.push",
-    integration="git",
-    risk=Risk.MEDIUM,
-    effect=Effect.CHECKABLE,
-    check=_push_check,
-    preview=_push_preview,
-    classify=_push_risk,
-    target=_push_target,
-    timeout=NETWORK_S + 60,
-)
-def push(remote: str, branch: str, force: bool = False, *, ctx: ActionContext) -> dict[str, str]:
-    """Push a branch to a configured remote.
-
-    Args:
-        remote: The remote's name, such as origin; an address is refused.
-        branch: The branch, pushed under the same name.
-        force: Overwrite what is there, as it was when this was approved.
-    """
-    _push_url(ctx, remote)
-    local = _sha(ctx, f"refs/heads/{branch}")
-    if local is None:
-        raise errors.CallFailed(f"There is no branch {branch!r} here.")
-    lease = []
-    if force:
-        seen = (judged.target(ctx) or {}).get("remote") or ""
-        lease = [f"--force-with-lease=refs/heads/{branch}:{seen}"]
-    told = _git(
-        ctx,
-        "push",
-        "--porcelain",
-        "--no-verify",
-        "--no-signed",
-        "--no-recurse-submodules",
-        *lease,
-        remote,
-        f"refs/heads/{branch}:refs/heads/{branch}",
-        timeout=NETWORK_S,
-        ok=(0, 1, 128),
-    )
-    if told.code:
-        refused = [line for line in told.text.splitlines() if line.startswith("!")]
-        said = (refused or told.err.strip().splitlines() or ["no reason given"])[-1]
-        raise errors.CallFailed(f"git push: {' '.join(said.split())[:500]}")
-    return {"remote": remote, "branch": branch, "sha": local}
-
-
-# ---- parts
-
-
-def _git(
-    ctx: ActionContext,
-    *arguments: str,
-    ok: tuple[int, ...] = (0,),
-    stdin: bytes = b"",
-    timeout: float = 60,
-) -> git.Told:
-    return git.run(
-        arguments,
-        cwd=ctx.workspace.root,
-        ok=ok,
-        stdin=stdin,
-        timeout=timeout,
-        on_cancel=ctx.on_cancel,
-    )
-
-
-def _shown(ctx: ActionContext, *arguments: str) -> str:
-    return excerpt.Excerpt.of(_git(ctx, *arguments).text).shown() or "(nothing)"
-
-
-def _ref(text: str) -> str:
-    if not _REF.fullmatch(text):
-        raise errors.CallFailed(
-            f"{text!r} names no commit.", next="Give a hash, a branch or a tag."
-        )
-    return text
-
-
-def _sha(ctx: ActionContext, ref: str) -> str | None:
-    told = _git(
-        ctx,
-        "rev-parse",
-        "--verify",
-        "--quiet",
-        "--end-of-options",
-        f"{ref}^{{commit}}",
-        ok=(0, 1, 128),
-    )
-    return told.text.strip() or None if told.code == 0 else None
-
-
-def _base(ctx: ActionContext) -> str:
-    """The last commit; before the first one, the empty tree."""
-    return _sha(ctx, "HEAD") or _git(ctx, "hash-object", "-t", "tree", "--stdin").text.strip()
-
-
-def _untracked(ctx: ActionContext, paths: list[str]) -> list[str]:
-    told = _git(ctx, "ls-files", "--others", "--exclude-standard", "-z", "--", *(paths or ["."]))
-    return [path for path in told.out.decode("utf-8", "surrogateescape").split("\0") if path][
-        :CHANGES
-    ]
-
-
-def _remote(name: str) -> str:
-    if not _REMOTE.fullmatch(name):
-        raise errors.CallFailed(
-            f"{name!r} is no name of a remote.", next="Name one that is configured, such as origin."
-        )
-    return name
-
-
-def _push_url(ctx: ActionContext, remote: str) -> str:
-    told = _git(ctx, "remote", "get-url", "--push", "--all", "--", _remote(remote), ok=(0, 2, 128))
-    urls = told.text.split()
-    if told.code or not urls:
-        raise errors.CallFailed(
-            f"There is no remote {remote!r}.",
-            next="The owner adds remotes; an address cannot be pushed to.",
-        )
-    for url in urls:
-        if not _URL.fullmatch(url) or "::" in url:
-            raise errors.CallFailed(f"The remote {remote!r} uses a transport that is not allowed.")
-    return " ".join(urls)
-
-
-def _remote_sha(ctx: ActionContext, remote: str, branch: str) -> str | None:
-    _push_url(ctx, remote)
-    told = _git(
-        ctx,
-        "ls-remote",
-        "--heads",
-        "--",
-        _remote(remote),
-        f"refs/heads/{branch}",
-        timeout=NETWORK_S,
-    )
-    return told.text.split("\t")[0].strip() or None
+        raise errors.CallFailed(f"There is a branch {name!r} already.")
+    head = refs.sha(here, "HEAD")
+    if head is not None:
+        # made only if it is not there, whoever else is making it
+        git.run(here, "update-ref", f"refs/heads/{name}", head, "0" * len(head))
+    git.run(here, "symbolic-ref", "-m", f"alfred: to {name}", "HEAD", f"refs/heads/{name}")
+    return {"branch": name, "sha": head}
 
 
 ACTIONS = (status, log, diff, show, commit, branch, push)
+
+
+# ---- what a commit must not hold, and what is told of it
+
+
+def _refuse_more_risk(ctx: ActionContext, made: repository.Snapshot) -> None:
+    """A call before this one may have put something into the commit that nobody was asked about."""
+    judged_as = judged.risk(ctx)
+    if judged_as is not None and places.risk(ctx, *made.files) > judged_as:
+        delicate = next(path for path in made.files if places.sensitive(path))
+        raise errors.CallFailed(
+            f"The commit would now hold {delicate!r} as well, which it did not when it was judged.",
+            next="Propose the commit again.",
+        )
+
+
+def _refuse_filters(here: git.Repository, made: repository.Snapshot) -> None:
+    filters = git.filtered(here, [repository.from_folder(here, path) for path in made.files])
+    if filters:
+        path, name = filters[0]
+        raise errors.CallFailed(
+            f"{path!r} goes through the filter {name!r}, which alfred does not run.",
+            next="Commit this file yourself.",
+        )
+
+
+def _commit_answer(here: git.Repository, sha: str) -> dict[str, Any]:
+    done = git.run(
+        here,
+        *("show", "--no-patch", "--no-show-signature", "--format=tformat:%s"),
+        *("--end-of-options", sha),
+    )
+    return {"sha": sha, "branch": refs.head(here), "subject": done.text.strip()[:500]}
+
+
+# ---- what is told
+
+
+def _told(name: str, done: git.Output) -> dict[str, Any]:
+    made = excerpt.Excerpt.of(done.text)
+    answer: dict[str, Any] = {name: made.shown(), "length": made.length}
+    if done.cut:
+        answer["note"] = f"Only the first {git.OUTPUT} bytes were read."
+    return answer
+
+
+def _header(entry: str, answer: dict[str, Any]) -> None:
+    _, name, value = entry.split(" ", 2)
+    if name == "branch.oid":
+        answer["head"] = None if value == "(initial)" else value
+    elif name == "branch.head":
+        answer["branch"] = None if value == "(detached)" else value
+    elif name == "branch.upstream":
+        answer["upstream"] = value
+    elif name == "branch.ab":
+        ahead, behind = value.split()
+        answer |= {"ahead": int(ahead), "behind": -int(behind)}
+
+
+def _changed(entry: str, entries: Iterator[str]) -> dict[str, Any]:
+    """One file of `--porcelain=v2 -z`."""
+    kind = entry[0]
+    if kind in "?!":
+        return {"path": entry[2:], "index": kind, "worktree": kind}
+    fields = entry.split(" ", {"1": 8, "2": 9, "u": 10}[kind])
+    shown: dict[str, Any] = {"path": fields[-1], "index": fields[1][0], "worktree": fields[1][1]}
+    if kind == "2":
+        shown["from"] = next(entries)
+    return shown

@@ -11,10 +11,21 @@ from typing import Any
 
 from alfred.actions import ledger
 from alfred.actions.context import ActionContext
+from alfred.actions.kinds import Risk
 
 
 def target(ctx: ActionContext) -> Any:
     """The target of this call as it was judged, or None when no row tells it."""
-    with ctx.store.read() as look:
-        call = ledger.get(look, ctx.call_id)
+    call = _call(ctx)
     return json.loads(call.target) if call and call.target else None
+
+
+def risk(ctx: ActionContext) -> Risk | None:
+    """The risk that this call was judged to have, or None when no row tells it."""
+    call = _call(ctx)
+    return Risk.of(call.risk) if call and call.risk else None
+
+
+def _call(ctx: ActionContext) -> ledger.Call | None:
+    with ctx.store.read() as look:
+        return ledger.get(look, ctx.call_id)
