@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 import structlog
@@ -70,7 +70,7 @@ def drive(
             committed = _step(runtime, slot, run, lease_us, began)
             if committed is None or committed.status is not Status.RUNNING:
                 return
-            run = committed.run
+            run = replace(run, **committed.after)
     except errors.LeaseLost:
         # Somebody cancelled, stopped or took it. Only a cancel leaves something to do for its holder.
         runtime.store.transact(endings.honour_cancel, lease.run_id)

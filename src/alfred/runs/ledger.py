@@ -34,7 +34,7 @@ _GUARD = Sql(
     "state=coalesce(:state,state),external=case when :external=1 then 1 else external end,"
     "lease_until=alfred_mono()+:lease_us,reclaims=0"
     " where id=:id and attempt=:attempt and seq=:seq and status='running' and cancel=0"
-    f" returning {rows.RUN_COLUMNS}"
+    " returning seq,turn,answers,items,external"
 )
 
 _TOKEN = Sql("select seq from run_steps where token=:token")
@@ -122,9 +122,9 @@ def messages(tx: Tx, run_id: str) -> list[tuple[str, str, str]]:
 
 @dataclass(frozen=True, slots=True)
 class Committed:
-    """What a commit came to: the run as the commit left it, and where it is now (`running` means: go on)."""
+    """What a commit came to: what it changed in the run's row, and where the run is now (`running` means: go on)."""
 
-    run: Run
+    after: dict[str, Any]
     status: Status
     wait: Wait | None = None
     earlier: bool = False
@@ -132,7 +132,7 @@ class Committed:
 
     @property
     def seq(self) -> int:
-        return self.run.seq
+        return self.after["seq"]
 
 
 def advance(tx: Tx, lease: Lease, seq: int, step: Step, *, to: str, lease_us: int) -> Committed:
@@ -239,9 +239,8 @@ def _guard(
     ).one_or_none()
     if row is None:
         return _earlier(tx, lease, step)
-    run = Run(*row)
-    new = run.seq
-    tx(
+    new = row.seq
+    tx.put(
         _STEP,
         id=lease.run_id,
         seq=new,
@@ -253,22 +252,18 @@ def _guard(
         started=step.started,
     )
     if step.items:
-        last = run.items - len(step.items)
-        tx.many(
-            _ITEM,
-            [
-                {
-                    "id": lease.run_id,
-                    "n": last + offset,
-                    "seq": new,
-                    "kind": item.kind,
-                    "item": json.dumps(item.item, ensure_ascii=False),
-                    "integrity": item.integrity,
-                    "confidentiality": item.confidentiality,
-                }
-                for offset, item in enumerate(step.items, 1)
-            ],
-        )
+        last = row.items - len(step.items)
+        for offset, item in enumerate(step.items, 1):
+            tx.put(
+                _ITEM,
+                id=lease.run_id,
+                n=last + offset,
+                seq=new,
+                kind=item.kind,
+                item=json.dumps(item.item, ensure_ascii=False),
+                integrity=item.integrity,
+                confidentiality=item.confidentiality,
+            )
     for write in step.writes:
         write(tx, new)
     events.emit(
@@ -280,7 +275,10 @@ def _guard(
         seq=new,
         outcome=outcome,
     )
-    return Committed(run, Status.RUNNING)
+    after = row._asdict() | {"step": to}
+    if step.state is not None:
+        after["state"] = step.state
+    return Committed(after, Status.RUNNING)
 
 
 def _earlier(tx: Tx, lease: Lease, step: Step) -> Committed:
@@ -295,7 +293,9 @@ def _earlier(tx: Tx, lease: Lease, step: Step) -> Committed:
     status = (
         Status(run.status) if held or not run.live or run.status == Status.PARKED else Status.QUEUED
     )
-    return Committed(run, status, Wait(run.wait) if run.wait else None, earlier=True)
+    names = ("seq", "turn", "answers", "items", "external", "step", "state")
+    after = {name: getattr(run, name) for name in names}
+    return Committed(after, status, Wait(run.wait) if run.wait else None, earlier=True)
 
 
 def wake(

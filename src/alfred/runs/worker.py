@@ -102,13 +102,15 @@ class Worker:
 
     def until_idle(self) -> None:
         """Returns when no run of a worker is queued or running; parked ones do not hold it."""
-        while not self._stopping.is_set():
-            if not self._busy_slots():
-                with self.store.read() as look:
-                    stopped = look(_STOPPED).scalar()
-                    if stopped or look(_OPEN).scalar() is None:
-                        return
+        while not self._stopping.is_set() and not self.idle():
             self._stopping.wait(0.1)
+
+    def idle(self) -> bool:
+        """Whether nothing is driven here, and no run of a worker is queued or running, or everything was stopped."""
+        if self._busy_slots():
+            return False
+        with self.store.read() as look:
+            return bool(look(_STOPPED).scalar()) or look(_OPEN).scalar() is None
 
     def busy(self) -> int:
         """How many runs are being driven right now."""

@@ -122,6 +122,31 @@ class Tx:
             return self.conn.exec_driver_sql(statement.text(pg=self.pg), clean)
         return self.conn.execute(self._chosen(statement), clean)  # type: ignore[return-value]
 
+    def put(self, statement: Sql, /, **params: Any) -> int:
+        """Executes a statement whose rows nobody reads, straight on the driver; returns how many rows it touched.
+
+        A step's commit is four such statements: without the toolkit's result objects it costs a third less.
+        """
+        raw = self.conn.connection
+        cursor = raw.cursor()
+        try:
+            cursor.execute(statement.text(pg=self.pg), _storable(params))
+            return cursor.rowcount
+        except self.conn.dialect.loaded_dbapi.Error as problem:
+            cut = self.conn.dialect.is_disconnect(problem, raw, cursor)
+            if cut:
+                self.conn.invalidate(problem)
+            raise exc.DBAPIError.instance(
+                statement.text(pg=self.pg),
+                None,
+                problem,
+                self.conn.dialect.loaded_dbapi.Error,
+                connection_invalidated=cut,
+                dialect=self.conn.dialect,
+            ) from problem
+        finally:
+            cursor.close()
+
     def many(self, statement: Sql | sa.Executable, rows: Sequence[dict[str, Any]], /) -> None:
         """Executes one statement for each of several rows; nothing when there are none."""
         if rows:
