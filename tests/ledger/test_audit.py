@@ -1,0 +1,100 @@
+"""The audit chain notices every change that was made behind its back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from alfred.runs import audit
+from alfred.runs.audit import Broken
+from alfred.store.connect import Store
+from tests.ledger.core import Core
+
+
+@pytest.fixture
+def chain(store: Store) -> Iterator[Core]:
+    """A ledger whose chain of two tenants has five rows each. It may be left broken."""
+    core = Core(store)
+    for n in range(5):
+        for tenant in ("main", "other"):
+            core.do(audit.append, tenant, "said", n=n)
+    yield core
+
+
+def broken(core: Core) -> Broken | None:
+    with core.store.read() as look:
+        return audit.verify(look)[1]
+
+
+def test_an_honest_chain_holds(chain: Core) -> None:
+    with chain.store.read() as look:
+        assert audit.verify(look) == (10, None)
+
+
+@pytest.mark.parametrize("n", [1, 3, 5])
+@pytest.mark.parametrize("change", ["row=replace(row,'said','done')", "at=at+1", "row=row||' '"])
+def test_a_changed_row_is_found(chain: Core, n: int, change: str) -> None:
+    chain.write(f"update audit set {change} where tenant='other' and n=:n", n=n)
+    found = broken(chain)
+    assert found is not None and (found.tenant, found.n) == ("other", n)
+
+
+@pytest.mark.parametrize("n", [1, 2, 4])
+def test_a_deleted_row_is_found(chain: Core, n: int) -> None:
+    chain.write("delete from audit where tenant='main' and n=:n", n=n)
+    found = broken(chain)
+    assert found is not None and (found.tenant, found.n) == ("main", n)
+
+
+@pytest.mark.parametrize("kept", [0, 2, 4])
+def test_a_cut_end_is_found(chain: Core, kept: int) -> None:
+    chain.write("delete from audit where tenant='main' and n>:n", n=kept)
+    found = broken(chain)
+    assert found is not None and (found.tenant, found.n) == ("main", kept + 1)
+
+
+def test_two_rows_in_each_others_place_are_found(chain: Core) -> None:
+    for was, to in ((2, 99), (3, 2), (99, 3)):
+        chain.write("update audit set n=:to where tenant='main' and n=:was", was=was, to=to)
+    found = broken(chain)
+    assert found is not None and found.n == 2
+
+
+def test_a_row_that_was_sealed_anew_breaks_the_next(chain: Core) -> None:
+    prev, at = chain.all("select prev,at from audit where tenant='main' and n=2")[0]
+    row = '{"what": "nothing"}'
+    chain.write(
+        "update audit set row=:row,hash=:hash where tenant='main' and n=2",
+        row=row,
+        hash=audit.seal(prev, 2, at, row),
+    )
+    found = broken(chain)
+    assert found is not None and found.n == 3
+
+
+def test_a_moved_head_is_found(chain: Core) -> None:
+    chain.write("update audit_heads set n=4 where tenant='main'")
+    assert broken(chain) is not None
+
+
+def test_a_verb_that_is_rolled_back_leaves_no_row(chain: Core) -> None:
+    def fails(tx: audit.Tx) -> None:
+        audit.append(tx, "main", "never")
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        chain.do(fails)
+    with chain.store.read() as look:
+        assert audit.verify(look) == (10, None)
+
+
+def test_several_rows_of_one_transaction_are_sealed_in_their_order(chain: Core) -> None:
+    def verb(tx: audit.Tx) -> None:
+        for n in range(3):
+            audit.append(tx, "main", "more", n=n)
+
+    chain.do(verb)
+    rows = chain.all("select row from audit where tenant='main' and n>5 order by n")
+    assert [row for (row,) in rows] == [f'{{"n": {n}, "what": "more"}}' for n in range(3)]
+    assert broken(chain) is None

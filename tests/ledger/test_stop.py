@@ -1,0 +1,94 @@
+"""Stopping everything, and going on."""
+
+from __future__ import annotations
+
+import pytest
+
+from alfred import errors
+from alfred.runs import stop
+from alfred.runs.states import Wait
+from tests.ledger.core import Core
+
+
+def stop_all(core: Core) -> list[str]:
+    core.do(stop.switch, "main", by="me")
+    return core.do(stop.stop, "main", by="me")
+
+
+def test_what_runs_is_parked_and_what_waits_stays(core: Core) -> None:
+    running, timed = core.held(), core.held()
+    core.park(timed, Wait.TIMER)
+    queued = core.start()
+    assert stop_all(core) == [running.run_id]
+    assert (core.run(running.run_id).status, core.run(running.run_id).wait) == ("parked", "pause")
+    assert core.run(queued).status == "queued"
+    assert core.run(timed.run_id).wait == "timer"
+
+
+def test_after_stop_no_effect_can_begin_and_nothing_is_committed(core: Core) -> None:
+    lease = core.held()
+    core.staged(lease, kinds=("none",), parked=False)
+    stop_all(core)
+    [call] = core.calls(lease.run_id)
+    with pytest.raises(errors.LeaseLost):
+        core.intend(lease, call.id)
+    with pytest.raises(errors.LeaseLost):
+        core.advance(lease)
+    assert core.call(call.id).status == "proposed"
+
+
+def test_an_outcome_is_recorded_after_stop(core: Core) -> None:
+    lease = core.held()
+    core.staged(lease, kinds=("none",), parked=False)
+    [call] = core.calls(lease.run_id)
+    core.intend(lease, call.id)
+    stop_all(core)
+    assert core.outcome(lease, call.id)
+
+
+def test_resume_queues_what_was_paused_and_lets_claims_in(core: Core) -> None:
+    lease = core.held()
+    stop_all(core)
+    assert core.do(stop.resume, "main", by="me") == [lease.run_id]
+    assert core.take(lease.run_id).attempt == 2
+    with core.store.read() as look:
+        assert stop.stopped(look, "main") is None
+
+
+def test_stop_is_one_tenants(core: Core) -> None:
+    other = core.held(tenant="other")
+    stop_all(core)
+    assert core.run(other.run_id).status == "running"
+    core.take(core.start(tenant="other"))
+
+
+def test_a_run_that_is_being_cancelled_is_not_paused(core: Core) -> None:
+    lease = core.held()
+    core.cancel(lease.run_id)
+    assert stop_all(core) == []
+    assert core.run(lease.run_id).status == "running"
+
+
+def test_stopping_twice_is_stopping_once(core: Core) -> None:
+    core.held()
+    stop_all(core)
+    with core.store.read() as look:
+        first = stop.stopped(look, "main")
+    assert stop_all(core) == []
+    with core.store.read() as look:
+        assert stop.stopped(look, "main") == first
+
+
+def test_after_a_restore_what_was_live_is_paused_and_cancels_are_honoured(core: Core) -> None:
+    running, ending = core.held(), core.held()
+    queued = core.start()
+    core.cancel(ending.run_id)
+    core.do(stop.restored, by="me")
+    assert core.run(running.run_id).wait == core.run(queued).wait == "pause"
+    assert core.run(ending.run_id).status == "cancelled"
+
+
+def test_stop_and_resume_are_in_the_audit_chain(core: Core) -> None:
+    stop_all(core)
+    core.do(stop.resume, "main", by="me")
+    assert core.one("select count(*) from audit") == 2
