@@ -52,7 +52,7 @@ _DEVICE = re.compile(
 _WRAPPERS = frozenset(
     "sudo doas su env nice ionice timeout time nohup setsid stdbuf xargs command exec builtin eval ssh "
     "chroot busybox toybox watch parallel strace ltrace unshare nsenter flock docker podman kubectl "
-    "systemd-run runuser pkexec caffeinate chrt taskset unbuffer script trap at batch if then do else ! {".split()
+    "systemd-run runuser pkexec caffeinate chrt taskset unbuffer script trap at batch coproc if then do else done fi ! { }".split()
 )
 _SHELLS = frozenset("bash sh dash zsh ksh ash fish mksh csh tcsh".split())
 _FED = _SHELLS | {"at", "batch", "ssh", "source", "."}

@@ -305,11 +305,10 @@ def _push(rest: tuple[Word, ...], place: Place) -> Risk:
         return Risk.HIGH  # an address of its own, instead of a remote that was set up
     for refspec in operands[1:]:
         source, _, target = (refspec.text or "").rpartition(":")
-        if (source or target).startswith("+") or not _NAME.fullmatch(target):
+        # a name begins with a letter: `+name` is a forced push
+        if not all(_NAME.fullmatch(name) for name in (source or target, target)):
             return Risk.HIGH
         if PROTECTED.fullmatch(target) or target in ("HEAD", "@"):
-            return Risk.HIGH
-        if source and not _NAME.fullmatch(source):
             return Risk.HIGH
     return Risk.MEDIUM
 

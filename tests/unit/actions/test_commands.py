@@ -202,7 +202,9 @@ git commit -am x
 git branch feature
 git branch -d feature
 git branch -D feature
+git branch feature --list
 git tag v1
+git tag v1 -l
 git tag -d v1
 git stash
 git stash pop
@@ -445,6 +447,8 @@ git push --mirror
 git push --all
 git push --no-verify origin feature
 git push origin +feature
+git push origin +feature:feature
+git push origin feature:+feature
 git push origin feature:main
 git push origin main
 git push origin master
@@ -460,6 +464,7 @@ git --git-dir=x log
 git -p log
 git config core.hooksPath x
 git config alias.x '!rm x'
+git config core.hooksPath x --get
 git config --global user.name x
 git log --output=x
 git log --outp=x
@@ -562,6 +567,8 @@ def test_a_workspace_among_temporary_files_is_still_a_workspace() -> None:
     assert classify_command("rm -rf /tmp/w", cwd="/tmp/w") is Risk.HIGH
     assert classify_command("find /tmp -delete", cwd="/tmp/w") is Risk.HIGH
     assert classify_command("rm -rf /tmp/other", cwd="/tmp/w") is Risk.LOW
+    assert classify_command("mv ../w x", cwd="/tmp/w") is Risk.HIGH
+    assert classify_command("mv /tmp/p /tmp/q", cwd="/tmp/p/w") is Risk.HIGH
     assert classify_command("rm -rf ../other", cwd="/tmp/w") is Risk.HIGH
     assert classify_command("cd ..; rm a", cwd="/tmp/w") is Risk.HIGH
     assert classify_command("rm -rf /tmp/*", cwd="/tmp/w") is Risk.HIGH

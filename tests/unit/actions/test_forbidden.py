@@ -66,6 +66,7 @@ FORBIDDEN = [
     "exec rm -rf /",
     "command rm -rf /",
     "busybox rm -rf /",
+    "coproc rm -rf /",
     "ssh host rm -rf /",
     "ssh host 'rm -rf /'",
     "docker exec c rm -rf /",
@@ -186,6 +187,11 @@ FORBIDDEN = [
     "rm -rf / 'unclosed",
     "rm -rf / )",
     "if rm -rf ~",
+    "((rm -rf /",
+    "[[ rm -rf /",
+    "f() rm -rf ~",
+    "for x in; rm -rf $HOME",
+    "done rm -rf /",
     "x \ud800; rm -rf /",
 ]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -10,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from alfred.actions import Risk, Workspace, action, declare, risk
+from alfred.actions import Risk, Workspace, action, classify_command, declare, risk
 
 CTX: Any = SimpleNamespace(workspace=Workspace(Path("/srv/w"), made=True, trusted=False))
 
@@ -138,3 +139,13 @@ def test_risks_are_ordered_and_named() -> None:
     for text in ("HIGH", "", "3"):
         with pytest.raises(ValueError):
             Risk.of(text)
+
+
+def test_shells_in_shells_end() -> None:
+    text = "ls"
+    for _ in range(4):
+        text = f"bash -c {shlex.quote(text)}"
+        assert classify_command(text) is Risk.NONE
+    for _ in range(3):
+        text = f"bash -c {shlex.quote(text)}"
+    assert classify_command(text) is Risk.HIGH

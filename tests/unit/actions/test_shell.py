@@ -206,3 +206,22 @@ def test_foreign_characters_are_parts_of_words_and_shown_to_no_table_of_the_gram
     assert all(byte < 128 for byte in source.root.text or b"")
     (command,) = shell.read("echo \u00d3a '\u00d3 \U0009c716' x; # \u00d3", home=HOME).commands
     assert [word.text for word in command.words] == ["echo", "\u00d3a", "\u00d3 \U0009c716", "x"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "echo {\\a",
+        "\\ #&&",
+        "echo { {",
+        ">2>&1",
+        ">\n:",
+        ":(:)",
+        "[]#&&",
+        "{ }",
+        "{ #\n }",
+        "(ls) x",
+    ],
+)
+def test_words_that_the_grammar_gets_wrong_are_unclear(text: str) -> None:
+    assert shell.read(text, home=HOME).unclear
