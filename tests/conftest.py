@@ -29,7 +29,7 @@ import pytest
 
 import alfred
 from alfred import clock as clock_module
-from alfred.store import connect, schema
+from alfred.store import connect, migrate
 from tests import pg
 
 ALL = os.environ.get("ALFRED_TEST_ALL") == "1"
@@ -262,7 +262,7 @@ def clock() -> Iterator[FakeClock]:
 def _sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("template") / "alfred.db"
     made = connect.open_store(f"sqlite:///{path}")
-    schema.create_all(made)
+    migrate.ensure_schema(made, backups=path.parent)
     made.close()
     return path
 

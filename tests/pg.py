@@ -267,12 +267,13 @@ class Server:
         ).fetchone()
         if known:
             return
-        from alfred.store import connect, schema
+        from alfred.runs import procrastinate
+        from alfred.store import connect, migrate
 
         # Under another name until it is whole: a process may die in the middle.
         url = self.create("template0")
         store = connect.open_store(url)
-        schema.create_all(store)
+        migrate.ensure_schema(store, backups=Path("backups"), extras=procrastinate.install)
         store.close()
         _run(
             self._admin,

@@ -74,6 +74,11 @@ def base(*, folder: Path | None = None, tenant: str = "main", upgrade: bool = Tr
         HomeRefused, ConfigError, SchemaMismatch, StoreUnavailable.
     """
     folder = folder or home.path()
+    if any(0xD800 <= ord(letter) < 0xE000 for letter in str(folder)):
+        raise errors.HomeRefused(
+            f"The home {str(folder)!r} cannot be used: its name holds bytes that are no text.",
+            next="Set ALFRED_HOME to a folder with a name in UTF-8.",
+        )
     home.ensure(folder)
     settings = config.load(folder)
     dispatcher = Dispatcher(poll=1.0 if settings.database != "sqlite" else 0.1)
@@ -124,7 +129,7 @@ def whole(base: Base, *, watch: Callable[[str, str, dict[str, Any]], None] | Non
         actions=registry,
         meter=Meter(settings=settings.of, secrets=secret),
         settings=settings.of,
-        agent=lambda tenant, name: AgentRegistry.from_config(settings.of(tenant).agents).get(name),
+        agent=lambda tenant, name: AgentRegistry.from_settings(settings.of(tenant)).get(name),
         home=settings.home,
         cheap=lambda tenant, boss: catalog.tier(
             "cheap", boss=boss, configured=settings.tiers(tenant), env=os.environ
@@ -144,7 +149,9 @@ def whole(base: Base, *, watch: Callable[[str, str, dict[str, Any]], None] | Non
         """The run of a cron: its agent's model and everything that may be proposed, in a folder of its own."""
         config_of = settings.of(trigger.tenant)
         wanted = (
-            AgentRegistry.from_config(config_of.agents).get(trigger.agent).model or config_of.model
+            AgentRegistry.from_settings(config_of).get(trigger.agent).model
+            or config_of.models.boss
+            or config_of.model
         )
         if wanted == "auto":
             wanted = catalog.resolve_auto(

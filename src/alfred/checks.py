@@ -20,6 +20,8 @@ from alfred.store import connect
 from alfred.store.connect import Store
 from alfred.version import VERSION
 
+_SERVER_VERSION = connect.Sql("show server_version")
+
 Level = Literal["ok", "note", "warning", "error"]
 
 
@@ -93,9 +95,7 @@ def ledger(folder: Path, settings: Any, store: Store | None) -> Iterable[Finding
         return
     if store.pg:
         with store.read() as look:
-            import sqlalchemy as sa
-
-            version = str(look(sa.text("show server_version")).scalar())
+            version = str(look(_SERVER_VERSION).scalar())
         yield Finding("ledger", "ok", f"Postgres {version}")
     else:
         version = connect.sqlite_driver().sqlite_version_info

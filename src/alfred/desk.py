@@ -6,6 +6,7 @@ imported here, so that deciding a card costs no model SDK.
 
 from __future__ import annotations
 
+import fcntl
 import getpass
 import json
 import os
@@ -29,8 +30,15 @@ from alfred.store.connect import Store, Tx
 BRIEF_LIMIT = 64_000
 """Bytes of a brief."""
 
+COST_LIMIT = 1_000_000
+"""USD that a run may at most be allowed to cost."""
+
 MESSAGE_LIMIT = 16_000
 """Bytes of a message to a run."""
+
+
+WORKER_STARTS = 15 * clock.SECOND
+"""How long a worker that another command started may take to register."""
 
 
 def person() -> str:
@@ -123,7 +131,7 @@ class Desk:
 
     def agent(self, name: str | None) -> AgentConfig:
         """The agent of this name; the default one for None."""
-        return AgentRegistry.from_config(self.settings.agents).get(name)
+        return AgentRegistry.from_settings(self.settings).get(name)
 
     def workspace(self, run_id: str, folder: Path | None) -> dict[str, Any]:
         """Where a run works: the folder named, else the current one inside a git work tree, else one of its own.
@@ -369,7 +377,8 @@ class Desk:
     def ensure_worker(self, *, spawn: bool = True) -> str | None:
         """Starts `alfred worker --until-idle` in the background when nobody would take what is queued.
 
-        Returns what to tell the person, None when a worker is there.
+        The child holds a lock from before it registers until it is gone, so that of many commands at once one
+        starts it. Returns what to tell the person, None when a worker is there.
         """
         if self.worker_is_there():
             return None
@@ -379,7 +388,20 @@ class Desk:
         log.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         env = {**os.environ, "ALFRED_HOME": str(self.home)}
         descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        lock = os.open(log.with_name("worker.lock"), os.O_WRONLY | os.O_CREAT, 0o600)
         try:
+            until = clock.monotonic() + WORKER_STARTS
+            while not _alone(lock):
+                # Somebody has just started one, or one is about to end: it registers, or it is gone, in a moment.
+                if self.worker_is_there():
+                    return None
+                if clock.monotonic() > until:
+                    return (
+                        "A worker was started a moment ago and is not there yet: `alfred status`."
+                    )
+                clock.sleep(0.05)
+            if self.worker_is_there():
+                return None
             subprocess.Popen(
                 [sys.executable, "-m", "alfred", "worker", "--until-idle"],
                 stdin=subprocess.DEVNULL,
@@ -388,9 +410,11 @@ class Desk:
                 start_new_session=True,
                 env=env,
                 cwd=self.home,
+                pass_fds=(lock,),
             )
         finally:
             os.close(descriptor)
+            os.close(lock)
         return "No worker was running: one was started in the background, until everything is done."
 
 
@@ -442,11 +466,21 @@ def make_folder(new: NewRun) -> None:
         Path(place["root"]).mkdir(mode=0o700, parents=True, exist_ok=True)
 
 
+def _alone(lock: int) -> bool:
+    """Takes the lock of the background worker, which its child inherits; False while another one holds it."""
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
 def _micro(usd: float | None) -> int | None:
     if usd is None:
         return None
-    if not usd > 0:
+    if not 0 < usd <= COST_LIMIT:
         raise errors.UsageError(
-            f"--max-cost must be more than 0, not {usd}.", next="Give USD, for example 0.50."
+            f"--max-cost must be more than 0 and at most {COST_LIMIT}, not {usd}.",
+            next="Give USD, for example 0.50.",
         )
     return int(usd * 1_000_000)

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from alfred.runs import audit, procrastinate
+from alfred.runs import audit
 from alfred.store import connect, invariants
 
 ROOT = Path(__file__).parents[2]
@@ -25,10 +25,6 @@ def test_no_invariant_breaks_under_random_verbs_of_many_processes(
     store_url: str, tmp_path: Path
 ) -> None:
     world = tmp_path / "world.log"
-    if store_url.startswith("postgres"):
-        opened = connect.open_store(store_url)
-        opened.transact(procrastinate.install)
-        opened.close()
     actors = [
         subprocess.Popen(
             [

@@ -145,7 +145,9 @@ class Meter:
         most = catalog.tokens_bound(request.model, size, request.max_output)
         day = budget.day(settings.timezone)
         try:
-            ctx.store.transact(self._reserve, ctx, request_id, day, cost, most, settings)
+            ctx.store.transact(
+                self._reserve, ctx, request_id, day, cost, most, request.purpose, settings
+            )
         except budget.BudgetFull as full:
             return Unpaid(full.scope)
         ctx.slot.extend(int((client.DEADLINE_S + 60) * clock.SECOND))
@@ -177,6 +179,7 @@ class Meter:
         day: str,
         cost: int | None,
         most: int,
+        purpose: str,
         settings: Any,
     ) -> None:
         run, caps = ctx.run, settings.budget
@@ -191,9 +194,18 @@ class Meter:
             budget.Scope("day:tokens", day, caps.per_day_tokens),
             budget.Scope(f"run:{run.root_id}:tokens", "", caps.per_run_tokens),
         ]
+        if own is not None and own.per_day_tokens is not None:
+            tokens.append(budget.Scope(f"agent:{run.agent}:tokens", day, own.per_day_tokens))
+        turns = []
+        if own is not None and own.turns_per_day is not None and purpose == "boss":
+            turns.append(budget.Scope(f"agent:{run.agent}:turns", day, own.turns_per_day))
         expires = int((client.DEADLINE_S + 120) * clock.SECOND)
-        for unit, amount, scopes in (("usd", cost, money), ("tokens", most, tokens)):
-            if amount is not None:
+        for unit, amount, scopes in (
+            ("usd", cost, money),
+            ("tokens", most, tokens),
+            ("turns", 1, turns),
+        ):
+            if amount is not None and scopes:
                 budget.reserve(
                     tx,
                     id=f"{request_id}:{unit}",
@@ -222,7 +234,10 @@ class Meter:
         when it may have been served, nothing when it was turned away."""
         run = ctx.run
         served = usage is not None
-        paid = micro(usage.cost_usd) if usage is not None and not usage.notional else None
+        counts = usage is not None and (
+            not usage.notional or self.settings(run.tenant).budget.count_notional
+        )
+        paid = micro(usage.cost_usd) if usage is not None and counts else None
         used = usage.input_tokens + usage.output_tokens if usage is not None else 0
 
         def write(tx: Tx) -> None:
@@ -232,6 +247,7 @@ class Meter:
                     tx, f"{request_id}:usd", paid if served and paid is not None else unknown
                 )
             budget.settle(tx, f"{request_id}:tokens", used)
+            budget.settle(tx, f"{request_id}:turns", int(outcome == "ok"))
             budget.record_usage(
                 tx,
                 id=request_id,

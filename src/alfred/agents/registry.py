@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
-from typing import Any, ClassVar
+from dataclasses import dataclass, fields, replace
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from alfred import errors
+
+if TYPE_CHECKING:
+    from alfred.config import Settings
 
 MAIN = "main"
 
@@ -43,6 +46,9 @@ class AgentConfig:
     default: bool = False
 
 
+_NOT_YET = ("provider", "reasoning", "fallback_model", "tools")
+"""Keys that agents will inherit, and that nothing reads yet."""
+
 _KEYS = tuple(f.name for f in fields(AgentConfig) if f.name != "id")
 
 
@@ -53,16 +59,38 @@ class AgentRegistry:
         self._agents = dict(agents)
 
     @classmethod
-    def from_config(cls, raw: Mapping[str, Any] | None) -> AgentRegistry:
+    def from_settings(cls, settings: Settings) -> AgentRegistry:
+        """The agents of a tenant, with what they inherit from the top of its configuration.
+
+        Raises:
+            ConfigError: as `from_config`; also for a key at the top that has no effect yet.
+        """
+        for key in _NOT_YET:
+            if getattr(settings, key) is not None:
+                raise errors.ConfigError(
+                    f"{key} is not supported by this version.",
+                    next=f"Take {key} out of config.yaml.",
+                )
+        inherited = AgentConfig(
+            id=MAIN,
+            max_turns=settings.max_turns,
+            personality=settings.personality,
+            memory_enabled=settings.memory_enabled,
+        )
+        return cls.from_config(settings.agents, inherited=inherited)
+
+    @classmethod
+    def from_config(
+        cls, raw: Mapping[str, Any] | None, *, inherited: AgentConfig | None = None
+    ) -> AgentRegistry:
         """The registry that the `agents` key describes; a missing or empty one is one `main`.
 
         Raises:
             ConfigError: a key that is not known (or has no effect yet), or a value of the wrong kind.
         """
-        agents = {str(name): _parse(str(name), entry) for name, entry in (raw or {}).items()}
-        if not agents:
-            agents = {MAIN: AgentConfig(id=MAIN, default=True)}
-        return cls(agents)
+        base = inherited or AgentConfig(id=MAIN)
+        agents = {str(name): _parse(str(name), entry, base) for name, entry in (raw or {}).items()}
+        return cls(agents or {MAIN: replace(base, default=True)})
 
     def default(self) -> AgentConfig:
         """The agent that is meant when none is named: the one marked so, else the first."""
@@ -90,7 +118,7 @@ class AgentRegistry:
         return tuple(self._agents)
 
 
-def _parse(name: str, entry: Any) -> AgentConfig:
+def _parse(name: str, entry: Any, inherited: AgentConfig) -> AgentConfig:
     if entry is None:
         entry = {}
     if not isinstance(entry, Mapping):
@@ -102,7 +130,7 @@ def _parse(name: str, entry: Any) -> AgentConfig:
             hint = f" Did you mean {near[0]!r}?" if near else f" Known: {', '.join(_KEYS)}."
             raise errors.ConfigError(f"agents.{name}.{key} is not supported by this version.{hint}")
         known[key] = _value(f"agents.{name}.{key}", key, value)
-    return AgentConfig(id=name, **known)
+    return replace(inherited, id=name, **known)
 
 
 def _value(where: str, key: str, value: Any) -> Any:

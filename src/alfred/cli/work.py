@@ -6,8 +6,9 @@ import json
 import os
 import signal
 import threading
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
@@ -16,9 +17,12 @@ from alfred.actions import ledger as calls_ledger
 from alfred.cli import live, terminal
 from alfred.cli.terminal import DEFAULT, Common
 from alfred.desk import Order, make_folder
-from alfred.runs import rows, views
+from alfred.runs import leases, rows, views
 from alfred.runs.rows import Run
 from alfred.runs.states import Status
+
+if TYPE_CHECKING:
+    from alfred.runs.worker import Worker
 
 
 def run(
@@ -99,7 +103,9 @@ def resume(
             if common.json:
                 terminal.document({"resumed": woken, "note": note})
             else:
-                terminal.out(f"{len(woken)} runs go on." + (f" {note}" if note else ""))
+                terminal.out(f"{terminal.count(woken, 'run')} may go on.")
+                if note:
+                    terminal.say(note)
             return 0
         if run is None:
             raise errors.UsageError(
@@ -107,11 +113,8 @@ def resume(
             )
         found = base.desk.wake(run)
         view = live.View(base.desk, quiet=common.json)
-        whole = _whole(base, view)
-        if found.status == Status.RUNNING:
-            terminal.say(f"{found.worker or 'another worker'} holds this run; watching it.")
-            return _ended(base, view.follow(found.id), as_json=common.json)
-        worker = whole.worker(kind="run", root=found.id)
+        # A worker of our own in any case: it takes the run now, or when its holder should go.
+        worker = _whole(base, view).worker(kind="run", root=found.id)
         return _drive(base, worker, view, found.id, lambda: worker.claim_once(found.id), common)
     finally:
         base.close()
@@ -126,9 +129,12 @@ def watch(run: str, /, *, common: Common = DEFAULT) -> int:
     base = common.open()
     try:
         found = base.desk.run(run)
-        return _ended(
-            base, live.View(base.desk, quiet=common.json).follow(found.id), as_json=common.json
-        )
+        if found.status in (Status.QUEUED, Status.RUNNING):
+            note = _unattended(base, found)
+            if note:
+                terminal.say(note)
+        view = live.View(base.desk, quiet=common.json)
+        return _ended(base, view, view.follow(found.id), as_json=common.json)
     finally:
         base.close()
 
@@ -212,7 +218,7 @@ def stop(
         if common.json:
             terminal.document({"paused": paused})
         else:
-            terminal.out(f"Stopped: {len(paused)} runs are paused, nothing is started.")
+            terminal.out(f"Stopped: {terminal.count(paused, 'run')} paused, nothing is started.")
             terminal.out("`alfred runs resume --all` lets it go on.")
         return 0
     finally:
@@ -242,8 +248,10 @@ def serve(*, common: Common = DEFAULT) -> int:
 def _serve(common: Common, *, kind: str, until_idle: bool, slots: int | None) -> int:
     base = common.open()
     ended = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: ended.set())
+    before = {
+        number: signal.signal(number, lambda *_: ended.set())
+        for number in (signal.SIGTERM, signal.SIGINT)
+    }
     try:
         whole = _whole(base)
         for problem in whole.load_errors:
@@ -253,18 +261,34 @@ def _serve(common: Common, *, kind: str, until_idle: bool, slots: int | None) ->
             if slots < 1:
                 raise errors.UsageError(f"--slots must be at least 1, not {slots}.")
             options["slots"] = slots
-        made = whole.worker(**options)
-        made.start()
-        if not common.json:
-            what = "worker, timers and sweep; no port is opened" if kind == "serve" else "worker"
-            terminal.say(f"alfred: {what}, {made.slots} slots, {base.home}")
-        if until_idle:
-            threading.Thread(target=lambda: (made.until_idle(), ended.set()), daemon=True).start()
+        made = _serving(whole, options)
+        what = "worker, timers and sweep; no port is opened" if kind == "serve" else "worker"
+        terminal.say(
+            f"alfred {what}: {terminal.count(made.slots, 'slot')}, home {terminal.shown(str(base.home))}"
+        )
+        while until_idle and not ended.is_set():
+            if made.idle():
+                # Gone from the list of workers first, then one more look: whoever queued a run meanwhile either
+                # saw this worker, and its run is seen here, or starts another one.
+                made.stop()
+                if made.idle():
+                    return 0
+                made = _serving(whole, options)
+            ended.wait(0.1)
         ended.wait()
+        terminal.say("alfred: ends; what runs is handed back")
         made.stop()
         return 0
     finally:
         base.close()
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _serving(whole: app.Whole, options: dict[str, Any]) -> Worker:
+    made = whole.worker(**options)
+    made.start()
+    return made
 
 
 # ---- shared by the commands that stay with a run -----------------------------------------------------------
@@ -287,7 +311,8 @@ def _model(whole: app.Whole, order: Order) -> str:
     def secret(name: str) -> str | None:
         return whole.secrets("main", name)
 
-    wanted = order.model or base.desk.agent(order.agent).model or base.settings.model
+    named = order.model or base.desk.agent(order.agent).model
+    wanted = named or base.settings.models.boss or base.settings.model
     if wanted == "auto":
         found = catalog.resolve_auto(os.environ, secret)
         terminal.say(f"model auto: {found.model}. {found.why}")
@@ -309,23 +334,79 @@ def _model(whole: app.Whole, order: Order) -> str:
     return str(name)
 
 
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+class _Left(BaseException):
+    """A signal that ends the process: the run is handed back first."""
+
+    def __init__(self, number: int):
+        super().__init__(number)
+        self.number = number
+
+
+def _leave(number: int, _frame: Any) -> None:
+    raise _Left(number)
+
+
 def _drive(
-    base: app.Base, worker: Any, view: live.View, run_id: str, begin: Any, common: Common
+    base: app.Base,
+    worker: Worker,
+    view: live.View,
+    run_id: str,
+    begin: Callable[[], bool],
+    common: Common,
 ) -> int:
-    worker.start()
+    """Stays with a run. Ctrl-C and SIGTERM hand it back; when the window closes, a worker goes on with it."""
+    before = {number: signal.getsignal(number) for number in _SIGNALS}
+    for number, handler in before.items():
+        if handler is not signal.SIG_IGN:  # under nohup a closed window is not news
+            signal.signal(number, _leave)
     try:
+        worker.start()
         if not begin():
-            terminal.say("waiting for a free slot")
-            base.dispatcher.notify([run_id])
-        found = view.follow(run_id)
-    except KeyboardInterrupt:
+            found = base.desk.run(run_id)
+            if found.status == Status.RUNNING and found.worker != worker.holder.worker:
+                terminal.say(f"{_holder(base, found)} drives this run; watching it.")
+            elif found.status == Status.QUEUED:
+                terminal.say("waiting for a free slot")
+                base.dispatcher.notify([run_id])
+        found = view.follow(run_id, worker=worker.holder.worker)
+    except _Left as left:
+        for number in _SIGNALS:
+            signal.signal(number, signal.SIG_IGN)
         worker.stop(grace=0)
-        terminal.say(
-            f"\nLeft. Nothing is lost: `alfred runs resume {terminal.short(run_id)}` goes on."
-        )
-        return 130
+        if left.number == signal.SIGHUP:
+            base.desk.ensure_worker()
+        else:
+            ref = terminal.short(run_id)
+            terminal.say(f"\nLeft. Nothing is lost: `alfred runs resume {ref}` goes on.")
+        return 128 + left.number
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
     worker.stop(grace=0 if found.live else 5)
-    return _ended(base, found, as_json=common.json)
+    return _ended(base, view, found, as_json=common.json)
+
+
+def _holder(base: app.Base, run: Run) -> str:
+    """Who drives a run, in words."""
+    with base.store.read() as look:
+        for held in leases.workers(look):
+            if held.id == run.worker:
+                return f"`alfred {held.kind}` (process {held.pid} on {held.host})"
+    return "Another worker"
+
+
+def _unattended(base: app.Base, run: Run) -> str | None:
+    """Starts a worker for a run that nobody drives or would take; what to say about it."""
+    with base.store.read() as look:
+        held = [w for w in leases.workers(look) if w.id == run.worker and not leases.gone(w)]
+    return None if held else base.desk.ensure_worker()
+
+
+_KINDS = {"action": "card", "question": "question", "outcome": "outcome"}
+_WOULD = {"execute": "would do", "stage": "would ask", "refuse": "would refuse"}
 
 
 def _summary(base: app.Base, run: Run) -> dict[str, Any]:
@@ -362,21 +443,22 @@ def _started(base: app.Base, run_id: str, note: str | None, *, as_json: bool) ->
     return 0
 
 
-def _ended(base: app.Base, run: Run, *, as_json: bool) -> int:
+def _ended(base: app.Base, view: live.View, run: Run, *, as_json: bool) -> int:
     code = live.exit_code(run)
     summary = _summary(base, run)
     if as_json:
         terminal.document(summary)
         return code
     if run.result:
-        terminal.out(terminal.display.display(run.result, multiline=True))
+        if not view.repeats(run.result):
+            terminal.out(terminal.display.display(run.result, multiline=True))
     elif run.status == Status.COMPLETED:
         terminal.out("(no words)")
     used = summary["usage"]
     terminal.say(
         f"{terminal.short(run.id)}: {run.status}"
         + (f" on {run.wait}" if run.wait else "")
-        + f", {used['turns']} turns, {used['input_tokens']}+{used['output_tokens']} tokens, {terminal.money(used['cost_usd'])}"
+        + f", {terminal.usage(used)}"
     )
     if summary["error"]:
         terminal.say(
@@ -385,8 +467,9 @@ def _ended(base: app.Base, run: Run, *, as_json: bool) -> int:
     if run.status == Status.PARKED:
         terminal.say(f"  It goes on with {live.wakes(run)}.")
         for card in summary["waiting"]:
-            terminal.say(f"  {card['kind']} {terminal.short(card['id'])}: {card['title']}")
+            terminal.say(f"  {_KINDS[card['kind']]} {terminal.short(card['id'])}: {card['title']}")
     for call in summary.get("proposed") or ():
-        terminal.out(f"would: {call['action']} ({call['risk']}, {call['decision']})")
+        would = _WOULD.get(call["decision"], call["decision"])
+        terminal.out(f"{would}: {call['action']} [{call['risk']}]")
         terminal.out("  " + "\n  ".join((call["preview"] or "").splitlines()))
     return code
