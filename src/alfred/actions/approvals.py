@@ -300,7 +300,8 @@ def decide(tx: Tx, wanted: Decision) -> Approval:
     card = get(tx, wanted.approval_id)
     assert card is not None
     allowed = DECISIONS[card.kind]
-    if wanted.decision not in (*allowed, "expire", "auto_approve"):
+    clocks = {"auto": "auto_approve", "expiry": "expire"}
+    if wanted.decision not in (*allowed, clocks.get(wanted.via)):
         raise errors.UsageError(
             f"A card of the kind {card.kind!r} takes {', '.join(allowed)}, not {wanted.decision!r}."
         )

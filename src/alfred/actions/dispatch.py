@@ -652,11 +652,11 @@ def _stored(value: Any) -> str:
     """A result as its row keeps it: storable, without secrets, cut honestly. Never raises, because by now the effect
     has taken place."""
     try:
-        plain = json.loads(_json(value))
+        clean, changed = text.sanitize(json.loads(_json(value)))
+        clean = redact.redact_data(clean)
     except (TypeError, ValueError, RecursionError) as problem:
-        plain = {"note": f"The result is no JSON ({type(problem).__name__}); it was thrown away."}
-    clean, changed = text.sanitize(plain)
-    clean = redact.redact_data(clean)
+        note = f"The result is no JSON ({type(problem).__name__}); it was thrown away."
+        clean, changed = {"note": note}, False
     said = _json(clean)
     if len(said) > STORED_LIMIT:
         clean = shortened(clean if isinstance(clean, str) else said)

@@ -1,0 +1,524 @@
+"""Effects: an intent before, an outcome after, each once, whoever holds the run by then."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from alfred import errors, ids
+from alfred.actions import dispatch
+from alfred.actions import ledger as calls_ledger
+from alfred.actions.context import ActionContext
+from alfred.actions.declare import action
+from alfred.actions.kinds import Effect, Happened, NotHappened, Probe, Risk, Unknown
+from alfred.runs import endings
+from alfred.runs.rows import Item
+from alfred.runs.workflow import Done, StepContext, Verdict
+from alfred.trust import redact
+from tests.promises.gate.conftest import Bench
+
+World = dict[str, Any]
+world: World = {}
+
+
+def _do(name: str, ctx: ActionContext | None = None, key: str | None = None) -> Any:
+    world.setdefault("done", []).append(name)
+    world.setdefault("keys", []).append(key)
+    act = world.get(name)
+    return act(ctx) if act else name
+
+
+@action("t.look", integration="t", risk=Risk.NONE, effect=Effect.PURE)
+def look(name: str, *, ctx: ActionContext) -> Any:
+    """Looks.
+
+    Args:
+        name: At what.
+    """
+    return _do(name, ctx)
+
+
+@action("t.page", integration="t", risk=Risk.NONE, effect=Effect.PURE, label="external")
+def page(name: str) -> str:
+    """Reads what somebody else wrote.
+
+    Args:
+        name: Which.
+    """
+    return _do(name)
+
+
+@action("t.blind", integration="t", risk=Risk.NONE)
+def blind(name: str, *, ctx: ActionContext) -> Any:
+    """Acts.
+
+    Args:
+        name: How.
+    """
+    return _do(name, ctx)
+
+
+@action("t.slow", integration="t", risk=Risk.NONE, timeout=0.2)
+def slow(name: str, *, ctx: ActionContext) -> Any:
+    """Acts, too slowly.
+
+    Args:
+        name: How.
+    """
+    return _do(name, ctx)
+
+
+@action("t.async", integration="t", risk=Risk.NONE)
+async def later(name: str) -> str:
+    """Acts on a loop.
+
+    Args:
+        name: How.
+    """
+    await asyncio.sleep(0)
+    return _do(name)
+
+
+@action("t.keyed", integration="t", risk=Risk.NONE, effect=Effect.KEYED)
+def keyed(name: str, *, key: str, ctx: ActionContext) -> Any:
+    """Acts on somebody who drops repeats.
+
+    Args:
+        name: How.
+    """
+    return _do(name, ctx, key)
+
+
+def _check(name: str, *, key: str, ctx: ActionContext) -> Probe:
+    world.setdefault("probed", []).append(key)
+    found = world["probe"]
+    if isinstance(found, Exception):
+        raise found
+    return found
+
+
+@action("t.checkable", integration="t", risk=Risk.NONE, effect=Effect.CHECKABLE, check=_check)
+def checkable(name: str, *, ctx: ActionContext) -> Any:
+    """Acts where one can look.
+
+    Args:
+        name: How.
+    """
+    return _do(name, ctx)
+
+
+@action("t.ask", integration="t", risk=Risk.MEDIUM)
+def asked(name: str, *, ctx: ActionContext) -> Any:
+    """Acts when a person says so.
+
+    Args:
+        name: How.
+    """
+    return _do(name, ctx)
+
+
+@action("t.lookup", integration="t", risk=Risk.MEDIUM, effect=Effect.PURE)
+def lookup(name: str) -> Any:
+    """Looks when a person says so.
+
+    Args:
+        name: At what.
+    """
+    return _do(name)
+
+
+@pytest.fixture
+def bench(new_bench: Callable[..., Bench]) -> Bench:
+    world.clear()
+    return new_bench(look, page, blind, slow, later, keyed, checkable, asked, lookup)
+
+
+def broken(ctx: ActionContext | None) -> None:
+    raise ConnectionResetError("the line was cut")
+
+
+def done() -> list[str]:
+    return world.get("done", [])
+
+
+# ---- one call
+
+
+def test_an_action_sees_its_own_intent_committed_while_it_runs(bench: Bench) -> None:
+    def look_at_myself(ctx: ActionContext) -> Any:
+        with ctx.store.read() as read:
+            call = calls_ledger.get(read, ctx.call_id)
+        assert call is not None
+        return [call.status, call.intent_attempt, call.effect_key]
+
+    world["me"] = look_at_myself
+    for name in ("t.blind", "t.keyed", "t.checkable"):
+        (call,) = bench.does((name, {"name": "me"}))
+        assert json.loads(call.result or "") == ["executing", 1, call.effect_key]
+        assert (call.status, len(call.effect_key or "")) == ("done", 64)
+
+
+def test_nothing_is_sent_when_the_run_is_taken_between_intent_and_send(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    intend = calls_ledger.intend
+
+    def and_lose_it(tx: Any, lease: Any, call: Any, **more: Any) -> None:
+        intend(tx, lease, call, **more)
+        endings.cancel(tx, lease.run_id, by="somebody")
+
+    monkeypatch.setattr(calls_ledger, "intend", and_lose_it)
+    run = bench.start(("t.blind", {"name": "send"}))
+    bench.go()
+    assert done() == []
+    assert bench.run(run).status == "cancelled"
+    assert bench.calls(run)[0].status == "unknown"
+
+
+def test_an_intent_is_refused_to_a_holder_that_lost_its_run(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    intend = calls_ledger.intend
+
+    def after_losing_it(tx: Any, lease: Any, call: Any, **more: Any) -> None:
+        endings.cancel(tx, lease.run_id, by="somebody")
+        intend(tx, lease, call, **more)
+
+    monkeypatch.setattr(calls_ledger, "intend", after_losing_it)
+    run = bench.start(("t.blind", {"name": "send"}))
+    bench.go()
+    assert done() == []
+    assert bench.calls(run)[0].intent_at is None
+
+
+@pytest.mark.parametrize("how", ["cancel", "takeover"])
+def test_an_outcome_is_recorded_though_the_run_is_no_longer_ours(bench: Bench, how: str) -> None:
+    def lose(ctx: ActionContext) -> str:
+        if how == "cancel":
+            ctx.store.transact(endings.cancel, ctx.run_id, by="somebody")
+        else:
+            bench.sql("update runs set attempt=attempt+1 where id=:id", id=ctx.run_id)
+        return "it arrived"
+
+    world["send"] = lose
+    run = bench.start(("t.blind", {"name": "send"}), ("t.blind", {"name": "next"}))
+    bench.go()
+    first, second = bench.calls(run)
+    assert (first.status, json.loads(first.result or "")) == ("done", "it arrived")
+    assert (second.intent_at, done()) == (None, ["send"])
+
+
+def test_a_failure_is_told_in_the_words_of_the_action_and_without_secrets(bench: Bench) -> None:
+    redact.register("s3cr3t-in-words", "TOKEN")
+
+    def fail(ctx: ActionContext) -> None:
+        raise errors.CallFailed("no s3cr3t-in-words today", next="Tomorrow.")
+
+    def crash(ctx: ActionContext) -> None:
+        raise KeyError("s3cr3t-in-words")
+
+    world.update(fail=fail, crash=crash)
+    try:
+        first, second = bench.does(("t.blind", {"name": "fail"}), ("t.blind", {"name": "crash"}))
+    finally:
+        redact.forget_all()
+    assert (first.status, second.status) == ("failed", "failed")
+    assert json.loads(first.result or "")["error"]["next"] == "Tomorrow."
+    assert "KeyError" in (second.error or "")
+    assert "s3cr3t" not in f"{first.result}{first.error}{second.error}{second.result}"
+
+
+@pytest.mark.parametrize(
+    ("problem", "blind_is", "pure_is"),
+    [
+        (TimeoutError("slow"), "unknown", "failed"),
+        (ConnectionResetError("cut"), "unknown", "failed"),
+        (BrokenPipeError("cut"), "unknown", "failed"),
+        (errors.OutcomeUnknown("who knows"), "unknown", "failed"),
+        (ConnectionRefusedError("nobody there"), "failed", "failed"),
+        (errors.CallFailed("no"), "failed", "failed"),
+    ],
+)
+def test_what_may_have_been_sent_is_unknown_and_a_look_has_only_failed(
+    bench: Bench, problem: Exception, blind_is: str, pure_is: str
+) -> None:
+    def fail(ctx: ActionContext) -> None:
+        raise problem
+
+    world["x"] = fail
+    (seen,) = bench.does(("t.look", {"name": "x"}))
+    (sent,) = bench.does(("t.blind", {"name": "x"}))
+    assert (seen.status, sent.status) == (pure_is, blind_is)
+
+
+def test_past_its_time_the_outcome_is_unknown_and_the_late_one_wakes_the_run(
+    bench: Bench,
+) -> None:
+    go_on = threading.Event()
+    world["slow"] = lambda ctx: go_on.wait(30) and "after all"
+    run = bench.start(("t.slow", {"name": "slow"}))
+    try:
+        bench.go()
+        (call,) = bench.calls(run)
+        assert call.status == "unknown"
+        assert bench.run(run).wait == "operator"
+        assert bench.card().kind == "outcome"
+    finally:
+        go_on.set()
+        bench.later_threads()
+    (call,) = bench.calls(run)
+    assert (call.status, json.loads(call.result or "")) == ("done", "after all")
+    assert [c.status for c in bench.cards("all")] == ["superseded"]
+    assert bench.run(run).status == "queued"
+    bench.go()
+    assert (bench.run(run).status, bench.answers, done()) == ("completed", ["after all"], ["slow"])
+
+
+def test_an_async_action_is_awaited(bench: Bench) -> None:
+    (call,) = bench.does(("t.async", {"name": "tick"}))
+    assert json.loads(call.result or "") == "tick"
+
+
+# ---- results
+
+
+def test_a_result_that_is_no_json_does_not_make_a_failure_of_what_was_done(bench: Bench) -> None:
+    circle: list[Any] = []
+    circle.append(circle)
+    deep: list[Any] = []
+    for _ in range(600):
+        deep = [deep]
+    deeper = deep
+    for _ in range(5_000):
+        deeper = [deeper]
+    world.update(
+        pairs=lambda ctx: {("a", 1): 2},
+        circle=lambda ctx: circle,
+        bytes=lambda ctx: b"\xff",
+        nan=lambda ctx: float("nan"),
+        deep=lambda ctx: deep,
+        deeper=lambda ctx: deeper,
+    )
+    names = ("pairs", "circle", "bytes", "nan", "deep", "deeper")
+    calls = bench.does(*(("t.blind", {"name": name}) for name in names))
+    assert [c.status for c in calls] == ["done"] * len(names)
+    assert all(dispatch.shown(call)[1] is False for call in calls)
+
+
+def test_what_a_database_cannot_hold_is_taken_out_and_told(bench: Bench) -> None:
+    world.update(text=lambda ctx: "a\0b\ud800c", nested=lambda ctx: {"k\0": ["\0x"]})
+    first, second = bench.does(("t.look", {"name": "text"}), ("t.look", {"name": "nested"}))
+    assert json.loads(first.result or "") == (
+        "abc\n[NUL bytes or lone surrogates were taken out of this result.]"
+    )
+    assert json.loads(second.result or "")["value"] == {"k": ["x"]}
+    assert "taken out" in json.loads(second.result or "")["note"]
+
+
+def test_a_long_result_is_cut_honestly(bench: Bench) -> None:
+    world.update(
+        fits=lambda ctx: "x" * dispatch.RESULT_LIMIT,
+        long=lambda ctx: "a" * 20_000 + "b" * 20_000,
+        huge=lambda ctx: "password = hunter2secret9 " + "z" * 2_000_000,
+    )
+    fits, long, huge = bench.does(*(("t.look", {"name": n}) for n in ("fits", "long", "huge")))
+    assert dispatch.shown(fits)[0] == "x" * dispatch.RESULT_LIMIT
+    said, bad = dispatch.shown(long)
+    assert not bad
+    assert said.startswith("a" * 15_000 + "\n… 10000 of 40000 characters left out, sha256 ")
+    assert said.endswith("\n" + "b" * 15_000)
+    assert len(long.result or "") == 40_002, "the row keeps the whole"
+    assert len(huge.result or "") < dispatch.STORED_LIMIT
+    assert "hunter2secret9" not in (huge.result or ""), "what is cut is redacted before"
+
+
+# ---- several calls
+
+
+def test_pure_neighbours_run_together(bench: Bench) -> None:
+    together = threading.Barrier(3)
+    world["wait"] = lambda ctx: together.wait(20)
+    calls = bench.does(*(("t.look", {"name": "wait"}) for _ in range(3)))
+    assert [c.status for c in calls] == ["done"] * 3
+
+
+def test_effects_run_one_after_another_in_their_order(bench: Bench) -> None:
+    names = ["a", "b", "c", "d"]
+    bench.does(*(("t.keyed" if n in "bd" else "t.blind", {"name": n}) for n in names))
+    assert done() == names
+
+
+def test_what_stands_before_a_card_is_done_and_what_stands_behind_it_waits(bench: Bench) -> None:
+    run = bench.start(
+        ("t.look", {"name": "1"}),
+        ("t.blind", {"name": "2"}),
+        ("t.ask", {"name": "3"}),
+        ("t.look", {"name": "4"}),
+        ("t.lookup", {"name": "5"}),
+    )
+    bench.go()
+    assert done() == ["1", "2"]
+    assert [c.status for c in bench.calls(run)] == ["done", "done", "staged", "proposed", "staged"]
+    assert len(bench.cards()) == 2, "both cards are there at once"
+    bench.decide("approve", bench.cards()[1])
+    bench.go()
+    assert done() == ["1", "2"], "the first card is still open"
+    bench.decide("approve")
+    bench.go()
+    assert done() == ["1", "2", "3", "4", "5"]
+    assert bench.run(run).status == "completed"
+
+
+def test_a_step_that_leaves_for_a_person_keeps_nothing_of_its_own(bench: Bench) -> None:
+    written: list[int] = []
+
+    def act(ctx: StepContext) -> Verdict:
+        ctx.items.append(Item(kind="note", item={"kind": "note", "text": "once"}))
+        ctx.writes.append(lambda tx, seq: written.append(seq))
+        ctx.answers = 1
+        return Done(str(ctx.call("t.ask", {"name": "x"})))
+
+    run = bench.start()
+    bench.step = act
+    bench.go()
+    assert written == []
+    bench.decide("approve")
+    bench.go()
+    assert (bench.run(run).result, bench.run(run).answers, len(written)) == ("x", 1, 1)
+    assert len(bench.all("select 1 from transcript where run_id=:id", id=run)) == 1
+
+
+def test_a_step_that_calls_something_else_when_it_runs_again_is_ended(bench: Bench) -> None:
+    run = bench.start(("t.ask", {"name": "x"}))
+    bench.go()
+    bench.decide("approve")
+    step = bench.step
+    bench.start(("t.ask", {"name": "y"}))
+    bench.step, other = bench.step, step
+    bench.go()
+    error = json.loads(bench.run(run).error or "")
+    assert (bench.run(run).status, error["code"]) == ("failed", "nondeterministic_step")
+    assert done() == []
+    assert other is step
+
+
+def test_what_was_read_from_outside_holds_the_next_effect_of_the_same_step(bench: Bench) -> None:
+    def act(ctx: StepContext) -> Verdict:
+        ctx.call("t.page", {"name": "news"})
+        ctx.call("t.blind", {"name": "send"})
+        return Done("sent")
+
+    run = bench.start()
+    bench.step = act
+    bench.go()
+    assert bench.run(run).wait == "approval"
+    assert done() == ["news"]
+    assert bench.run(run).external == 1, "it stays so"
+
+
+# ---- entered again
+
+
+def test_a_keyed_effect_is_repeated_under_its_key_and_two_equal_calls_have_two(
+    bench: Bench,
+) -> None:
+    world["send"] = broken
+    run = bench.start(("t.keyed", {"name": "send"}), ("t.keyed", {"name": "send"}))
+    tries = iter([broken, None, None])
+    world["send"] = lambda ctx: (act := next(tries)) and act(ctx)
+    bench.go()
+    first, again, other = world["keys"]
+    assert first == again != other
+    assert bench.run(run).status == "completed"
+    assert [c.intent_attempt for c in bench.calls(run)] == [2, 2]
+
+
+@pytest.mark.parametrize(
+    ("found", "status", "times"),
+    [
+        (Happened({"id": 7}), "done", 1),
+        (NotHappened(), "done", 2),
+        (Unknown(), "unknown", 1),
+        (RuntimeError("no line"), "unknown", 1),
+    ],
+)
+def test_a_checkable_effect_is_looked_up_before_it_is_repeated(
+    bench: Bench, found: Any, status: str, times: int
+) -> None:
+    tries = iter([broken, lambda ctx: "at last"])
+    world.update(send=lambda ctx: next(tries)(ctx), probe=found)
+    run = bench.start(("t.checkable", {"name": "send"}))
+    bench.go()
+    (call,) = bench.calls(run)
+    assert (call.status, len(done())) == (status, times)
+    assert world["probed"][0] == call.effect_key
+    if isinstance(found, Happened):
+        assert json.loads(call.result or "") == {"id": 7}
+    assert [c.kind for c in bench.cards()] == (["outcome"] if status == "unknown" else [])
+
+
+def unknown_blind(bench: Bench) -> str:
+    world["send"] = broken
+    run = bench.start(("t.blind", {"name": "send"}), ("t.blind", {"name": "behind"}))
+    bench.go()
+    assert (bench.run(run).wait, done()) == ("operator", ["send"])
+    assert bench.card().title.startswith("May or may not have happened: t.blind")
+    world.pop("send")
+    return run
+
+
+def test_a_blind_effect_that_happened_is_told_so_and_not_repeated(bench: Bench) -> None:
+    run = unknown_blind(bench)
+    bench.decide("happened", text="I saw it")
+    bench.go()
+    first, second = bench.calls(run)
+    assert (first.status, second.status) == ("done", "done")
+    assert json.loads(first.result or "")["note"] == "I saw it"
+    assert done() == ["send", "behind"]
+
+
+def test_a_blind_effect_that_is_skipped_is_not_repeated(bench: Bench) -> None:
+    run = unknown_blind(bench)
+    bench.decide("skip")
+    bench.go()
+    assert [c.status for c in bench.calls(run)] == ["skipped", "done"]
+    assert done() == ["send", "behind"]
+
+
+def test_a_retry_of_a_blind_effect_is_good_for_one_more_try(bench: Bench) -> None:
+    run = unknown_blind(bench)
+    world["send"] = broken
+    bench.decide("retry")
+    bench.go()
+    assert done() == ["send", "send"]
+    assert bench.run(run).wait == "operator", "asked again, not tried for ever"
+    assert bench.card().version == 2
+    bench.sql(
+        "update runs set status='queued', wait=null, wake_at=null, ready_at=1 where id=:id", id=run
+    )
+    bench.go()
+    assert done() == ["send", "send"], "entered again it is still a question"
+    world.pop("send")
+    bench.decide("retry")
+    bench.go()
+    assert bench.run(run).status == "completed"
+    assert done() == ["send", "send", "send", "behind"]
+
+
+def test_a_look_whose_outcome_was_lost_is_taken_again(bench: Bench) -> None:
+    run = bench.start(("t.look", {"name": "x"}))
+    call = ids.new()
+    bench.sql(
+        "insert into calls(id,run_id,turn,ordinal,action,effect,risk,args,args_hash,run_args_hash,status,"
+        "intent_attempt,intent_at,created_at,gated) values(:id,:run,0,0,'t.look','pure','none',"
+        """'{"name":"x"}','h','h','unknown',0,1,1,0)""",
+        id=call,
+        run=run,
+    )
+    bench.go()
+    assert (bench.calls(run)[0].status, done()) == ("done", ["x"])
