@@ -1,0 +1,195 @@
+"""Calls: an intent before the effect, by the holder alone; an outcome by the intent, whoever holds the run."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from alfred import errors, ids
+from alfred.actions import ledger as calls
+from alfred.runs import claims
+from alfred.runs.rows import Lease
+from tests.ledger.core import Core, holder
+
+
+def proposed(core: Core, **more: str) -> tuple[Lease, str]:
+    lease = core.held()
+    core.staged(lease, kinds=("none",), parked=False, **more)  # type: ignore[arg-type]
+    return lease, core.calls(lease.run_id)[0].id
+
+
+def test_an_intent_is_the_holders(core: Core) -> None:
+    lease, call = proposed(core)
+    core.intend(lease, call)
+    now = core.call(call)
+    assert (now.status, now.intent_attempt) == ("executing", 1)
+    assert now.intent_at is not None
+
+
+@pytest.mark.parametrize("how", ["taken", "cancelled", "released", "over"])
+def test_who_does_not_hold_the_run_intends_nothing(core: Core, how: str) -> None:
+    lease, call = proposed(core)
+    if how == "cancelled":
+        core.cancel(lease.run_id)
+    elif how == "over":
+        core.finish(lease)
+    else:
+        core.do(claims.release, lease)
+    if how == "taken":
+        core.take(lease.run_id, by=holder())
+    with pytest.raises(errors.LeaseLost):
+        core.intend(lease, call)
+    assert core.call(call).status in ("proposed", "skipped")
+
+
+def test_an_intent_is_bound_to_the_content_that_may_be_sent(core: Core) -> None:
+    lease, call = proposed(core)
+    with pytest.raises(errors.LeaseLost):
+        core.do(calls.intend, lease, core.call(call), key=None, content="something else")
+    assert core.call(call).status == "proposed"
+
+
+def test_a_staged_call_is_not_intended(core: Core) -> None:
+    lease = core.held()
+    [asked] = core.staged(lease, parked=False)
+    with pytest.raises(errors.LeaseLost):
+        core.intend(lease, core.call_of(asked).id)
+
+
+def test_intending_again_under_the_same_attempt_is_one_intent(core: Core) -> None:
+    lease, call = proposed(core)
+    before = core.call(call)
+    core.intend(lease, call)
+    core.do(calls.intend, lease, before, key="k", content=before.run_args_hash or "")
+    assert core.call(call).effect_key == f"key {call}"
+
+
+def test_a_new_holder_finds_the_open_intents_of_earlier_attempts_unknown(core: Core) -> None:
+    lease, call = proposed(core)
+    core.intend(lease, call)
+    core.do(calls.enter, lease)
+    assert core.call(call).status == "executing", "its own intent became unknown"
+    core.do(claims.release, lease)
+    later = core.take(lease.run_id, by=holder())
+    core.do(calls.enter, later)
+    assert core.call(call).status == "unknown"
+
+
+@pytest.mark.parametrize("meanwhile", ["nothing", "unknown", "cancelled", "taken over", "over"])
+@pytest.mark.parametrize("status", ["done", "failed"])
+def test_an_outcome_is_recorded_whatever_became_of_the_run(
+    core: Core, meanwhile: str, status: str
+) -> None:
+    lease, call = proposed(core)
+    core.intend(lease, call)
+    if meanwhile == "unknown":
+        core.do(calls.unknown, lease, core.call(call))
+    elif meanwhile == "cancelled":
+        core.cancel(lease.run_id)
+    elif meanwhile == "over":
+        core.finish(lease)
+    elif meanwhile == "taken over":
+        core.do(claims.release, lease)
+        core.do(calls.enter, core.take(lease.run_id, by=holder()))
+    assert core.outcome(lease, call, status)
+    assert core.call(call).status == status
+
+
+def test_an_outcome_belongs_to_its_intent(core: Core) -> None:
+    lease, call = proposed(core)
+    core.intend(lease, call)
+    assert not core.outcome(replace(lease, attempt=2), call)
+    assert core.call(call).status == "executing"
+
+
+def test_a_settled_call_keeps_what_came_of_it(core: Core) -> None:
+    lease, call = proposed(core)
+    core.intend(lease, call)
+    assert core.outcome(lease, call)
+    assert not core.outcome(lease, call, "failed")
+    core.do(calls.unknown, lease, core.call(call))
+    assert core.call(call).status == "done"
+
+
+def test_a_retry_keeps_the_key_and_raises_the_attempt(core: Core) -> None:
+    lease, call = proposed(core)
+    core.intend(lease, call)
+    core.do(claims.release, lease)
+    later = core.take(lease.run_id, by=holder())
+    core.do(calls.enter, later)
+    core.intend(later, call)
+    now = core.call(call)
+    assert (now.status, now.intent_attempt, now.effect_key) == ("executing", 2, f"key {call}")
+    assert not core.outcome(lease, call, "failed"), "the first try spoke for the second"
+
+
+def test_no_two_calls_share_a_key(core: Core) -> None:
+    lease = core.held()
+    core.staged(lease, kinds=("none", "none"), parked=False)
+    first, second = (core.call(c.id) for c in core.calls(lease.run_id))
+    core.do(calls.intend, lease, first, key="same", content=first.run_args_hash or "")
+    with pytest.raises(Exception, match=r"(?i)unique"):
+        core.do(calls.intend, lease, second, key="same", content=second.run_args_hash or "")
+
+
+def test_a_place_keeps_the_call_that_has_it(core: Core) -> None:
+    lease, call = proposed(core)
+    twin = calls.NewCall(
+        id=ids.new(),
+        run_id=lease.run_id,
+        turn=0,
+        ordinal=0,
+        action="other",
+        args="{}",
+        args_hash="x",
+    )
+    core.do(calls.propose, [twin])
+    assert [c.id for c in core.calls(lease.run_id)] == [call]
+
+
+def test_the_providers_own_call_id_may_repeat(core: Core) -> None:
+    lease = core.held()
+    new = [
+        calls.NewCall(
+            id=ids.new(),
+            run_id=lease.run_id,
+            turn=turn,
+            ordinal=0,
+            action="a",
+            args="{}",
+            args_hash="x",
+            tool_call_id="call_0",
+        )
+        for turn in (0, 1)
+    ]
+    core.do(calls.propose, new)
+    assert len(core.calls(lease.run_id)) == 2
+
+
+def test_a_call_is_judged_once(core: Core) -> None:
+    _, call = proposed(core)
+    again = calls.Judgement(call_id=call, status="refused", action="world.act")
+    assert not core.do(calls.judge, again)
+    assert core.call(call).status == "proposed"
+
+
+@pytest.mark.parametrize("status", ["done", "failed"])
+def test_a_look_is_intent_and_outcome_in_one(core: Core, status: str) -> None:
+    lease, call = proposed(core, effect="pure")
+    core.do(calls.looked, lease, core.call(call), status=status, result='"seen"')
+    now = core.call(call)
+    assert (now.status, now.result) == (status, '"seen"')
+    core.do(calls.looked, lease, core.call(call), status="done", result='"later"')
+    assert core.call(call).result == '"seen"'
+
+
+def test_a_no_to_a_call_is_remembered_in_its_run_alone(core: Core) -> None:
+    lease = core.held()
+    [asked] = core.staged(lease)
+    core.decide(asked, "reject")
+    other = core.held()
+    with core.store.read() as look:
+        assert calls.rejected_before(look, lease.run_id, "world.act", "{}")
+        assert not calls.rejected_before(look, lease.run_id, "world.act", '{"n":1}')
+        assert not calls.rejected_before(look, other.run_id, "world.act", "{}")
