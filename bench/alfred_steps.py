@@ -23,10 +23,11 @@ class NoCalls:
     def enter(self, tx: Any, lease: Any) -> None:
         """Nothing was intended."""
 
-    def call(self, *_: Any) -> Any:
+    def call(self, ctx: StepContext, ordinal: int, action: str, args: dict[str, Any]) -> Any:
         raise AssertionError("a step of the benchmark calls nothing")
 
-    calls = call
+    def calls(self, ctx: StepContext, first: int, wanted: Any) -> list[Any]:
+        raise AssertionError("a step of the benchmark calls nothing")
 
 
 class Bench:

@@ -15,7 +15,6 @@ def measure(url: str, load: Load) -> dict[str, float]:
         config={
             "name": "bench",
             "system_database_url": url.replace("postgresql://", "postgresql+psycopg://"),
-            "run_admin_server": False,
             "log_level": "ERROR",
         }
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import logging.handlers
 import sys
+from collections.abc import MutableMapping
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,8 @@ import structlog
 
 from alfred import clock
 from alfred.trust import redact
+
+Record = MutableMapping[str, Any]
 
 SIZE = 10_000_000
 """Bytes of one log file."""
@@ -79,17 +82,17 @@ def quiet() -> None:
     )
 
 
-def _stamped(_logger: Any, _name: str, record: dict[str, Any]) -> dict[str, Any]:
+def _stamped(_logger: Any, _name: str, record: Record) -> Record:
     record["at"] = clock.rfc3339(clock.now())
     return record
 
 
-def _bounded(_logger: Any, _name: str, record: dict[str, Any]) -> dict[str, Any]:
-    clean = redact.redact_data(record)
+def _bounded(_logger: Any, _name: str, record: Record) -> Record:
+    clean = redact.redact_data(dict(record))
     return {key: value[:FIELD] if isinstance(value, str) else value for key, value in clean.items()}
 
 
-def _short(_logger: Any, _name: str, record: dict[str, Any]) -> str:
+def _short(_logger: Any, _name: str, record: Record) -> str:
     event = record.pop("event", "")
     record.pop("exc_info", None)
     record.pop("level", None)

@@ -118,8 +118,8 @@ class Actor:
             others=(
                 lambda store: approvals.expire_beat(store, ids.new),
                 lambda store: approvals.auto_beat(store, ids.new),
-                lambda store: store.transact(budget.lapse),
-                triggers.beat,
+                lambda store: (store.transact(budget.lapse), None)[1],
+                lambda store: triggers.beat(store),
             ),
         )
         self.count("sweeps")
