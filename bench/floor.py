@@ -10,9 +10,9 @@ from bench.load import Load, main
 def measure(url: str, load: Load) -> dict[str, float]:
     commits = load.runs * load.steps
     if url.startswith("sqlite"):
-        from pysqlite3 import dbapi2
+        from alfred.store import connect
 
-        conn = dbapi2.connect(url.removeprefix("sqlite:///"), isolation_level=None)
+        conn = connect.sqlite_driver().connect(url.removeprefix("sqlite:///"), isolation_level=None)
         for pragma in ("journal_mode=wal", "synchronous=full"):
             conn.execute(f"pragma {pragma}")
         conn.execute("create table steps(n integer primary key, text text)")
