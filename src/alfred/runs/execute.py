@@ -72,6 +72,9 @@ def drive(
                 return
             run = replace(run, **committed.after)
     except errors.LeaseLost:
+        if slot.why == "shutdown":
+            # A model that was cut off for the shutdown: the lease is still ours to give back.
+            runtime.store.transact(claims.release, lease, why="shutdown")
         # Somebody cancelled, stopped or took it. Only a cancel leaves something to do for its holder.
         runtime.store.transact(endings.honour_cancel, lease.run_id)
     finally:
