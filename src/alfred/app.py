@@ -6,6 +6,7 @@ actions, gate, model and workflows, for processes that execute runs.
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -18,6 +19,8 @@ from alfred.runs.dispatcher import Dispatcher
 from alfred.runs.rows import Caps
 from alfred.store import connect, migrate
 from alfred.store.connect import Store, Tx
+
+log = logging.getLogger(__name__)
 
 if TYPE_CHECKING:
     from alfred.actions.registry import LoadError, Registry
@@ -175,7 +178,7 @@ def whole(base: Base, *, watch: Callable[[str, str, dict[str, Any]], None] | Non
             runtime,
             caps=caps,
             dispatcher=base.dispatcher,
-            beats=beats(fired, settings.zone),
+            beats=beats(fired, settings.zone, crons=options.get("root") is None),
             **options,
         )
 
@@ -203,9 +206,13 @@ def actions_of(folder: Path) -> tuple[Registry, tuple[LoadError, ...]]:
 
 
 def beats(
-    start: Callable[[Any, str], Any], zone: Callable[[str], str]
+    start: Callable[[Any, str], Any], zone: Callable[[str], str], *, crons: bool
 ) -> Sequence[Callable[[Store], None]]:
-    """What the sweep does besides the core's own, in order."""
+    """What the sweep does besides the core's own, in order.
+
+    Args:
+        crons: Whether this process fires them: a command that stays with one run would leave their runs queued.
+    """
     from alfred.actions import approvals
     from alfred.runs import budget, triggers
 
@@ -218,10 +225,10 @@ def beats(
     def lapse(store: Store) -> None:
         store.transact(budget.lapse)
 
-    def crons(store: Store) -> None:
+    def fire(store: Store) -> None:
         triggers.beat(store, start=start, zone=zone)
 
-    return (expire, auto, lapse, crons)
+    return (expire, auto, lapse, fire) if crons else (expire, auto, lapse)
 
 
 class _Delivery:
@@ -279,9 +286,12 @@ class _Settings:
             return known[1]
         try:
             settings = config.load(self._folder, tenant=tenant)
-        except errors.ConfigError:
+        except errors.ConfigError as problem:
             if known is None:
                 raise
+            log.warning(
+                "config.yaml of %s is broken; what it said before holds: %s", tenant, problem.detail
+            )
             settings = known[1]
         self._known[tenant] = (stamp, settings)
         return settings
