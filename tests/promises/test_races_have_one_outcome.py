@@ -1,0 +1,362 @@
+"""Two verbs at the same moment: whichever is first, what comes out is one of the two orders, and nobody waits for ever.
+
+Postgres: the first verb is held inside its transaction until the server itself reports that the second waits
+for it, so each race is the race and no sleep decides it. SQLite has one writer: there both orders are run.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from typing import Any
+
+import pytest
+
+from alfred import errors, ids
+from alfred.actions import approvals
+from alfred.runs import claims, endings, leases, ledger
+from alfred.runs.rows import Caps, Full
+from alfred.runs.states import Status, Wait
+from alfred.store import connect
+from alfred.store.connect import Tx
+from tests.ledger.core import LEASE, Core, holder, roomy
+
+Verb = Callable[[Tx], Any]
+WAITING = "select count(*) from pg_stat_activity where datname=current_database() and wait_event_type='Lock'"
+
+
+def answered(core: Core, verb: Verb) -> Any:
+    """What a verb came to: its result, or the refusal that is an answer."""
+    try:
+        return core.do(verb)
+    except (errors.AlreadyDecided, errors.LeaseLost) as refused:
+        return type(refused)
+
+
+def race(core: Core, first: Verb, second: Verb) -> tuple[Any, Any]:
+    """Both verbs, the second begun while the first has done its work and not committed."""
+    if not core.store.pg:
+        return answered(core, first), answered(core, second)
+    worked, go = threading.Event(), threading.Event()
+
+    def held(tx: Tx) -> Any:
+        result = first(tx)
+        worked.set()
+        assert go.wait(4), "the other verb neither waited nor came through"
+        return result
+
+    answers: list[Future[Any]] = [Future(), Future()]
+
+    def run(n: int, verb: Verb) -> None:
+        try:
+            answers[n].set_result(answered(core, verb))
+        except BaseException as problem:
+            answers[n].set_exception(problem)
+            worked.set()
+
+    one = threading.Thread(target=run, args=(0, held))
+    two = threading.Thread(target=run, args=(1, second))
+    one.start()
+    assert worked.wait(20)
+    two.start()
+    while two.is_alive() and not core.one(WAITING):
+        time.sleep(0.002)
+    go.set()
+    one.join(30)
+    two.join(30)
+    return answers[0].result(1), answers[1].result(1)
+
+
+def both_orders(core: Core, make: Callable[[], tuple[Verb, Verb]]) -> Iterator[tuple[Any, Any]]:
+    """The answers to (a, b), with a first and with b first, each in a world of its own."""
+    a, b = make()
+    yield race(core, a, b)
+    a, b = make()
+    said_b, said_a = race(core, b, a)
+    yield said_a, said_b
+
+
+def deciding(card: str, decision: str = "approve", via: str = "test") -> Verb:
+    wanted = approvals.Decision(
+        approval_id=card, decision=decision, by=via, via=via, token=ids.new()
+    )
+    return lambda tx: approvals.decide(tx, wanted)
+
+
+def cancelling(run_id: str) -> Verb:
+    return lambda tx: endings.cancel(tx, run_id, by="me")
+
+
+def test_a_decision_and_the_park_that_waits_for_it(core: Core) -> None:
+    """The decision comes between staging and parking: the run never sleeps on a decided card."""
+    made: list[str] = []
+
+    def make() -> tuple[Verb, Verb]:
+        lease = core.held()
+        [card] = core.staged(lease, parked=False)
+        made.append(lease.run_id)
+        step = core.step()
+        return deciding(card), lambda tx: ledger.park(
+            tx, lease, 1, step, to="next", wait=Wait.APPROVAL, for_us=LEASE, lease_us=LEASE
+        )
+
+    for decided, parked in both_orders(core, make):
+        assert decided.status == "approved"
+        assert parked.status in (Status.RUNNING, Status.PARKED)
+        assert core.run(made[-1]).status in ("running", "queued")
+
+
+def test_a_decision_and_a_cancel(core: Core) -> None:
+    made: list[tuple[str, str]] = []
+
+    def make() -> tuple[Verb, Verb]:
+        lease = core.held()
+        [card] = core.staged(lease)
+        made.append((lease.run_id, card))
+        return deciding(card), cancelling(lease.run_id)
+
+    for decided, cancelled in both_orders(core, make):
+        run_id, card = made[-1]
+        assert cancelled is True
+        assert core.run(run_id).status == "cancelled"
+        won = decided is not errors.AlreadyDecided
+        assert core.approval(card).status == ("approved" if won else "cancelled")
+        assert core.call_of(card).status == "skipped"
+
+
+def test_a_persons_no_and_the_timers_yes(core: Core) -> None:
+    made: list[str] = []
+
+    def make() -> tuple[Verb, Verb]:
+        [card] = core.staged(core.held(), risk="low", auto_ok=True, counts_from_staging=True)
+        core.write("update approvals set auto_approve_at=1 where id=:c", c=card)
+        made.append(card)
+        return deciding(card, "reject"), deciding(card, "auto_approve", "auto")
+
+    for answers in both_orders(core, make):
+        assert sum(answer is errors.AlreadyDecided for answer in answers) == 1
+        card, call = core.approval(made[-1]), core.call_of(made[-1])
+        assert (card.status, call.status) in (
+            ("rejected", "rejected"),
+            ("auto_approved", "approved"),
+        )
+
+
+def test_the_last_two_children_end_together(core: Core) -> None:
+    parents: list[str] = []
+
+    def make() -> tuple[Verb, Verb]:
+        parent = core.held()
+        children = [core.child(parent.run_id) for _ in range(2)]
+        held = [core.take(child) for child in children]
+        core.park(parent, Wait.CHILDREN)
+        parents.append(parent.run_id)
+
+        def finish(n: int) -> Verb:
+            step = core.step()
+            return lambda tx: ledger.finish(
+                tx, held[n], 0, step, again="a", status=Status.COMPLETED, lease_us=LEASE
+            )
+
+        return finish(0), finish(1)
+
+    for answers in both_orders(core, make):
+        assert [a.status for a in answers] == [Status.COMPLETED, Status.COMPLETED]
+        assert core.run(parents[-1]).status == "queued", "nobody woke the parent"
+
+
+def test_a_childs_end_and_its_parents_park(core: Core) -> None:
+    parents: list[str] = []
+
+    def make() -> tuple[Verb, Verb]:
+        parent = core.held()
+        child = core.take(core.child(parent.run_id))
+        parents.append(parent.run_id)
+        steps = core.step(), core.step()
+        return (
+            lambda tx: ledger.finish(
+                tx, child, 0, steps[0], again="a", status=Status.COMPLETED, lease_us=LEASE
+            ),
+            lambda tx: ledger.park(
+                tx, parent, 0, steps[1], to="n", wait=Wait.CHILDREN, for_us=LEASE, lease_us=LEASE
+            ),
+        )
+
+    for _ in both_orders(core, make):
+        assert core.run(parents[-1]).status in ("running", "queued")
+
+
+def test_a_childs_end_and_its_parents_cancel(core: Core) -> None:
+    made: list[tuple[str, str]] = []
+
+    def make() -> tuple[Verb, Verb]:
+        parent = core.held()
+        child = core.take(core.child(parent.run_id))
+        core.park(parent, Wait.CHILDREN)
+        made.append((parent.run_id, child.run_id))
+        step = core.step()
+        return (
+            lambda tx: ledger.finish(
+                tx, child, 0, step, again="a", status=Status.COMPLETED, lease_us=LEASE
+            ),
+            cancelling(parent.run_id),
+        )
+
+    for finished, cancelled in both_orders(core, make):
+        parent, child = made[-1]
+        assert cancelled is True and core.run(parent).status == "cancelled"
+        if finished is errors.LeaseLost:
+            assert core.do(endings.honour_cancel, child)
+        assert not core.run(child).live
+
+
+def test_a_spawn_and_a_cancel_leave_no_orphan(core: Core) -> None:
+    made: list[tuple[str, str]] = []
+
+    def make() -> tuple[Verb, Verb]:
+        parent = core.held()
+        child = ids.new()
+        made.append((parent.run_id, child))
+        new = ledger.NewRun(
+            id=child,
+            workflow="w",
+            step="s",
+            parent_id=parent.run_id,
+            parent_call="c",
+            root_id=parent.run_id,
+            depth=1,
+        )
+
+        def start(tx: Tx, _seq: int) -> None:
+            ledger.start(tx, new)
+
+        step = core.step(start)
+        return (
+            lambda tx: ledger.advance(tx, parent, 0, step, to="n", lease_us=LEASE),
+            cancelling(parent.run_id),
+        )
+
+    for spawned, cancelled in both_orders(core, make):
+        parent, child = made[-1]
+        assert cancelled is True
+        there = core.one("select status from runs where id=:c", c=child)
+        assert there == (None if spawned is errors.LeaseLost else "cancelled")
+        assert core.do(endings.honour_cancel, parent)
+
+
+def test_a_message_and_the_end_of_its_run(core: Core) -> None:
+    made: list[str] = []
+
+    def make() -> tuple[Verb, Verb]:
+        lease = core.held()
+        made.append(lease.run_id)
+        step, message = core.step(), ids.new()
+        return (
+            lambda tx: ledger.message(
+                tx, lease.run_id, message_id=message, body="and?", author="me"
+            ),
+            lambda tx: ledger.finish(
+                tx, lease, 0, step, again="a", status=Status.COMPLETED, lease_us=LEASE
+            ),
+        )
+
+    for told, finished in both_orders(core, make):
+        taken = told is not None
+        assert finished.status is (Status.RUNNING if taken else Status.COMPLETED)
+        assert core.run(made[-1]).status == ("running" if taken else "completed")
+
+
+def test_a_heartbeat_and_a_sweep(core: Core) -> None:
+    made: list[str] = []
+
+    def make() -> tuple[Verb, Verb]:
+        lease = core.held()
+        core.lapse(lease.run_id)
+        run = core.run(lease.run_id)
+        seen = leases.Lapsed(run.id, None, run.attempt, 0, 0)
+        made.append(run.id)
+        return (
+            lambda tx: leases.renew(tx, core.me, [(lease.run_id, lease.attempt)]),
+            lambda tx: leases.reclaim(tx, seen),
+        )
+
+    for _, reclaimed in both_orders(core, make):
+        assert core.run(made[-1]).status == ("queued" if reclaimed else "running")
+
+
+def test_two_sweeps_of_one_dead_run(core: Core) -> None:
+    lease = core.held()
+    core.lapse(lease.run_id)
+    seen = leases.Lapsed(lease.run_id, None, 1, 0, 0)
+    both = race(core, lambda tx: leases.reclaim(tx, seen), lambda tx: leases.reclaim(tx, seen))
+    assert sorted(both) == [False, True]
+    assert core.run(lease.run_id).reclaims == 1
+
+
+def test_two_claims_of_one_run(core: Core) -> None:
+    run_id = core.start()
+    me, you = holder(), holder()
+    answers = race(
+        core,
+        lambda tx: claims.claim(tx, me, roomy, hint=run_id),
+        lambda tx: claims.claim(tx, you, roomy, hint=run_id),
+    )
+    assert isinstance(answers[0], tuple) and answers[1] is None
+    assert core.run(run_id).worker == me.worker
+
+
+def test_two_claims_of_the_last_place_under_a_cap(core: Core) -> None:
+    def caps(_t: str, _a: str) -> Caps:
+        return Caps(total=1, per_agent=1)
+
+    first, second = core.start(), core.start()
+    answers = race(
+        core,
+        lambda tx: claims.claim(tx, core.me, caps, hint=first),
+        lambda tx: claims.claim(tx, core.me, caps, hint=second),
+    )
+    assert isinstance(answers[0], tuple) and isinstance(answers[1], Full)
+
+
+def test_a_claim_by_hint_waits_for_the_decision_that_queues_it(pg_url: str) -> None:
+    """Skipping the locked row would lose the wake: the decision queues the run as it commits."""
+    with opened(pg_url) as core:
+        lease = core.held()
+        [card] = core.staged(lease)
+        run_id = lease.run_id
+        _, taken = race(
+            core, deciding(card), lambda tx: claims.claim(tx, core.me, roomy, hint=run_id)
+        )
+        if taken is None:  # it looked before the row was queued: as a poll does, it looks again
+            taken = core.claim(run_id)
+        assert isinstance(taken, tuple) and taken[1].id == run_id
+
+
+def test_the_search_for_the_next_run_does_not_wait_for_a_locked_one(pg_url: str) -> None:
+    with opened(pg_url) as core:
+        locked, free = core.start(), core.start()
+        _, taken = race(
+            core,
+            lambda tx: claims.claim(tx, core.me, roomy, hint=locked),
+            lambda tx: claims.claim(tx, core.me, roomy, root=free),
+        )
+        assert isinstance(taken, tuple) and taken[1].id == free
+
+
+@contextlib.contextmanager
+def opened(url: str) -> Iterator[Core]:
+    store = connect.open_store(url)
+    try:
+        yield Core(store)
+    finally:
+        store.close()
+
+
+@pytest.mark.parametrize("times", [1, 2, 5])
+def test_a_wake_that_is_lost_or_comes_often_runs_nothing_twice(core: Core, times: int) -> None:
+    run_id = core.start()
+    taken = [core.claim(run_id, by=holder()) for _ in range(times)]
+    assert [isinstance(t, tuple) for t in taken] == [True] + [False] * (times - 1)
