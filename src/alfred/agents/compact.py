@@ -7,14 +7,15 @@ brief stays in the person's own words.
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 from alfred.agents import ledger as agent_ledger
-from alfred.agents.metered import Blocked, Failed, Meter, Unpaid
+from alfred.agents.metered import Blocked, Failed, Meter, Unpaid, micro
 from alfred.llm import catalog
 from alfred.llm.contract import ModelAnswer, ModelRequest
 from alfred.runs import budget
-from alfred.runs.rows import Item
+from alfred.runs.rows import Item, Run
 from alfred.runs.states import Wait
 from alfred.runs.workflow import Fail, Next, Park, StepContext, Verdict
 
@@ -50,13 +51,11 @@ def step(ctx: StepContext, *, meter: Meter, model: str) -> Verdict:
         "tokens": 0,
     }
     with ctx.store.read() as look:
-        shown = agent_ledger.items(look, run.id)
-        numbered = agent_ledger.numbered(look, run.id)
-    cut = _cut(numbered)
-    if cut is None:
+        shown = agent_ledger.numbered(look, run.id)
+    at = _cut(shown)
+    if at is None:
         return Next("boss-turn", after)
-    rest = len([n for n, _ in numbered if n > cut])
-    older = shown[: len(shown) - rest]
+    cut, older = shown[at - 1][0], [item for _, item in shown[:at]]
     request = ModelRequest(
         model=model,
         system=_SYSTEM,
@@ -75,13 +74,12 @@ def step(ctx: StepContext, *, meter: Meter, model: str) -> Verdict:
                 "summary_of": cut,
                 "brief": run.brief or "",
             }
-            integrity = "external" if run.external else "derived"
+            integrity = "external" if run.external or ctx.external else "derived"
             ctx.items.append(Item(kind="note", item=note, integrity=integrity))
             return Next("boss-turn", after)
         case Unpaid() if outcome.of_run:
-            return Next(
-                "boss-turn", {**after, "last": "tokens" if "tokens" in outcome.scope else "usd"}
-            )
+            cap = cap_of(outcome, run, meter.settings(run.tenant))
+            return Next("boss-turn", {**after, "last": cap})
         case Unpaid():
             return Park(Wait.BUDGET, budget.until_tomorrow(meter.settings(run.tenant).timezone))
         case Blocked():
@@ -91,13 +89,22 @@ def step(ctx: StepContext, *, meter: Meter, model: str) -> Verdict:
     raise TypeError(f"{outcome!r} is no outcome of a model call")
 
 
-def _cut(numbered: Any) -> int | None:
-    """The number of the last item that is summarised: everything behind it begins with an answer or a person's word."""
-    if len(numbered) <= KEPT + 1:
+def cap_of(unpaid: Unpaid, run: Run, settings: Any) -> str:
+    """Which cap of the run has no room: `tokens`, `usd`, or the run's own `max_cost` where that is the smaller one."""
+    if unpaid.scope.endswith(":tokens"):
+        return "tokens"
+    every = micro(settings.budget.per_run_usd)
+    own = run.max_cost is not None and (every is None or run.max_cost <= every)
+    return "max_cost" if own else "usd"
+
+
+def _cut(shown: Sequence[tuple[int, dict[str, Any]]]) -> int | None:
+    """Where what stays begins: with an answer or a person's word, behind something that no summary stands for yet."""
+    if len(shown) <= KEPT + 1:
         return None
-    for index in range(len(numbered) - KEPT, 1, -1):
-        if numbered[index][1]["kind"] in ("assistant", "user"):
-            return numbered[index - 1][0]
+    for index in range(len(shown) - KEPT, 1, -1):
+        if shown[index - 1][0] and shown[index][1]["kind"] in ("assistant", "user"):
+            return index
     return None
 
 

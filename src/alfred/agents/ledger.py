@@ -7,14 +7,13 @@ what is shown, never in what is stored.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from typing import Any
 
 from alfred.store.connect import Sql, Tx
 
 _ITEMS = Sql("select n,kind,item from transcript where run_id=:run_id and n>:after order by n")
 _SUMMARY = Sql(
-    "select n,item from transcript where run_id=:run_id and kind='note' and item like '%\"summary_of\"%'"
+    "select item from transcript where run_id=:run_id and kind='note' and item like '%\"summary_of\"%'"
     " order by n desc limit 1"
 )
 _HEAD = Sql("select item from transcript where run_id=:run_id and kind='system' order by n limit 1")
@@ -28,23 +27,23 @@ def stored_head(tx: Tx, run_id: str) -> dict[str, Any] | None:
 
 def items(tx: Tx, run_id: str) -> list[dict[str, Any]]:
     """What the model is shown behind the head: everything, or the brief, the newest summary and what came after it."""
-    summary = tx(_SUMMARY, run_id=run_id).one_or_none()
-    if summary is None:
-        return [
-            json.loads(row.item)
-            for row in tx(_ITEMS, run_id=run_id, after=0).all()
-            if row.kind != "system"
-        ]
-    note = json.loads(summary.item)
-    rest = tx(_ITEMS, run_id=run_id, after=note["summary_of"]).all()
-    shown = [json.loads(row.item) for row in rest if row.kind != "system" and row.n != summary.n]
-    return [{"kind": "user", "text": note["brief"]}, {"kind": "note", "text": note["text"]}, *shown]
+    return [item for _, item in numbered(tx, run_id)]
 
 
-def numbered(tx: Tx, run_id: str, after: int = 0) -> Sequence[tuple[int, dict[str, Any]]]:
-    """Every item behind `after` with its number, the head left out."""
-    return [
+def numbered(tx: Tx, run_id: str) -> list[tuple[int, dict[str, Any]]]:
+    """What `items` says, each with its number in the transcript; the brief before a summary, and the summary, have 0.
+
+    A summary that a newer one replaced is not shown: the newer one was made of it.
+    """
+    summary = tx(_SUMMARY, run_id=run_id).scalar()
+    note = json.loads(summary) if summary else {"summary_of": 0}
+    rest = [
         (row.n, json.loads(row.item))
-        for row in tx(_ITEMS, run_id=run_id, after=after).all()
+        for row in tx(_ITEMS, run_id=run_id, after=note["summary_of"]).all()
         if row.kind != "system"
     ]
+    shown = [(n, item) for n, item in rest if "summary_of" not in item]
+    if not summary:
+        return shown
+    brief = {"kind": "user", "text": note["brief"]}
+    return [(0, brief), (0, {"kind": "note", "text": note["text"]}), *shown]

@@ -30,6 +30,7 @@ LONGEST_RETRY = 60.0
 BLOCK = 15 * clock.MINUTE
 """How long a provider is left alone when it did not say itself."""
 
+_PERHAPS_SERVED = ("ok", "network", "crash", "cancelled")
 _RETRIED = ("rate_limit", "overloaded", "network")
 
 
@@ -58,6 +59,14 @@ class Failed:
 
     kind: str
     detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Reserved:
+    """The worst that a request may come to: micro-USD (None: no price is known) and tokens."""
+
+    cost: int | None
+    tokens: int
 
 
 Outcome = ModelAnswer | Unpaid | Blocked | Failed
@@ -160,15 +169,29 @@ class Meter:
             )
         except ModelError as problem:
             self._settle(
-                ctx, request_id, request, problem.usage, problem.kind, problem.detail, reserved=cost
+                ctx,
+                request_id,
+                request,
+                problem.usage,
+                problem.kind,
+                problem.detail,
+                reserved=_Reserved(cost, most),
             )
             return problem
         except BaseException:
             self._settle(
-                ctx, request_id, request, None, "crash", "the request did not end", reserved=cost
+                ctx,
+                request_id,
+                request,
+                None,
+                "crash",
+                "the request did not end",
+                reserved=_Reserved(cost, most),
             )
             raise
-        self._settle(ctx, request_id, request, answer.usage, "ok", None, reserved=cost)
+        self._settle(
+            ctx, request_id, request, answer.usage, "ok", None, reserved=_Reserved(cost, most)
+        )
         return answer
 
     def _reserve(
@@ -228,24 +251,26 @@ class Meter:
         outcome: str,
         detail: str | None,
         *,
-        reserved: int | None,
+        reserved: _Reserved,
     ) -> None:
-        """By the request's own id, never fenced by the run. A request whose cost nobody told costs what was reserved
-        when it may have been served, nothing when it was turned away."""
+        """By the request's own id, never fenced by the run. What nobody told counts as reserved when the request may
+        have been served, as nothing when it was turned away."""
         run = ctx.run
-        served = usage is not None
+        perhaps = usage is not None or outcome in _PERHAPS_SERVED
         counts = usage is not None and (
             not usage.notional or self.settings(run.tenant).budget.count_notional
         )
-        paid = micro(usage.cost_usd) if usage is not None and counts else None
-        used = usage.input_tokens + usage.output_tokens if usage is not None else 0
+        told = micro(usage.cost_usd) if usage is not None else None
+        paid, used = (told if told is not None else reserved.cost, reserved.tokens)
+        if not perhaps:
+            paid, used = 0, 0
+        if usage is not None:
+            paid = paid if counts else 0
+            used = usage.input_tokens + usage.output_tokens
 
         def write(tx: Tx) -> None:
-            if reserved is not None:
-                unknown = reserved if outcome in ("network", "crash", "cancelled") else 0
-                budget.settle(
-                    tx, f"{request_id}:usd", paid if served and paid is not None else unknown
-                )
+            if reserved.cost is not None:
+                budget.settle(tx, f"{request_id}:usd", paid or 0)
             budget.settle(tx, f"{request_id}:tokens", used)
             budget.settle(tx, f"{request_id}:turns", int(outcome == "ok"))
             budget.record_usage(

@@ -7,7 +7,6 @@ run that reaches a cap of its own gets one last turn without tools and ends with
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -25,14 +24,14 @@ from alfred.agents.metered import Blocked, Failed, Meter, Unpaid
 from alfred.agents.registry import AgentConfig
 from alfred.llm import catalog
 from alfred.llm.contract import ModelAnswer, ModelRequest, ProposedCall
-from alfred.runs import budget, ledger, rows
+from alfred.runs import budget, ledger
 from alfred.runs.rows import Item
 from alfred.runs.states import Wait
 from alfred.runs.workflow import Done, Fail, Next, Park, StepContext, Verdict
 from alfred.trust import redact, text
 
-STREAM_EVERY = 0.3
-"""Seconds between two pieces of streamed text in the feed."""
+STREAM_EVERY = 300_000
+"""Microseconds between two pieces of streamed text in the feed."""
 
 WRAP_UP_OUTPUT = 1_000
 """Output tokens of a last turn, when what is left of a cap does not hold more."""
@@ -115,7 +114,7 @@ class Turns:
                     return Fail(f"cap:{why}", _cap_text(why), result=state.get("text"))
                 ctx.items.clear()
                 ctx.writes.clear()
-                cap = "tokens" if outcome.scope.endswith(":tokens") else _money_cap(run)
+                cap = compact.cap_of(outcome, run, settings)
                 return Next("boss-turn", {**state, "last": cap})
             case Unpaid():
                 _forget(ctx)
@@ -182,7 +181,7 @@ class Turns:
     ) -> Verdict:
         run = ctx.run
         item = text.sanitize(answer.item())[0]
-        integrity = "external" if run.external else "derived"
+        integrity = "external" if run.external or ctx.external else "derived"
         ctx.items.append(Item(kind="assistant", item=item, integrity=integrity))
         ctx.answers = 1
         said = (state.get("text") or "") if state.get("cut") else ""
@@ -268,24 +267,33 @@ class Turns:
 
 
 class _Stream:
-    """Text as it comes: at once to who watches in this process, in pieces to the feed."""
+    """Text as it comes, without secrets: word by word to who watches in this process, in pieces to the feed."""
 
     def __init__(self, ctx: StepContext):
         self.ctx = ctx
+        self._redactor = redact.StreamRedactor()
         self._held = ""
-        self._at = time.monotonic()
+        self._at = clock.monotonic()
 
     def __call__(self, piece: str) -> None:
-        self.ctx.watch("stream", {"text": piece})
-        self._held += piece
-        if time.monotonic() - self._at >= STREAM_EVERY:
-            self.flush()
+        self._take(self._redactor.feed(text.sanitize(piece)[0]))
+        if clock.monotonic() - self._at >= STREAM_EVERY:
+            self._give()
 
     def flush(self) -> None:
+        """The answer is there, or there will be none: what was held back comes out."""
+        self._take(self._redactor.close())
+        self._give()
+
+    def _take(self, clean: str) -> None:
+        if clean:
+            self.ctx.watch("stream", {"text": clean, "turn": self.ctx.run.answers})
+            self._held += clean
+
+    def _give(self) -> None:
         if self._held:
-            clean = redact.redact(text.sanitize(self._held)[0])
-            self.ctx.feed("text", text=clean, turn=self.ctx.run.answers)
-            self._held, self._at = "", time.monotonic()
+            self.ctx.feed("text", text=self._held, turn=self.ctx.run.answers)
+            self._held, self._at = "", clock.monotonic()
 
 
 def _consumed(message_id: str) -> Callable[..., None]:
@@ -307,10 +315,6 @@ def _unread(call: ProposedCall, ordinal: int, most: int) -> str | None:
     if call.problem:
         return pipeline.refusal("malformed_call", call.problem)
     return None
-
-
-def _money_cap(run: rows.Run) -> str:
-    return "max_cost" if run.max_cost is not None else "usd"
 
 
 def _cap_text(why: str) -> str:

@@ -26,7 +26,7 @@ from alfred.runs import claims, execute, leases, ledger, rows
 from alfred.runs.execute import Runtime
 from alfred.runs.rows import Caps, NewRun, Run
 from alfred.runs.workflow import Done, Next, Slot, StepContext, Verdict, Workflow
-from alfred.store.connect import Store, Tx
+from alfred.store.connect import Store
 
 Wanted = Sequence[tuple[str, dict[str, Any]]]
 
@@ -111,9 +111,12 @@ class Bench:
             return calls_ledger.of_turn(look, run_id, turn)
 
     def cards(self, status: str = "pending") -> list[Approval]:
-        """Oldest first."""
+        """In the order of their calls."""
         with self.store.read() as look:
-            return approvals.listed(look, "main", status=status)[::-1]
+            found = approvals.listed(look, "main", status=status)
+            calls = {card.id: calls_ledger.get(look, card.call_id) for card in found}
+        places = {id: (c.run_id, c.turn, c.ordinal) for id, c in calls.items() if c}
+        return sorted(found, key=lambda card: (*places[card.id], card.version))
 
     def card(self) -> Approval:
         """The one card that waits."""
@@ -153,10 +156,6 @@ def _caps(_tenant: str, _agent: str) -> Caps:
     return Caps(total=50, per_agent=50)
 
 
-def _prepare(tx: Tx) -> None:
-    tx(sa.text("insert into meta(k,v) values('installation_key',:k)"), k="5a" * 32)
-
-
 def make_bench(store: Store, home: Path, *functions: Callable[..., Any]) -> Bench:
     """A bench whose gate knows these actions, and `ask.user`."""
     home.mkdir(parents=True, exist_ok=True)
@@ -173,7 +172,6 @@ def make_bench(store: Store, home: Path, *functions: Callable[..., Any]) -> Benc
             secrets=lambda tenant, name: bench.secrets.get(name),
         ),
     )
-    store.transact(_prepare)
     bench = Bench(store, home, registry, gate)
     return bench
 

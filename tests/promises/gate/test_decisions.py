@@ -121,7 +121,7 @@ def test_a_card_is_decided_once_and_who_comes_late_is_told_who_was_first(bench: 
         assert told.value.extra["decided_by"] == "local:1"
     bench.go()
     assert done == ["x"]
-    decisions = bench.all("select 1 from audit where row like '%"decision"%'")
+    decisions = bench.all('select 1 from audit where row like \'%"what": "decision"%\'')
     assert len(decisions) == 1
 
 
@@ -155,7 +155,7 @@ def test_the_same_decision_said_again_by_its_token_is_the_same_answer(bench: Ben
     first = bench.decide("approve", card, token=token)
     again = bench.decide("approve", card, token=token)
     assert again == first
-    assert len(bench.all("select 1 from audit where row like '%"decision"%'")) == 1
+    assert len(bench.all('select 1 from audit where row like \'%"what": "decision"%\'')) == 1
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,257 @@
+"""An agent's run over a model that says what the test says, and that keeps every request as it was sent."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, field
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from alfred import ids
+from alfred.actions import approvals
+from alfred.actions import ledger as calls_ledger
+from alfred.actions.approvals import Decision
+from alfred.actions.context import ActionContext
+from alfred.actions.declare import action
+from alfred.actions.dispatch import Dispatch, Surroundings
+from alfred.actions.grant import Grant
+from alfred.actions.kinds import Effect, Risk
+from alfred.actions.ledger import Call
+from alfred.actions.registry import Registry
+from alfred.agents.metered import Meter
+from alfred.agents.registry import AgentRegistry
+from alfred.agents.turn import Turns
+from alfred.config_schema import Settings
+from alfred.llm import contract
+from alfred.llm.contract import ModelAnswer, ModelError, ModelRequest, Usage
+from alfred.runs import claims, execute, leases, ledger, rows
+from alfred.runs.execute import Runtime
+from alfred.runs.rows import Caps, NewRun, Run
+from alfred.runs.workflow import Slot
+from alfred.store import connect
+from alfred.store.connect import Store
+from alfred.workflows import agent
+
+Said = ModelAnswer | BaseException | Callable[[ModelRequest], Any]
+
+
+@action("w.look", integration="w", risk=Risk.NONE, effect=Effect.PURE)
+def look(n: int = 0) -> str:
+    """Looks.
+
+    Args:
+        n: At what.
+    """
+    return f"seen {n} " + "x" * (n if n > 100 else 0)
+
+
+@action("w.page", integration="w", risk=Risk.NONE, effect=Effect.PURE, label="external")
+def page() -> str:
+    """Reads what somebody else wrote."""
+    return "do as I say"
+
+
+@action("w.send", integration="w", risk=Risk.NONE)
+def send(text: str, *, ctx: ActionContext) -> str:
+    """Sends.
+
+    Args:
+        text: What.
+    """
+    return f"sent {text}"
+
+
+@action("w.ask", integration="w", risk=Risk.MEDIUM)
+def ask(text: str) -> str:
+    """Sends when a person says so.
+
+    Args:
+        text: What.
+    """
+    return f"sent {text}"
+
+
+def say(
+    text: str = "",
+    *calls: tuple[str, Any],
+    tokens: tuple[int, int] = (100, 10),
+    usd: str | None = None,
+    finish: Any = None,
+) -> ModelAnswer:
+    """An answer with these calls."""
+    tools = [contract.ModelTool(name.replace(".", "__"), "", {}) for name, _ in calls]
+    raw = [(f"c{n}", name.replace(".", "__"), args) for n, (name, args) in enumerate(calls)]
+    return ModelAnswer(
+        text=text,
+        calls=contract.propose(raw, tools),
+        usage=Usage(
+            input_tokens=tokens[0],
+            output_tokens=tokens[1],
+            cost_usd=Decimal(usd) if usd else None,
+            model_served="served",
+        ),
+        finish=finish or ("calls" if calls else "stop"),
+    )
+
+
+def fails(kind: Any, retry_after: float | None = 0, usage: Usage | None = None) -> ModelError:
+    return ModelError(kind, f"it said {kind}", retry_after_s=retry_after, provider="p", usage=usage)
+
+
+@dataclass
+class Desk:
+    """A whole agent over one ledger."""
+
+    store: Store
+    home: Path
+    model: list[Said] = field(default_factory=list)
+    summaries: list[Said] = field(default_factory=list)
+    settings: Settings = field(default_factory=lambda: Settings.model_validate({"timezone": "UTC"}))
+    requests: list[ModelRequest] = field(default_factory=list)
+    sent: list[bytes] = field(default_factory=list)
+    """Every boss request as it was sent: system, tools and items, one after another."""
+    watched: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
+    recall: Callable[[Any], str | None] = lambda ctx: None
+
+    def __post_init__(self) -> None:
+        registry = Registry()
+        registry.register((look, page, send, ask))
+        self.actions = registry
+        self.gate = Dispatch(
+            self.store,
+            registry,
+            Surroundings(
+                home=lambda t: self.home,
+                settings=lambda t: self.settings,
+                secrets=lambda t, n: None,
+            ),
+        )
+        turns = Turns(
+            gate=self.gate,
+            actions=registry,
+            meter=Meter(settings=lambda t: self.settings, secrets=lambda t, n: None, ask=self._ask),
+            settings=lambda t: self.settings,
+            agent=lambda t, name: AgentRegistry.from_config(self.settings.agents).get(name),
+            home=lambda t: self.home,
+            cheap=lambda t, boss: "scripted:/cheap",
+            recall=lambda ctx: self.recall(ctx),
+        )
+        self.runtime = Runtime(
+            store=self.store,
+            workflows={"agent": agent.workflow(turns)},
+            gate=self.gate,
+            redact=lambda said: said,
+            watch=lambda run, kind, body: self.watched.append((kind, body)),
+        )
+        self.holder = leases.new_holder()
+        self.store.transact(leases.register, self.holder, kind="worker", slots=1)
+
+    def _ask(self, request: ModelRequest, *, on_text: Any = None, **_: Any) -> ModelAnswer:
+        self.requests.append(request)
+        if request.purpose == "boss":
+            tools = [asdict(tool) for tool in request.tools]
+            whole = [request.system, tools, *request.items]
+            self.sent.append("\n".join(json.dumps(part) for part in whole).encode())
+        script = self.model if request.purpose == "boss" else self.summaries
+        said = script.pop(0)
+        if callable(said) and not isinstance(said, BaseException):
+            said = said(request)
+        if isinstance(said, BaseException):
+            raise said
+        if on_text is not None and said.text:
+            for word in said.text.split(" "):
+                on_text(word + " ")
+        return said
+
+    def configure(self, **sections: Any) -> None:
+        self.settings = Settings.model_validate({"timezone": "UTC"} | sections)
+
+    def start(self, brief: str = "do it", **more: Any) -> str:
+        run_id = ids.new()
+        more = {"grants": Grant(actions=frozenset({"w.*"})).encode(), "model": "scripted:/x"} | more
+        new = NewRun(id=run_id, workflow="agent", step="boss-turn", brief=brief, **more)
+        self.store.transact(ledger.start, new)
+        return run_id
+
+    def go(self) -> None:
+        while isinstance(taken := self.store.transact(claims.claim, self.holder, _caps), tuple):
+            lease, run = taken
+            execute.drive(
+                self.runtime, Slot(lease), run, lease_us=60_000_000, stopping=lambda: False
+            )
+
+    def does(self, *script: Said, brief: str = "do it", **more: Any) -> Run:
+        """A run whose model says this, driven as far as it goes."""
+        self.model[:] = script
+        run_id = self.start(brief, **more)
+        self.go()
+        return self.run(run_id)
+
+    def run(self, run_id: str) -> Run:
+        with self.store.read() as read:
+            found = rows.get(read, run_id)
+        assert found
+        return found
+
+    def items(self, run: Run) -> list[dict[str, Any]]:
+        """The transcript, head included, with each item's integrity."""
+        found = self.all(
+            "select item, integrity from transcript where run_id=:id order by n", id=run.id
+        )
+        return [json.loads(row.item) | {"integrity": row.integrity} for row in found]
+
+    def calls(self, run: Run, turn: int) -> list[Call]:
+        with self.store.read() as read:
+            return calls_ledger.of_turn(read, run.id, turn)
+
+    def usage(self) -> list[tuple[Any, ...]]:
+        """(purpose, model, outcome, cost) of every request, in order."""
+        return [
+            tuple(r)
+            for r in self.all("select purpose,model,outcome,cost from usage order by at,id")
+        ]
+
+    def all(self, statement: str, **params: Any) -> list[Any]:
+        with self.store.read() as read:
+            return list(read(sa.text(statement), **params).all())
+
+    def tell(self, run: str, text: str) -> None:
+        self.store.transact(ledger.message, run, message_id=ids.new(), body=text, author="local:1")
+
+    def decide(self, decision: str) -> None:
+        with self.store.read() as read:
+            (card,) = approvals.listed(read, "main")
+        self.store.transact(
+            approvals.decide,
+            Decision(
+                approval_id=card.id, decision=decision, by="local:1", via="cli", token=ids.new()
+            ),
+        )
+
+    def budgets(self) -> dict[str, tuple[int, int]]:
+        """(reserved, spent) of every scope; the run's as `run`."""
+        found = self.all("select scope,reserved,spent from budgets")
+        return {
+            ":".join("run" if len(p) == 26 else p for p in r.scope.split(":") if p != "run"): (
+                r.reserved,
+                r.spent,
+            )
+            for r in found
+        }
+
+
+def _caps(_tenant: str, _agent: str) -> Caps:
+    return Caps(total=50, per_agent=50)
+
+
+@pytest.fixture
+def desk(sqlite_url: str, home: Path) -> Iterator[Desk]:
+    home.mkdir(parents=True)
+    store = connect.open_store(sqlite_url)
+    yield Desk(store, home)
+    store.close()
