@@ -1,29 +1,31 @@
 """Notices to the person: ntfy, mail, Pushover and what else apprise speaks, to the targets of the configuration only.
 
-A notice is blind: most of these services cannot be asked whether it arrived. It carries no decision, so a notice
-twice is a nuisance and a notice lost is a harm; still a crash in the middle is told as what it is, and a person
-says whether to send it again.
+The effect is blind: most of these services cannot be asked whether something arrived, and none takes a key
+that would make a repeat harmless. So a crash in the middle is told as what it is, and a person says whether it
+is sent again; alfred never repeats it by itself. When some of several targets took it, the call is done and
+says which did not: sending it again would double it for the others.
+
+Nothing of a target but its kind is ever told: its address holds the password.
 """
 
 from __future__ import annotations
 
+import logging
 import re
-from typing import TYPE_CHECKING, Any
+import urllib.parse
+from typing import Any
 
 from alfred import errors
-from alfred.actions.declare import action
-from alfred.actions.kinds import Effect, Risk
-
-if TYPE_CHECKING:
-    from alfred.actions.context import ActionContext
+from alfred.actions import Effect, Risk, action
+from alfred.actions.context import ActionContext
 
 LONGEST = 4_000
 """Characters of a notice."""
 
-_SCHEME = re.compile(r"^([a-z0-9+.-]+):", re.IGNORECASE)
+_KIND = re.compile(r"([A-Za-z][A-Za-z0-9+.-]{0,30}):")
 
 
-@action("notify.send", integration="notify", risk=Risk.NONE, effect=Effect.BLIND, timeout=60)
+@action("notify.send", integration="notify", risk=Risk.NONE, effect=Effect.BLIND, timeout=120)
 def send(text: str, *, ctx: ActionContext) -> dict[str, Any]:
     """Send the person a short notice, on the ways that they configured.
 
@@ -36,40 +38,51 @@ def send(text: str, *, ctx: ActionContext) -> dict[str, Any]:
     targets = _targets(ctx)
     import apprise
 
-    sent, failed = [], []
-    for url in targets:
-        kind = (_SCHEME.match(url) or ["", "unknown"])[1]
-        made = apprise.Apprise()
-        if not made.add(url):
-            failed.append(f"{kind}: the target is not understood")
-        elif made.notify(body=said, title="alfred"):
+    # its log has addresses with their passwords
+    logging.getLogger("apprise").setLevel(logging.CRITICAL + 1)
+    asset = apprise.AppriseAsset(
+        app_id="alfred",
+        app_desc="alfred",
+        http_redirects=False,  # only what is configured is spoken to
+        storage_mode=apprise.PersistentStoreMode.MEMORY,
+    )
+    sent: list[str] = []
+    failed: list[str] = []
+    for number, url in enumerate(targets, start=1):
+        named = _KIND.match(url)
+        kind = f"{named[1].lower() if named else 'target'} ({number})"
+        one = apprise.Apprise(asset=asset)
+        if not one.add(url):
+            failed.append(f"{kind} is not understood")
+        elif one.notify(body=said, title="alfred", body_format=apprise.NotifyFormat.TEXT):
             sent.append(kind)
         else:
-            failed.append(f"{kind}: not accepted")
+            failed.append(f"{kind} did not take it")
     if not sent:
         raise errors.CallFailed(
-            f"The notice reached nobody ({'; '.join(failed)}).",
+            f"The notice reached nobody: {'; '.join(failed)}.",
             next="Check channels.notify in config.yaml.",
         )
     return {"sent": sent, "failed": failed}
 
 
+ACTIONS = (send,)
+
+
 def _targets(ctx: ActionContext) -> list[str]:
     """The configured targets; `${NAME}` stands for a secret, so that none is written into the configuration."""
-    raw = ctx.settings.channels.get("notify") or []
-    if not isinstance(raw, list) or not raw:
+    raw = ctx.settings.channels.get("notify")
+    targets = [raw] if isinstance(raw, str) else raw
+    if not isinstance(targets, list) or not targets:
         raise errors.CallFailed(
             "No target for notices is configured.",
             next='Write channels: {notify: ["ntfy://my-topic"]} into config.yaml.',
         )
-    return [re.sub(r"\$\{(\w+)\}", lambda found: _secret(ctx, found[1]), str(url)) for url in raw]
+    return [re.sub(r"\$\{(\w+)\}", lambda named: _secret(ctx, named[1]), str(t)) for t in targets]
 
 
 def _secret(ctx: ActionContext, name: str) -> str:
     value = ctx.secrets(name)
     if value is None:
         raise errors.CallFailed(f"channels.notify names the secret {name}, which is not there.")
-    return value
-
-
-ACTIONS = (send,)
+    return urllib.parse.quote(value, safe="")

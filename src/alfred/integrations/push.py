@@ -23,7 +23,7 @@ from alfred.actions import Effect, Happened, NotHappened, Risk, Unknown, action
 from alfred.actions.context import ActionContext
 from alfred.actions.kinds import Probe
 from alfred.engines import git, refs
-from alfred.integrations import judged, repository
+from alfred.integrations import judged, repository, web
 from alfred.trust import urls
 from alfred.trust.redact import redact
 
@@ -284,13 +284,8 @@ def _refuse_private(ctx: ActionContext, to: Remote) -> None:
     """The rules of the web hold for https remotes too. git looks the name up again by itself."""
     if not to.url.lower().startswith("https:"):
         return
-    web = ctx.settings.integrations.get("web")
-    web = web if isinstance(web, dict) else {}
-    verdict = urls.check_url(
-        to.shown,
-        allow_private=[str(host) for host in web.get("allow_private") or ()],
-        ports=[int(port) for port in web.get("ports") or ()],
-    )
+    hosts, ports = web.opened(ctx)
+    verdict = urls.check_url(to.shown, allow_private=hosts, ports=ports)
     if not verdict.allowed:
         raise _refused(to.name, verdict.reason)
 

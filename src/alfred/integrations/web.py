@@ -6,33 +6,73 @@ what comes back is `external`, and hidden text is taken out and counted, not han
 
 from __future__ import annotations
 
+import codecs
 import json
+import os
 import re
-from typing import TYPE_CHECKING, Any
+import sys
+from typing import Any
 
 from alfred import errors
-from alfred.actions.declare import action
-from alfred.actions.kinds import Effect, Risk
+from alfred.actions import Effect, Risk, action
+from alfred.actions.context import ActionContext
+from alfred.engines import process
 from alfred.integrations import excerpt
+from alfred.integrations import page as pages
 from alfred.trust import urls
 
-if TYPE_CHECKING:
-    from alfred.actions.context import ActionContext
+PAGE_S = 20
+"""Seconds that the reading of a page may take."""
 
-LINKS = 60
-"""Links of a page that are told."""
-
-_HIDDEN = re.compile(
-    r"display\s*:\s*none|visibility\s*:\s*(hidden|collapse)|font-size\s*:\s*0(?![.\d]*[1-9])|opacity\s*:\s*0(?![.\d]*[1-9])"
-    r"|(?:left|top|text-indent)\s*:\s*-\d{3,}",
-    re.IGNORECASE,
+_ROOM = 23_000  # characters of JSON for the text of a page; its links and the rest need some too
+_LINKS = 3_000
+_NAMED = re.compile(r"charset\s*=\s*[\"']?([\w.:-]{1,40})", re.IGNORECASE)
+_MARKS = (
+    (codecs.BOM_UTF8, "utf-8"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
 )
-_UNSEEN = "script, style, noscript, template, svg, iframe, object, head, [hidden], [aria-hidden=true], input[type=hidden]"
-_BLOCKS = "p, div, section, article, li, tr, br, h1, h2, h3, h4, h5, h6, pre, blockquote, table, ul, ol, header, footer, nav"
+_CHARSETS = frozenset(
+    [
+        "utf-8",
+        "ascii",
+        "utf-16",
+        "utf-16-le",
+        "utf-16-be",
+        "cp1250",
+        "cp1251",
+        "cp1252",
+        "cp1253",
+        "cp1254",
+        "cp1255",
+        "cp1256",
+        "cp1257",
+        "cp1258",
+        "cp874",
+        "cp866",
+        "koi8-r",
+        "koi8-u",
+        "mac-roman",
+        "mac-cyrillic",
+        "gbk",
+        "gb2312",
+        "gb18030",
+        "big5",
+        "big5hkscs",
+        "euc_jp",
+        "iso2022_jp",
+        "shift_jis",
+        "cp932",
+        "euc_kr",
+        "cp949",
+        "johab",
+    ]
+) | {f"iso8859-{n}" for n in range(1, 17)}
+"""Names of Python's codecs. Others (punycode, unicode_escape) are no encodings of pages, and some take long."""
 
 
 @action(
-    "web.fetch", integration="web", risk=Risk.NONE, effect=Effect.PURE, label="external", timeout=60
+    "web.fetch", integration="web", risk=Risk.NONE, effect=Effect.PURE, label="external", timeout=90
 )
 def fetch(url: str, *, ctx: ActionContext) -> dict[str, Any]:
     """Read a page or a document of the public web.
@@ -42,16 +82,10 @@ def fetch(url: str, *, ctx: ActionContext) -> dict[str, Any]:
     Args:
         url: An http or https address.
     """
-    web = ctx.settings.integrations.get("web") or {}
-    try:
-        got = urls.fetch(
-            url,
-            allow_private=_listed(web, "allow_private"),
-            ports=[int(p) for p in _listed(web, "ports")],
-        )
-    except ValueError:
-        raise errors.CallFailed("integrations.web.ports must be a list of numbers.") from None
-    kind = got.headers.get("content-type", "").partition(";")[0].strip().lower()
+    hosts, ports = opened(ctx)
+    got = urls.fetch(url, allow_private=hosts, ports=ports)
+    header = got.headers.get("content-type", "")
+    kind = header.partition(";")[0].strip().lower()
     told: dict[str, Any] = {
         "url": got.url,
         "status": got.status,
@@ -62,80 +96,101 @@ def fetch(url: str, *, ctx: ActionContext) -> dict[str, Any]:
         told["redirects"] = list(got.redirects)
     if got.truncated:
         told["truncated"] = "The document is longer than what was read."
-    return told | _content(kind, got.body, got.headers.get("content-type", ""))
-
-
-def _listed(web: Any, key: str) -> list[str]:
-    found = web.get(key) if isinstance(web, dict) else None
-    return [str(entry) for entry in found] if isinstance(found, list) else []
-
-
-def _content(kind: str, body: bytes, header: str) -> dict[str, Any]:
-    if kind in ("text/html", "application/xhtml+xml") or (
-        not kind and body[:200].lstrip()[:1] == b"<"
-    ):
-        return page(_decoded(body, header))
-    if kind.startswith("text/") or kind.endswith(("json", "xml", "yaml", "javascript")) or not kind:
-        if b"\0" in body[:8192]:
-            return {"note": "This is binary data, not text."}
-        return {"text": excerpt.Excerpt.of(_decoded(body, header)).shown()}
-    return {"note": f"This is {kind}, not text; it is not shown."}
-
-
-def _decoded(body: bytes, header: str) -> str:
-    named = re.search(r"charset\s*=\s*[\"']?([\w.:-]+)", header, re.IGNORECASE) or re.search(
-        rb"charset\s*=\s*[\"']?([\w.:-]+)", body[:2048], re.IGNORECASE
-    )
-    charset = named[1] if named else "utf-8"
-    name = charset.decode("ascii") if isinstance(charset, bytes) else charset
-    try:
-        return body.decode(name, errors="replace")
-    except LookupError:
-        return body.decode("utf-8", errors="replace")
-
-
-def page(html: str) -> dict[str, Any]:
-    """What a person sees of a page: its title, its visible text, its links; and how much was hidden."""
-    from selectolax.lexbor import LexborHTMLParser
-
-    tree = LexborHTMLParser(html)
-    found = tree.css_first("title")
-    title = " ".join(found.text().split()) if found else ""
-    hidden = 0
-    for node in tree.css("[style]"):
-        if _HIDDEN.search(node.attributes.get("style") or ""):
-            hidden += len(node.text(strip=True))
-            node.decompose()
-    for node in tree.css(_UNSEEN):
-        if node.tag not in ("script", "style", "noscript", "template", "svg", "head"):
-            hidden += len(node.text(strip=True))
-        node.decompose()
-    links = _links(tree)
-    for node in tree.css(_BLOCKS):
-        node.insert_after("\n")
-    body = tree.body
-    lines = (body.text(separator=" ") if body else "").splitlines()
-    said = "\n".join(line for line in (" ".join(line.split()) for line in lines) if line)
-    told: dict[str, Any] = {"title": title[:300], "text": excerpt.Excerpt.of(said).shown()}
-    if links:
-        told["links"] = links
-    if hidden:
-        told["hidden"] = f"{hidden} characters of hidden text were taken out."
-    return told
-
-
-def _links(tree: Any) -> list[str]:
-    links: list[str] = []
-    for node in tree.css("a[href]"):
-        href = (node.attributes.get("href") or "").strip()
-        if href and not href.startswith(("#", "javascript:", "data:")) and len(href) <= 500:
-            text = " ".join(node.text().split())[:80]
-            entry = f"{text} <{href}>" if text else f"<{href}>"
-            if entry not in links:
-                links.append(entry)
-        if len(links) == LINKS or len(json.dumps(links)) > 3_000:
-            break
-    return links
+    return told | _content(kind, got, header, ctx)
 
 
 ACTIONS = (fetch,)
+
+
+def opened(ctx: ActionContext) -> tuple[list[str], list[int]]:
+    """The private hosts and the ports that the owner opened: `integrations.web`.
+
+    Raises:
+        CallFailed: the configuration is not as it must be.
+    """
+    web = ctx.settings.integrations.get("web") or {}
+    hosts, ports = web.get("allow_private") or [], web.get("ports") or []
+    try:
+        return [str(host) for host in hosts], [int(port) for port in ports]
+    except (TypeError, ValueError):
+        raise errors.CallFailed(
+            "integrations.web.allow_private must be a list of hosts and integrations.web.ports a list of numbers."
+        ) from None
+
+
+def _content(kind: str, got: urls.Fetched, header: str, ctx: ActionContext) -> dict[str, Any]:
+    body = got.body
+    html = kind in ("text/html", "application/xhtml+xml")
+    if html or (not kind and body[:200].lstrip()[:1] == b"<"):
+        return _page(_decoded(body, header, html=True), got.url, ctx)
+    text = kind.startswith("text/") or kind.endswith(("json", "xml", "yaml", "javascript"))
+    if not text and kind:
+        return {"text": None, "note": f"This is {kind}, not text; it is not shown."}
+    said = _decoded(body, header, html=False)
+    if "\0" in said[:8192]:
+        return {"text": None, "note": "This is binary data, not text."}
+    said, hidden = pages.visible(said)
+    made = excerpt.Excerpt.of(said)
+    told: dict[str, Any] = {"text": made.shown(_ROOM), "length": made.length}
+    return told | _told_hidden(hidden)
+
+
+def _page(html: str, url: str, ctx: ActionContext) -> dict[str, Any]:
+    said, problems = bytearray(), bytearray()
+    ended = process.run(
+        [sys.executable, "-P", "-m", "alfred.integrations.page", url],
+        cwd=ctx.home,
+        env={"PYTHONPATH": os.pathsep.join(p for p in sys.path if p), "PATH": os.defpath},
+        timeout=PAGE_S,
+        out=said.extend,
+        err=problems.extend,
+        stdin=html.encode("utf-8", "replace"),
+        on_cancel=ctx.on_cancel,
+    )
+    if ended.why != "exit" or ended.code != 0:
+        why = {"timeout": f"it took longer than {PAGE_S} s", "cancelled": "it was cancelled"}
+        last = problems.decode("utf-8", "replace").strip().rpartition("\n")[2][:200]
+        raise errors.CallFailed(
+            f"The page cannot be read: {why.get(ended.why) or last or f'exit code {ended.code}'}."
+        )
+    found = json.loads(said)
+    made = excerpt.Excerpt.of(found["text"])
+    told: dict[str, Any] = {
+        "title": found["title"],
+        "text": made.shown(_ROOM),
+        "length": made.length,
+    }
+    links: list[str] = []
+    room = _LINKS
+    for link in found["links"]:
+        room -= excerpt.cost(link) + 4
+        if room < 0:
+            break
+        links.append(link)
+    if links:
+        told["links"] = links
+    return told | _told_hidden(found["hidden"])
+
+
+def _told_hidden(hidden: int) -> dict[str, str]:
+    if not hidden:
+        return {}
+    return {"hidden": f"{hidden} characters that nobody would see were taken out."}
+
+
+def _decoded(body: bytes, header: str, *, html: bool) -> str:
+    """The text of a document: a byte order mark counts, then the header, then the page's own word."""
+    for mark, name in _MARKS:
+        if body.startswith(mark):
+            return body.decode(name, "replace").removeprefix("\ufeff")
+    named = _NAMED.search(header)
+    if named is None and html:
+        named = _NAMED.search(body[:2048].decode("ascii", "replace"))
+    name = named[1] if named else "utf-8"
+    try:
+        known = codecs.lookup(name).name
+    except LookupError:
+        known = "utf-8"
+    if known in ("iso8859-1", "ascii"):
+        known = "cp1252"  # what pages mean by these names
+    return body.decode(known if known in _CHARSETS else "utf-8", "replace")
