@@ -173,7 +173,8 @@ class Desk:
 
     def start(self, brief: str = "do it", **more: Any) -> str:
         run_id = ids.new()
-        more = {"grants": Grant(actions=frozenset({"w.*"})).encode(), "model": "scripted:/x"} | more
+        more.setdefault("grants", Grant(actions=frozenset({"w.*"})).encode())
+        more.setdefault("model", "scripted:/x")
         new = NewRun(id=run_id, workflow="agent", step="boss-turn", brief=brief, **more)
         self.store.transact(ledger.start, new)
         return run_id
