@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import sys
 import threading
-from collections.abc import Callable
 from typing import Any
 
 from alfred.actions import approvals
@@ -34,6 +33,9 @@ _WAKES = {
 }
 
 
+_STAGED = {"staged": "asks first", "skipped": "would ask or act: skipped"}
+
+
 def exit_code(run: Run) -> int:
     """What a command ends with for a run in this state."""
     if run.status == Status.COMPLETED:
@@ -56,46 +58,85 @@ class View:
         self.desk = desk
         self.quiet = quiet
         self.ask = terminal.interactive() if ask is None else ask
+        self._live = not quiet and sys.stderr.isatty()
+        self._lock = threading.RLock()
         self._column = False
-        self._lock = threading.Lock()
+        self._turn: int | None = None
+        self._said = ""
         self._streamed = False
+        with desk.store.read() as look:
+            self._cursor = events.newest(look, desk.tenant)
 
     def stream(self, run_id: str, kind: str, body: dict[str, Any]) -> None:
-        """Text of a run of this process, as it comes."""
-        if kind == "stream" and not self.quiet and sys.stderr.isatty():
-            with self._lock:
-                sys.stderr.write(terminal.display.display(body["text"], multiline=True))
-                sys.stderr.flush()
-                self._column = self._streamed = True
+        """Text of a run of this process, as it comes; without a terminal the feed's pieces are enough."""
+        if kind != "stream" or not self._live:
+            return
+        with self._lock:
+            self._streamed = True
+            try:
+                if not self._column or body["turn"] != self._turn:
+                    # What happened before this text stands before it.
+                    self._line()
+                    self._turn = body["turn"]
+                    self._news(run_id, streamed=True)
+                self._write(body["text"])
+            except OSError:
+                self._live = False  # the terminal is gone; the run that talks here must not notice
 
-    def follow(self, run_id: str, *, drives: Callable[[], bool] = lambda: True) -> Run:
-        """Follows one run. `drives` tells whether this process still drives it."""
-        with self.desk.store.read() as look:
-            cursor = events.newest(look, self.desk.tenant)
+    def repeats(self, result: str) -> bool:
+        """Whether this text is what the person has just read on the same terminal."""
+        shown = self._live and sys.stdout.isatty()
+        return shown and self._said.strip() == result.strip()
+
+    def follow(self, run_id: str, *, worker: str | None = None) -> Run:
+        """Follows one run to its end, or to a wait for somebody who is not here.
+
+        Args:
+            worker: The worker of this process, if it has one: what that one drives is streamed already.
+        """
         asked: set[str] = set()
         bell = threading.Event()
+        holder = None
         while True:
             with self.desk.store.read() as look:
-                for event in events.after(look, self.desk.tenant, cursor):
-                    cursor = event.cursor
-                    if event.run_id == run_id:
-                        self._tell(event)
+                # The run before the feed: of the end that it tells, the feed has told.
                 run = rows.get(look, run_id)
-                pending = approvals.listed(look, self.desk.tenant, run_id=run_id) if run else []
-            assert run is not None
+                assert run is not None
+                pending = approvals.listed(look, self.desk.tenant, run_id=run_id)
+            holder = run.worker or holder
+            self._news(run_id, streamed=self._streamed if holder is None else holder == worker)
             if not run.live:
+                self._line()
                 return run
             if run.status == Status.PARKED and run.wait in LEAVE_ON:
+                self._line()
                 fresh = [card for card in reversed(pending) if card.id not in asked]
                 if not (self.ask and fresh):
                     return run
                 for card in fresh:
-                    self._line()
                     if not cards.ask(self.desk, card):
                         asked.add(card.id)
                         return run
                 continue
             bell.wait(0.05)
+
+    def _news(self, run_id: str, *, streamed: bool) -> None:
+        with self._lock, self.desk.store.read() as look:
+            for event in events.after(look, self.desk.tenant, self._cursor):
+                self._cursor = event.cursor
+                if event.run_id == run_id:
+                    self._tell(event, streamed=self._live and streamed)
+
+    def _write(self, text: str) -> None:
+        shown = terminal.display.display(text, multiline=True)
+        with self._lock:
+            if not self._column:
+                self._said = ""
+                shown = "  " + shown.lstrip()
+            self._said += text
+            self._column = True
+            sys.stderr.write(shown.replace("\n", "\n  "))
+            sys.stderr.flush()
 
     def _line(self) -> None:
         with self._lock:
@@ -103,7 +144,11 @@ class View:
                 sys.stderr.write("\n")
                 self._column = False
 
-    def _tell(self, event: events.Event) -> None:
+    def _say(self, text: str) -> None:
+        self._line()
+        terminal.say(f"  {text}")
+
+    def _tell(self, event: events.Event, *, streamed: bool) -> None:
         if self.quiet:
             return
         body = event.body
@@ -111,28 +156,23 @@ class View:
             case "call" if body.get("status") != "executing":
                 status = body["status"]
                 tone = {"done": "green", "failed": "red", "unknown": "yellow"}.get(status, "grey")
-                self._line()
-                terminal.say(
-                    f"  {terminal.colour('·', tone, sys.stderr)} {body['action']} {status}"
-                )
+                dot = terminal.colour("·", tone, sys.stderr)
+                self._say(f"{dot} {body['action']} {_STAGED.get(status, status)}")
             case "text" if "note" in body:
-                self._line()
-                terminal.say(f"  {terminal.shown(body['note'], 200)}")
-            case "text" if not self._streamed and "turn" in body:
-                self._line()
-                terminal.say(f"  {terminal.shown(body['text'], 400)}")
+                self._say(terminal.shown(body["note"], 200))
+            case "text" if "turn" in body and not streamed:
+                if body["turn"] != self._turn:
+                    self._line()
+                self._turn = body["turn"]
+                self._write(body["text"])
             case "step":
                 self._line()
-                self._streamed = False
                 if body["outcome"] not in ("ok", "parked", "completed"):
-                    terminal.say(f"  {body['name']}: {body['outcome']}")
+                    self._say(f"{body['name']}: {body['outcome']}")
             case "run.parked":
-                self._line()
-                terminal.say(terminal.colour(f"  waits for {body['wait']}", "yellow", sys.stderr))
+                self._say(terminal.colour(f"waits for {body['wait']}", "yellow", sys.stderr))
             case "approval" if body["status"] != "pending":
-                self._line()
-                terminal.say(
-                    f"  {body['title']}: {body['status'].replace('_', ' ')} by {body.get('by', '?')}"
-                )
+                status = body["status"].replace("_", " ")
+                self._say(f"{body['title']}: {status} by {body.get('by') or 'alfred'}")
             case "run.queued" if body.get("why") == "reclaimed":
-                terminal.say("  its worker is gone; another one takes it")
+                self._say("its worker is gone; another one takes it")

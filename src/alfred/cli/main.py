@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 import traceback
@@ -12,6 +13,9 @@ import cyclopts
 from alfred import errors
 from alfred.cli import terminal
 from alfred.version import VERSION
+
+_QUIET = cyclopts.Parameter(show_default=lambda value: value or None)
+"""A switch that is off says nothing about its default."""
 
 _HELP = "An assistant that keeps working when the window is closed, and never acts beyond what its owner allowed."
 
@@ -24,6 +28,7 @@ def tree() -> cyclopts.App:
         version=f"alfred {VERSION}",
         result_action="return_value",
         help_format="plaintext",
+        default_parameter=_QUIET,
     )
     for name, where, about in (
         ("setup", "setup:setup", "Make the home, and a first config.yaml."),
@@ -97,7 +102,9 @@ def tree() -> cyclopts.App:
             ),
         ),
     ):
-        sub = cyclopts.App(name=group, help=about, help_format="plaintext")
+        sub = cyclopts.App(
+            name=group, help=about, help_format="plaintext", default_parameter=_QUIET
+        )
         for name, where, help_ in commands:
             sub.command(f"alfred.cli.{where}", name=name, help=help_)
         root.command(sub)
@@ -108,6 +115,11 @@ def tree() -> cyclopts.App:
 def main(argv: Sequence[str]) -> int:
     """Runs one command; its exit code. No traceback for a person's mistake."""
     as_json = "--json" in argv
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # Names of files may hold bytes that are no text, and a terminal may know few letters. What cannot be
+            # written is escaped, which is valid in JSON too.
+            stream.reconfigure(errors="backslashreplace")
     try:
         code = tree()(list(argv), exit_on_error=False, print_error=False)
         sys.stdout.flush()
@@ -116,7 +128,7 @@ def main(argv: Sequence[str]) -> int:
         return terminal.fail(problem, as_json=as_json)
     except cyclopts.CycloptsError as problem:
         said = " ".join(str(problem).split())
-        usage = errors.UsageError(said, next="`alfred --help` shows the commands.")
+        usage = errors.UsageError(said, next=f"`{_named(problem)} --help` shows how it is written.")
         return terminal.fail(usage, as_json=as_json)
     except KeyboardInterrupt:
         terminal.say("")
@@ -138,6 +150,12 @@ def main(argv: Sequence[str]) -> int:
         return _crashed(problem, as_json=as_json)
 
 
+def _named(problem: cyclopts.CycloptsError) -> str:
+    """The command that was meant, as far as it was understood."""
+    chain = problem.command_chain or ()
+    return " ".join(("alfred", *chain))
+
+
 def _crashed(problem: Exception, *, as_json: bool) -> int:
     from alfred import home
     from alfred.trust import redact
@@ -146,7 +164,7 @@ def _crashed(problem: Exception, *, as_json: bool) -> int:
     told = f"This is a mistake in alfred: {type(problem).__name__}."
     try:
         where.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with open(os.open(where, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "a") as log:
+        with os.fdopen(os.open(where, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "a") as log:
             log.write(redact.redact(traceback.format_exc()) + "\n")
         next_ = f"What happened is written down in {where}; nothing that was committed is lost."
     except OSError:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 from typing import Any, Literal
 
-from alfred import app
+from alfred import app, clock, errors
 from alfred.cli import terminal
 from alfred.cli.terminal import DEFAULT, Common
-from alfred.runs import audit, budget, views
+from alfred.runs import audit, budget, stop, views
 
 _TONE = {
     "completed": "green",
@@ -25,11 +25,15 @@ def status(*, common: Common = DEFAULT) -> int:
     try:
         with base.store.read() as look:
             told = views.status(look, base.desk.tenant, base.settings.timezone)
+            halted = stop.stopped(look, base.desk.tenant)
             open_cards = views.approvals(look, base.desk.tenant, limit=10)["approvals"]
         if common.json:
             terminal.document(told)
             return 0
         counts = ", ".join(f"{n} {name}" for name, n in told["runs"].items() if n) or "none yet"
+        if halted is not None:
+            said = f"stopped at {clock.rfc3339(halted)}: `alfred runs resume --all` lets it go on"
+            terminal.out(terminal.colour(said, "yellow"))
         terminal.out(f"runs: {counts}")
         terminal.out(f"workers: {told['workers'] or 'none'}")
         terminal.out(f"spent today: {terminal.money(told['spend_today'])}")
@@ -46,7 +50,10 @@ def status(*, common: Common = DEFAULT) -> int:
                 )
             )
         if open_cards:
-            terminal.out(terminal.colour(f"{told['approvals_pending']} wait for you:", "yellow"))
+            many = told["approvals_pending"]
+            terminal.out(
+                terminal.colour(f"{many} {'waits' if many == 1 else 'wait'} for you:", "yellow")
+            )
             for card in open_cards:
                 terminal.out(f"  {terminal.short(card['id'])}  [{card['risk']}] {card['title']}")
             terminal.out("  alfred approvals list")
@@ -69,6 +76,10 @@ def runs_list(
         status: Only those in this state.
         limit: How many, at most 200.
     """
+    if not 1 <= limit <= views.MOST:
+        raise errors.UsageError(
+            f"--limit is {limit}.", next=f"Give a number from 1 to {views.MOST}."
+        )
     base = common.open()
     try:
         with base.store.read() as look:
@@ -121,13 +132,12 @@ def _whole(whole: dict[str, Any]) -> None:
     run = whole["run"]
     state = run["status"] + (f" on {run['wait']}" if run["wait"] else "")
     terminal.out(f"{run['id']}  {terminal.colour(state, _TONE.get(run['status'], 'bold'))}")
+    terminal.out(terminal.shown(run["brief"], 200))
     terminal.out(
-        f"agent {run['agent']}, model {run['model']}, attempt {run['attempt']}, {run['seq']} steps"
+        f"agent {run['agent']}, model {terminal.shown(run['model'], 200)}, begun {run['created_at']},"
+        f" attempt {run['attempt']}, {terminal.count(run['seq'], 'step')}"
     )
-    used = run["usage"]
-    terminal.out(
-        f"{used['turns']} turns, {used['input_tokens']}+{used['output_tokens']} tokens, {terminal.money(used['cost_usd'])}"
-    )
+    terminal.out(terminal.usage(run["usage"]))
     terminal.out("")
     terminal.out("steps")
     for step in whole["steps"]:
@@ -139,14 +149,19 @@ def _whole(whole: dict[str, Any]) -> None:
     for item in whole["transcript"]:
         if item["kind"] == "system":
             continue
-        for n, line in enumerate(_lines(item["text"] or "")):
-            terminal.out(f"  {item['kind'] if n == 0 else '':<9} {line}")
+        said = item["kind"] + (f" of {item['tool']}" if item["tool"] else "")
+        lines = _lines(item["text"] or "")
+        if item["tool"]:
+            terminal.out(f"  {said}")
+            said = ""
+        for n, line in enumerate(lines):
+            terminal.out(f"  {said if n == 0 else '':<9} {line}")
     if whole["calls"]:
         terminal.out("")
         terminal.out("calls")
         for call in whole["calls"]:
             terminal.out(
-                f"  {call['turn']}.{call['ordinal']}  {call['status']:<9} {call['action']} [{call['risk']}]"
+                f"  turn {call['turn'] + 1}.{call['ordinal'] + 1}  {call['status']:<9} {call['action']} [{call['risk']}]"
                 f" {terminal.shown(json.dumps(call['args'], ensure_ascii=False), 100)}"
             )
     if whole["approvals"]:
@@ -239,19 +254,31 @@ def spend(*, common: Common = DEFAULT) -> int:
         terminal.out(
             f"today: {terminal.money(told['today_usd'])} of {terminal.money(base.settings.budget.per_day_usd)}"
         )
-        for title in ("by_agent", "by_model", "runs"):
-            rows = told[title]
-            if rows:
+        for title, noun in (("by_agent", "agent"), ("by_model", "model")):
+            if told[title]:
                 terminal.out("")
-                terminal.out(title.replace("_", " "))
-                keys = list(rows[0]) if isinstance(rows, list) else []
-                if keys:
-                    terminal.table(
-                        keys, [[terminal.shown(str(row[key]), 40) for key in keys] for row in rows]
+                terminal.table(
+                    (noun, "cost"),
+                    [
+                        (terminal.shown(name, 60), terminal.money(usd))
+                        for name, usd in told[title].items()
+                    ],
+                )
+        if told["runs"]:
+            terminal.out("")
+            terminal.table(
+                ("run", "agent", "cost", "tokens in", "out"),
+                [
+                    (
+                        terminal.short(run["id"]),
+                        run["agent"],
+                        terminal.money(run["cost_usd"]),
+                        f"{run['input_tokens']:,}",
+                        f"{run['output_tokens']:,}",
                     )
-                else:
-                    for name, value in rows.items():
-                        terminal.out(f"  {name}: {value}")
+                    for run in told["runs"]
+                ],
+            )
         return 0
     finally:
         base.close()

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -133,6 +133,18 @@ def table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         out("  ".join([*cells, row[-1]]).rstrip())
 
 
+def count(many: int | Sequence[Any], noun: str) -> str:
+    """`1 run`, `2 runs`."""
+    number = many if isinstance(many, int) else len(many)
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def usage(used: Mapping[str, Any]) -> str:
+    """What a run has used, for people."""
+    tokens = f"{used['input_tokens']:,} + {used['output_tokens']:,} tokens"
+    return f"{count(used['turns'], 'turn')}, {tokens}, cost {money(used['cost_usd'])}"
+
+
 def money(usd: Any) -> str:
     """USD for people; a price that nobody knows is not zero."""
     return (
@@ -144,8 +156,9 @@ COLOURS = {"red": 31, "green": 32, "yellow": 33, "blue": 34, "grey": 90, "bold":
 
 
 def colour(text: str, name: str, stream: Any = None) -> str:
-    """The text in a colour, where a person looks at it (and NO_COLOR is not set)."""
+    """The text in a colour, where a person looks at it on a terminal that has some (and NO_COLOR is not set)."""
     stream = stream or sys.stdout
-    if not stream.isatty() or os.environ.get("NO_COLOR"):
+    plain = os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb"
+    if plain or not stream.isatty():
         return text
     return f"\x1b[{COLOURS[name]}m{text}\x1b[0m"
