@@ -141,7 +141,6 @@ def advance(tx: Tx, lease: Lease, seq: int, step: Step, *, to: str, lease_us: in
     Raises:
         LeaseLost: another worker owns the run, or it is over or being cancelled.
     """
-    rows.lock(tx, lease.run_id)
     return _guard(tx, lease, seq, step, to=to, outcome="ok", lease_us=lease_us)
 
 
@@ -156,7 +155,6 @@ def park(
     Raises:
         LeaseLost: as for `advance`.
     """
-    rows.lock(tx, lease.run_id)
     done = _guard(tx, lease, seq, step, to=to, outcome="parked", lease_us=lease_us)
     if done.earlier:
         return done
@@ -200,7 +198,7 @@ def finish(
     Raises:
         LeaseLost: as for `advance`.
     """
-    rows.lock(tx, lease.parent_id, lease.run_id)
+    rows.lock(tx, lease.parent_id)
     done = _guard(tx, lease, seq, step, to=again, outcome=str(status), lease_us=lease_us)
     if done.earlier:
         return done
@@ -223,7 +221,8 @@ def finish(
 def _guard(
     tx: Tx, lease: Lease, seq: int, step: Step, *, to: str, outcome: str, lease_us: int
 ) -> Committed:
-    """The first statement of every commit, and the rows that belong to it."""
+    """The first statement of every commit, and the rows that belong to it. It locks the run's row: what is read after it
+    sees whatever it had to wait for."""
     row = tx(
         _GUARD,
         id=lease.run_id,
