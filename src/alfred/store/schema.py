@@ -171,6 +171,7 @@ _partial("runs_lease", runs.c.lease_until, where="status='running'")
 _partial("runs_wake", runs.c.wake_at, where="status='parked'")
 _partial("runs_open", runs.c.parent_id, where=LIVE)
 Index("runs_listed", runs.c.tenant, runs.c.id)
+Index("runs_counted", runs.c.tenant, runs.c.status)
 
 run_steps = sa.Table(
     "run_steps",
@@ -344,6 +345,7 @@ _partial(
     where="status='pending' and auto_approve_at is not null",
 )
 Index("approvals_run", approvals.c.run_id)
+Index("approvals_listed", approvals.c.tenant, approvals.c.id)
 
 notices = sa.Table(
     "notices",

@@ -182,6 +182,7 @@ SQLITE = (
     FOREIGN KEY(parent_id) REFERENCES runs (id)
 )""",
     "CREATE UNIQUE INDEX runs_child ON runs (parent_id, parent_call) WHERE parent_id is not null",
+    "CREATE INDEX runs_counted ON runs (tenant, status)",
     "CREATE INDEX runs_lease ON runs (lease_until) WHERE status='running'",
     "CREATE INDEX runs_listed ON runs (tenant, id)",
     "CREATE INDEX runs_live ON runs (agent, tenant) WHERE status='running'",
@@ -444,6 +445,7 @@ SQLITE = (
 )""",
     "CREATE INDEX approvals_auto ON approvals (auto_approve_at) WHERE status='pending' and auto_approve_at is not null",
     "CREATE INDEX approvals_due ON approvals (expires_at) WHERE status='pending'",
+    "CREATE INDEX approvals_listed ON approvals (tenant, id)",
     "CREATE UNIQUE INDEX approvals_one ON approvals (call_id) WHERE status='pending'",
     "CREATE INDEX approvals_run ON approvals (run_id)",
     """CREATE TABLE notices (
@@ -636,6 +638,7 @@ POSTGRESQL = (
     FOREIGN KEY(parent_id) REFERENCES runs (id)
 )""",
     "CREATE UNIQUE INDEX runs_child ON runs (parent_id, parent_call) WHERE parent_id is not null",
+    "CREATE INDEX runs_counted ON runs (tenant, status)",
     "CREATE INDEX runs_lease ON runs (lease_until) WHERE status='running'",
     "CREATE INDEX runs_listed ON runs (tenant, id)",
     "CREATE INDEX runs_live ON runs (agent, tenant) WHERE status='running'",
@@ -898,6 +901,7 @@ POSTGRESQL = (
 )""",
     "CREATE INDEX approvals_auto ON approvals (auto_approve_at) WHERE status='pending' and auto_approve_at is not null",
     "CREATE INDEX approvals_due ON approvals (expires_at) WHERE status='pending'",
+    "CREATE INDEX approvals_listed ON approvals (tenant, id)",
     "CREATE UNIQUE INDEX approvals_one ON approvals (call_id) WHERE status='pending'",
     "CREATE INDEX approvals_run ON approvals (run_id)",
     """CREATE TABLE notices (
