@@ -39,7 +39,7 @@ from alfred.runs.rows import Lease, Run
 from alfred.runs.states import Wait
 from alfred.runs.workflow import Defer, Leave, Park, StepContext
 from alfred.store.connect import Store, Tx
-from alfred.trust import redact, text
+from alfred.trust import display, redact, text
 
 log = structlog.get_logger()
 
@@ -53,7 +53,13 @@ TOGETHER = 8
 """How many pure calls run at once."""
 
 RETRY = 5 * clock.SECOND
-"""After so long an effect whose outcome this process does not know is entered again."""
+"""After so long an effect whose outcome this process does not know is entered again; each time twice as long."""
+
+REPEATS = 5
+"""So many times in a row; then a person is asked, because the other side does not answer at all."""
+
+GRACE = 10.0
+"""Seconds that an action has to end by itself when its run was cancelled or taken."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -315,7 +321,13 @@ class Dispatch:
         if call.effect == Effect.PURE:
             self._look(ctx, [call])
         elif call.effect != Effect.BLIND and call.intent_attempt == ctx.lease.attempt:
-            self._leave(ctx, Defer(RETRY))  # entered again under the next attempt, by whoever comes
+            with self.store.read() as look:
+                before = ledger.deferred(look, ctx.run.id)
+            if before >= REPEATS:
+                self._ask_outcome(ctx, call)
+            self._leave(
+                ctx, Defer(RETRY * 2**before)
+            )  # entered again under the next attempt, by whoever comes
         elif call.effect == Effect.KEYED:
             self._execute(ctx, call)
         elif call.effect == Effect.CHECKABLE and self._probed(ctx, call):
@@ -355,6 +367,7 @@ class Dispatch:
 
     def _ask_outcome(self, ctx: StepContext, call: Call) -> None:
         wants = self.around.settings(ctx.run.tenant).approvals
+        why = f"{display.display(call.error, limit=500)}\n\n" if call.error else ""
         new = approvals.NewCard(
             id=ids.new(),
             call_id=call.id,
@@ -366,7 +379,7 @@ class Dispatch:
             args_hash=call.args_hash,
             risk=call.risk or "high",
             title=f"May or may not have happened: {card.title(call.action, call.arguments)}",
-            preview=call.preview or card.preview(call.arguments, None),
+            preview=f"{why}{call.preview or card.preview(call.arguments, None)}",
             expire_us=wants.expire_after,
         )
         self._leave(ctx, self._park(ctx, Wait.OPERATOR), lambda tx, _seq: approvals.stage(tx, new))
@@ -428,7 +441,7 @@ class Dispatch:
         def write(tx: Tx) -> None:
             rows.lock(tx, call.run_id)
             if end.status == "unknown":
-                ledger.unknown(tx, lease, call)
+                ledger.unknown(tx, lease, call, error=end.error)
                 return
             if ledger.outcome(
                 tx, lease, call, status=end.status, result=end.result, error=end.error
@@ -453,8 +466,8 @@ class Dispatch:
     def _run(self, ctx: StepContext, call: Call, key: str | None) -> _Ended:
         """Calls the function of the action in a thread of its own, within its time.
 
-        Past its time the outcome is unknown; the thread may go on, and what it comes to is recorded by its
-        intent, late.
+        Past its time, or soon after its run was stopped, the outcome is unknown; the thread may go on, and what it
+        comes to is recorded by its intent, late.
         """
         action = self.actions.get(call.action)
         if action is None:
@@ -471,15 +484,22 @@ class Dispatch:
                 self._record(ctx.lease, call, end)
 
         threading.Thread(target=work, name=f"alfred-{action.id}", daemon=True).start()
-        try:
-            return done.result(action.timeout_s)
-        except concurrent.futures.TimeoutError:
+        gone: concurrent.futures.Future[None] = concurrent.futures.Future()
+        forget = ctx.slot.on_cancel(lambda: gone.set_result(None))
+        concurrent.futures.wait((done, gone), action.timeout_s, return_when="FIRST_COMPLETED")
+        forget()
+        if gone.done():
+            concurrent.futures.wait((done,), GRACE)
+        if not done.done():
             late.set()
-            if done.done():
-                return done.result()
-            return _Ended(
-                "unknown", None, f"{action.id} did not end within {action.timeout_s:g} s."
-            )
+        if done.done():
+            return done.result()
+        why = (
+            f"went on for {GRACE:g} s after its run was stopped"
+            if gone.done()
+            else f"did not end within {action.timeout_s:g} s"
+        )
+        return _Ended("unknown", None, f"{action.id} {why}.")
 
     # ---- what actions are given ----
 

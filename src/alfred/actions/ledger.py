@@ -142,7 +142,11 @@ _PURE = Sql(
     "result=:result,error=:error where id=:id and status in('proposed','approved','unknown')"
 )
 _UNKNOWN = Sql(
-    "update calls set status='unknown' where id=:id and intent_attempt=:attempt and status='executing'"
+    "update calls set status='unknown',error=:error where id=:id and intent_attempt=:attempt and status='executing'"
+)
+_DEFERRED = Sql(
+    "select count(*) from leases where run_id=:run_id and ended='deferred'"
+    " and at>=coalesce((select max(ended) from run_steps where run_id=:run_id),0)"
 )
 _ENTER = Sql(
     "update calls set status='unknown' where run_id=:run_id and status='executing' and intent_attempt<:attempt"
@@ -260,15 +264,20 @@ def looked(
         _tell(tx, lease, call, status)
 
 
-def unknown(tx: Tx, lease: Lease, call: Call) -> None:
-    """executing -> unknown: it was sent, and nobody knows."""
-    if tx(_UNKNOWN, id=call.id, attempt=lease.attempt).rowcount:
+def unknown(tx: Tx, lease: Lease, call: Call, *, error: str | None = None) -> None:
+    """executing -> unknown: it was sent, and nobody knows; `error` says why."""
+    if tx(_UNKNOWN, id=call.id, attempt=lease.attempt, error=error).rowcount:
         _tell(tx, lease, call, "unknown")
 
 
 def enter(tx: Tx, lease: Lease) -> None:
     """A new holder: what earlier attempts had begun is unknown."""
     tx(_ENTER, run_id=lease.run_id, attempt=lease.attempt)
+
+
+def deferred(tx: Tx, run_id: str) -> int:
+    """How often the run was put off since a step of it was committed: so many times its calls went unheard."""
+    return tx(_DEFERRED, run_id=run_id).scalar_one()
 
 
 def _tell(tx: Tx, lease: Lease, call: Call, status: str) -> None:

@@ -74,9 +74,10 @@ class Bench:
         """Drives every queued run until it parks or ends."""
         while isinstance(taken := self.store.transact(claims.claim, self.holder, _caps), tuple):
             lease, run = taken
+            self.slot = Slot(lease)
             execute.drive(
                 self.runtime,
-                Slot(lease),
+                self.slot,
                 run,
                 lease_us=self.holder.lease_us,
                 stopping=lambda: False,

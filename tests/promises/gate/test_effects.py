@@ -279,6 +279,45 @@ def test_past_its_time_the_outcome_is_unknown_and_the_late_one_wakes_the_run(
     assert (bench.run(run).status, bench.answers, done()) == ("completed", ["after all"], ["slow"])
 
 
+def test_an_action_that_does_not_hear_the_cancel_is_left_behind(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dispatch, "GRACE", 0.05)
+    go_on = threading.Event()
+
+    def deaf(ctx: ActionContext) -> str:
+        ctx.store.transact(endings.cancel, ctx.run_id, by="somebody")
+        bench.slot.stop("cancelled")
+        go_on.wait(60)
+        return "after all"
+
+    world["deaf"] = deaf
+    run = bench.start(("t.blind", {"name": "deaf"}))
+    try:
+        bench.go()
+        assert (bench.run(run).status, bench.calls(run)[0].status) == ("cancelled", "unknown")
+    finally:
+        go_on.set()
+        bench.later_threads()
+    (call,) = bench.calls(run)
+    assert (call.status, json.loads(call.result or "")) == ("done", "after all")
+
+
+def test_an_action_that_hears_the_cancel_tells_how_it_ended(bench: Bench) -> None:
+    def hearing(ctx: ActionContext) -> str:
+        killed = threading.Event()
+        ctx.on_cancel(killed.set)
+        ctx.store.transact(endings.cancel, ctx.run_id, by="somebody")
+        bench.slot.stop("cancelled")
+        return "killed" if killed.wait(60) else "not heard"
+
+    world["hearing"] = hearing
+    run = bench.start(("t.blind", {"name": "hearing"}))
+    bench.go()
+    assert json.loads(bench.calls(run)[0].result or "") == "killed"
+    assert bench.run(run).status == "cancelled"
+
+
 def test_an_async_action_is_awaited(bench: Bench) -> None:
     (call,) = bench.does(("t.async", {"name": "tick"}))
     assert json.loads(call.result or "") == "tick"
@@ -436,6 +475,22 @@ def test_a_keyed_effect_is_repeated_under_its_key_and_two_equal_calls_have_two(
     assert first == again != other
     assert bench.run(run).status == "completed"
     assert [c.intent_attempt for c in bench.calls(run)] == [2, 2]
+
+
+@pytest.mark.parametrize("name", ["t.keyed", "t.checkable"])
+def test_an_effect_that_is_never_answered_is_asked_about_after_a_few_tries(
+    bench: Bench, name: str
+) -> None:
+    world.update(send=broken, probe=NotHappened())
+    run = bench.start((name, {"name": "send"}))
+    bench.go()
+    assert bench.run(run).wait == "operator"
+    assert len(done()) == dispatch.REPEATS + 1
+    assert bench.card().preview.startswith("ConnectionResetError: the line was cut\n\n")
+    world.pop("send")
+    bench.decide("retry")
+    bench.go()
+    assert bench.run(run).status == "completed"
 
 
 @pytest.mark.parametrize(
