@@ -68,20 +68,44 @@ class Lives:
         shutil.copyfile(self._template, home / "alfred.db")
         return f"sqlite:///{home / 'alfred.db'}"
 
+    @property
+    def script(self) -> Path:
+        """What the model of the stories says."""
+        return self.folder / "script.json"
+
     def live(self, scenario: str, url: str, home: Path, deadly: int | None = None) -> Life:
         """One life, which ends at the `deadly`th point, or in peace."""
+        return self._ended(self._ask(scenario, url, home, deadly=deadly))
+
+    def stop(self, scenario: str, url: str, home: Path, intent: int) -> bool:
+        """A life that stops after the commit of its so manieth intent. Whether it came that far."""
+        return bool(self._ask(scenario, url, home, stopped=intent).get("stopped"))
+
+    def go_on(self) -> Life:
+        """The life that stopped goes on, to its end."""
+        return self._ended(self._say({"go_on": True}))
+
+    def _ask(
+        self,
+        scenario: str,
+        url: str,
+        home: Path,
+        *,
+        deadly: int | None = None,
+        stopped: int | None = None,
+    ) -> dict[str, Any]:
+        where = {"scenario": scenario, "url": url, "home": str(home)}
+        return self._say({**where, "deadly": deadly, "stopped": stopped})
+
+    def _say(self, order: dict[str, Any]) -> dict[str, Any]:
         assert self._server.stdin is not None and self._server.stdout is not None
-        order: dict[str, Any] = {
-            "scenario": scenario,
-            "url": url,
-            "home": str(home),
-            "deadly": deadly,
-        }
         self._server.stdin.write(json.dumps(order) + "\n")
         self._server.stdin.flush()
         line = self._server.stdout.readline()
         assert line, f"the fork server ended: {self.log()}"
-        said = json.loads(line)
+        return json.loads(line)
+
+    def _ended(self, said: dict[str, Any]) -> Life:
         return Life(said["killed"], said.get("points", 0), said.get("wrong", []))
 
     def log(self) -> str:

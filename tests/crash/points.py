@@ -16,12 +16,19 @@ from sqlalchemy import event
 _count = 0
 _deadly: int | None = None
 _last = ""
+_stopped: int | None = None
+_intents = 0
+_intending = False
 
 
-def arm(deadly: int | None) -> None:
-    """From now on points are counted, and this process kills itself at the `deadly`th."""
-    global _count, _deadly
-    _count, _deadly = 0, deadly
+def arm(deadly: int | None, stopped: int | None = None) -> None:
+    """From now on points are counted, and this process kills itself at the `deadly`th.
+
+    Args:
+        stopped: It stops itself (SIGSTOP) after the commit of so manieth an intent, before anything else.
+    """
+    global _count, _deadly, _stopped, _intents, _intending
+    _count, _deadly, _stopped, _intents, _intending = 0, deadly, stopped, 0, False
     event.listen(sa.Engine, "before_cursor_execute", _statement)
     event.listen(sa.Engine, "commit", _commit)
 
@@ -43,6 +50,13 @@ def reach(what: str) -> None:
 
 
 def _statement(_conn: Any, _cursor: Any, statement: str, *_: Any) -> None:
+    global _intents, _intending
+    if _intending and _last == "commit":
+        _intending, _intents = False, _intents + 1
+        if _intents == _stopped:
+            os.kill(os.getpid(), signal.SIGSTOP)
+    if statement.startswith("update calls set status='executing'"):
+        _intending = True
     reach(statement[:60])
 
 

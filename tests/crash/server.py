@@ -1,8 +1,10 @@
 """The fork server: one process with everything imported and nothing open, which forks a child for each life.
 
 Usage: python -m tests.crash.server SCRIPT TEMPLATE
-Reads `{"scenario", "url", "home", "deadly"}` a line and answers `{"killed", "points", "wrong"}` a line: `deadly`
-is the point at which that life ends by SIGKILL, null to live to the end and be judged.
+Reads `{"scenario", "url", "home", "deadly", "stopped"}` a line and answers `{"killed", "points", "wrong"}` a line:
+`deadly` is the point at which that life ends by SIGKILL, null to live to the end and be judged; `stopped` the
+intent after whose commit it stops (SIGSTOP): then the answer is `{"stopped": true}`, and `{"go_on": true}` lets
+it go on and is answered with its end.
 
 A child of a thread-free parent that holds no connection, lock or clock is as good as a cold process, at a
 hundredth of its price; tests/crash/test_cold_processes.py checks that claim.
@@ -40,7 +42,7 @@ def live(order: dict[str, Any]) -> dict[str, Any]:
         order["url"], Path(order["home"]), Path(sys.argv[1]), scenarios.WORKFLOWS
     )
     scenario = scenarios.SCENARIOS[order["scenario"]]
-    points.arm(order["deadly"])
+    points.arm(order["deadly"], order["stopped"])
     whole.play(parts, scenario)
     return {"points": points.disarm(), "wrong": whole.judge(parts, scenario)}
 
@@ -73,26 +75,47 @@ def serve() -> None:
     warm_up(Path(sys.argv[2]))
     gc.collect()
     gc.freeze()
+    zombie: tuple[int, int] | None = None
     for line in sys.stdin:
         order = json.loads(line)
-        reading, writing = os.pipe()
-        child = os.fork()
-        if child == 0:
-            os.close(reading)
-            try:
-                said = live(order)
-            except BaseException:
-                said = {"points": 0, "wrong": [traceback.format_exc()]}
-            os.write(writing, json.dumps(said).encode())
-            os._exit(0)
-        os.close(writing)
-        with os.fdopen(reading, "rb") as pipe:
-            said = pipe.read()
-        _, how = os.waitpid(child, 0)
-        killed = os.WIFSIGNALED(how) and os.WTERMSIG(how) == signal.SIGKILL
-        if not killed and not said:
-            said = json.dumps({"points": 0, "wrong": [f"the child ended with {how}"]}).encode()
-        answers.write(json.dumps({"killed": killed, **(json.loads(said) if said else {})}) + "\n")
+        if "go_on" in order:
+            assert zombie is not None
+            (child, reading), zombie = zombie, None
+            os.kill(child, signal.SIGCONT)
+        else:
+            child, reading = born(order)
+        how = os.waitpid(child, os.WUNTRACED)[1]
+        if os.WIFSTOPPED(how):
+            zombie = child, reading
+            answers.write('{"stopped": true}\n')
+        else:
+            answers.write(json.dumps(ended(how, reading)) + "\n")
+
+
+def born(order: dict[str, Any]) -> tuple[int, int]:
+    """A child that lives one life: its process, and where it will say how it ended."""
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.close(reading)
+        try:
+            said = live(order)
+        except BaseException:
+            said = {"points": 0, "wrong": [traceback.format_exc()[-8000:]]}
+        os.write(writing, json.dumps(said).encode())
+        os._exit(0)
+    os.close(writing)
+    return child, reading
+
+
+def ended(how: int, reading: int) -> dict[str, Any]:
+    """How a life ended."""
+    with os.fdopen(reading, "rb") as pipe:
+        said = pipe.read()
+    killed = os.WIFSIGNALED(how) and os.WTERMSIG(how) == signal.SIGKILL
+    if not killed and not said:
+        return {"killed": False, "points": 0, "wrong": [f"the child ended with {how}"]}
+    return {"killed": killed, **(json.loads(said) if said else {})}
 
 
 if __name__ == "__main__":
