@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import unicodedata
 from dataclasses import dataclass
 
 from alfred import clock
 from alfred.store.connect import Sql, Tx
+
+PREFIX = 3
+"""Letters of a word that the beginning of another may be."""
 
 _REMEMBER = Sql(
     "insert into memories(id,tenant,agent,text,source_run,effect_key,integrity,confidentiality,at)"
@@ -14,16 +18,19 @@ _REMEMBER = Sql(
 )
 _MEMORY_OF = Sql("select id from memories where effect_key=:key")
 _RECENT = Sql(
-    "select id,text,at,integrity from memories where tenant=:tenant and agent=:agent order by id desc limit :limit"
+    "select id,text,at,integrity from memories where tenant=:tenant and agent=:agent order by at desc, id desc limit :limit"
 )
 _FOUND_SQLITE = Sql(
     "select m.id,m.text,m.at,m.integrity from memories_fts f join memories m on m.id=f.id"
-    " where memories_fts match :query and m.tenant=:tenant and m.agent=:agent order by f.rank, m.id desc limit :limit"
+    " where memories_fts match :query and m.tenant=:tenant and m.agent=:agent order by m.at desc, m.id desc limit :limit"
 )
+# The words of a memory as FTS5's `porter unicode61` sees them: no accents, nothing but letters and digits, stems.
+# Stop words have no stem on Postgres; they are found as they are.
+_PLAIN = "regexp_replace(translate(text, :accented, :bare), :gaps, ' ', 'g')"
 _FOUND_PG = Sql(
-    "select id,text,at,integrity from memories, to_tsquery('simple', :query) q"
-    " where tenant=:tenant and agent=:agent and to_tsvector('simple', text) @@ q"
-    " order by ts_rank(to_tsvector('simple', text), q) desc, id desc limit :limit"
+    "select id,text,at,integrity from memories where tenant=:tenant and agent=:agent and"
+    f" (to_tsvector('english', {_PLAIN}) @@ to_tsquery('english', :prefixes)"
+    f" or to_tsvector('simple', {_PLAIN}) @@ to_tsquery('simple', :words)) order by at desc, id desc limit :limit"
 )
 _ADD = Sql(
     "insert into todos(id,tenant,agent,text,due,source_run,effect_key,at)"
@@ -79,19 +86,46 @@ def recent(tx: Tx, *, tenant: str, agent: str, limit: int) -> list[Memory]:
 
 
 def search(tx: Tx, words: list[str], *, tenant: str, agent: str, limit: int) -> list[Memory]:
-    """Memories that hold any of the words (or begin a word with one), the best fit first.
+    """Memories that hold any of the words, in another form of it too, or begin a word with a longer one;
+    newest first.
 
     Args:
-        words: Letters and digits only; the caller took everything else out, so that no text is syntax.
+        words: Letters and digits only, without accents; the caller took everything else out, so that no text
+            is syntax.
     """
     if not words:
         return []
     if tx.pg:
-        query, statement = " | ".join(f"{word}:*" for word in words), _FOUND_PG
+        rows = tx(
+            _FOUND_PG,
+            prefixes=" | ".join(f"{word}:*" if len(word) >= PREFIX else word for word in words),
+            words=" | ".join(words),
+            accented=_ACCENTED,
+            bare=_BARE,
+            gaps=_GAPS,
+            tenant=tenant,
+            agent=agent,
+            limit=limit,
+        )
     else:
-        query, statement = " OR ".join(f'"{word}"*' for word in words), _FOUND_SQLITE
-    rows = tx(statement, query=query, tenant=tenant, agent=agent, limit=limit).all()
-    return [Memory(*row) for row in rows]
+        query = " OR ".join(f'"{word}"*' if len(word) >= PREFIX else f'"{word}"' for word in words)
+        rows = tx(_FOUND_SQLITE, query=query, tenant=tenant, agent=agent, limit=limit)
+    return [Memory(*row) for row in rows.all()]
+
+
+def _accents() -> tuple[str, str]:
+    """Latin letters with accents, and the same letters without."""
+    pairs = []
+    for code in range(0xC0, 0x250):
+        base = unicodedata.normalize("NFD", chr(code))[0]
+        if base != chr(code) and base.isascii():
+            pairs.append((chr(code), base))
+    return "".join(accented for accented, _ in pairs), "".join(base for _, base in pairs)
+
+
+_ACCENTED, _BARE = _accents()
+_GAPS = "[\u0001-/:-@\\[-`{-~\u00a0-\u00a9\u00ab-\u00b1\u00b4\u00b6-\u00b8\u00bb\u00bf\u2000-\u206f\u3000-\u303f]+"
+"""What lies between words, as an expression for Postgres."""
 
 
 def add_todo(

@@ -43,7 +43,7 @@ class Target:
 
             do_GET = do_POST
 
-            def log_message(self, *_: Any) -> None:
+            def log_message(self, format: str, *args: Any) -> None:
                 """Says nothing."""
 
         self.http = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
