@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from tree_sitter import Node
 
 _DEPTH = 5
+_LONG = 2_000
+"""A word that only the shell knows and that is longer than this is not worked out."""
 _WORDS = 64
 """How many words of one command are tried as the start of another."""
 
@@ -74,6 +76,9 @@ _ERASING_CALL = re.compile(
     r"(rmtree|rm_rf|rm_r|rmSync|rmdirSync|removeSync|rimraf|remove_tree|rmdir)\W*$"
 )
 _STARTING = re.compile(r"system|popen|exec|spawn|subprocess|\brun\b|call|output|\bsh\b|qx|`", re.I)
+_BARE_BOMB = re.compile(
+    r"(?<![\w:.])([\w:.]{1,40})\s{0,9}\(\s{0,9}\)\s{0,9}\{[^}]{0,200}\1\s{0,9}(\|\s{0,9}\1|&)"
+)
 _CODE_BOMB = re.compile(
     r"while\b[^\n]{0,40}\bfork\b|\bfork\b\s*(\(\s*\))?\s*while\b|\bloop\b[^\n]{0,20}\bfork\b"
 )
@@ -153,6 +158,8 @@ class _Look:
         substitutions, braces."""
         if word.text is not None:
             return [word.text]
+        if len(word.raw) > _LONG:
+            return [None]
         raw = re.sub(
             r"\$\(\s*(?:echo|printf)\s+([^()$`]*?)\s*\)|`\s*echo\s+([^`$]*?)\s*`", r"\1\2", word.raw
         )
@@ -180,7 +187,8 @@ class _Look:
     def _command(self, words: list[str | None], depth: int) -> str | None:
         name = _base(words[0])
         if name in ("cd", "pushd") and len(words) > 1 and words[1] is not None:
-            self.folders += [_resolve(folder, words[1]) for folder in self.folders[:8]]
+            there = [_resolve(folder, words[1]) for folder in self.folders[:8]]
+            self.folders = list(dict.fromkeys([*self.folders, *there]))[:_WORDS]
         first = words[0] or ""
         if re.search(r"\s", first.strip()):  # `rm${IFS}-rf${IFS}/`
             return self.at(" ".join(word or "''" for word in words), depth + 1)
@@ -339,7 +347,7 @@ class _Look:
 
     def _bare(self, text: str) -> str | None:
         """Text that cannot be parsed: its words between separators, without quotes."""
-        if re.search(r"([\w:.]+)\s*\(\s*\)\s*\{[^}]*\1\s*(\|\s*\1|&)", text):
+        if _BARE_BOMB.search(text):
             return "a fork bomb"
         for part in re.split(r"[;&|\n(){}`]+", text):
             plain = re.sub(r"\$\{?HOME\}?", "~", re.sub(r"[\\\"']", "", part))

@@ -29,6 +29,7 @@ _DELETING = frozenset("delete remove overwrite prune destroy".split())
 _COMMANDS = frozenset("command cmd script shell bash commands".split())
 
 _DEPTH = 5
+_FOLDERS = 16
 _TO = frozenset({">", ">>", ">|", "&>", "&>>"})
 
 
@@ -111,6 +112,8 @@ def _classify(text: str, place: Place, depth: int) -> Risk:
             if target is None or target.startswith("-") or command.words[-1].glob:
                 return Risk.HIGH
             place = place.after_cd(target)
+            if len(place.folders) > _FOLDERS:
+                return Risk.HIGH  # each `cd` doubles them; nobody follows that many
     return risk
 
 

@@ -159,7 +159,9 @@ class Source:
         parts = self._parts(node)
         if any(text is None for text, _, _ in parts):
             return Word(raw, None)
-        if re.search(r"\{.*(,|\.\.)|[=:]~", _unquoted(parts), re.DOTALL):
+        unquoted = _unquoted(parts)
+        behind_brace = unquoted.partition("{")[2]
+        if "," in behind_brace or ".." in behind_brace or re.search(r"[=:]~", unquoted):
             return Word(raw, None)  # braces make several words of one; `a=~` has a home in it
         if parts and not (parts[0][1] or parts[0][2]) and (parts[0][0] or "").startswith("~"):
             first = parts[0][0] or ""
@@ -167,7 +169,7 @@ class Source:
             if not re.match(r"~(/|$)", first) or (first == "~" and len(parts) > 1):
                 return Word(raw, None)
             parts[0] = (self.home + first[1:], False, parts[0][2])
-        glob = re.search(r"[*?\[]", _unquoted(parts)) is not None and raw not in ("[", "[[")
+        glob = re.search(r"[*?\[]", unquoted) is not None and raw not in ("[", "[[")
         return Word(raw, "".join(text or "" for text, _, _ in parts), glob)
 
     def _parts(self, node: Node) -> list[_Part]:

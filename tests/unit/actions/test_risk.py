@@ -149,3 +149,28 @@ def test_shells_in_shells_end() -> None:
     for _ in range(3):
         text = f"bash -c {shlex.quote(text)}"
     assert classify_command(text) is Risk.HIGH
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "cd a; cd b; " * 2000 + "rm -rf x",
+        "(" * 5000,
+        "{ " * 8000,
+        "'" * 30_001,
+        "$(" * 8000,
+        "a{" * 15_000,
+        "x() { " * 4000,
+        "bash -c " * 3000,
+        "rm " * 10_000,
+        "a" * 31_000 + "(",
+        "x(){ x " * 4000,
+        '"$(echo ' + " " * 30_000 + "x",
+        "s" + " " * 30_000 + "'",
+    ],
+    ids=lambda text: text[:8].strip(),
+)
+@pytest.mark.timeout(60)
+def test_a_text_made_to_take_long_is_judged_all_the_same(text: str) -> None:
+    assert classify_command(text) is Risk.HIGH
+    assert risk.forbidden(text, cwd="/srv/w") is None
