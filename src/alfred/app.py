@@ -178,7 +178,9 @@ def whole(base: Base, *, watch: Callable[[str, str, dict[str, Any]], None] | Non
             runtime,
             caps=caps,
             dispatcher=base.dispatcher,
-            beats=beats(fired, settings.zone, crons=options.get("root") is None),
+            beats=beats(
+                fired, settings.zone, quiet=settings.quiet, crons=options.get("root") is None
+            ),
             **options,
         )
 
@@ -206,11 +208,16 @@ def actions_of(folder: Path) -> tuple[Registry, tuple[LoadError, ...]]:
 
 
 def beats(
-    start: Callable[[Any, str], Any], zone: Callable[[str], str], *, crons: bool
+    start: Callable[[Any, str], Any],
+    zone: Callable[[str], str],
+    *,
+    quiet: Callable[[str], bool],
+    crons: bool,
 ) -> Sequence[Callable[[Store], None]]:
     """What the sweep does besides the core's own, in order.
 
     Args:
+        quiet: Whether it is a tenant's quiet hours now: nothing approves itself then.
         crons: Whether this process fires them: a command that stays with one run would leave their runs queued.
     """
     from alfred.actions import approvals
@@ -220,7 +227,7 @@ def beats(
         approvals.expire_beat(store, ids.new)
 
     def auto(store: Store) -> None:
-        approvals.auto_beat(store, ids.new)
+        approvals.auto_beat(store, ids.new, quiet=quiet)
 
     def lapse(store: Store) -> None:
         store.transact(budget.lapse)
@@ -298,6 +305,12 @@ class _Settings:
 
     def zone(self, tenant: str) -> str:
         return self.of(tenant).timezone
+
+    def quiet(self, tenant: str) -> bool:
+        from alfred.actions import approvals
+
+        settings = self.of(tenant)
+        return approvals.is_quiet(settings.approvals.quiet_hours, settings.timezone)
 
     def tiers(self, tenant: str) -> dict[str, str | None]:
         models = self.of(tenant).models

@@ -10,10 +10,11 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, fields
+from datetime import datetime
 from typing import Any, Literal
 
 from alfred import clock, errors
-from alfred.runs import audit, endings, events, ledger, rows
+from alfred.runs import audit, endings, events, ledger, rows, schedule
 from alfred.store.connect import Sql, Store, Tx
 
 AUTO_PER_HOUR = 30
@@ -478,12 +479,28 @@ def expire_beat(store: Store, new_token: Callable[[], str]) -> None:
         _decided_by_clock(store, row.id, row.args_hash, "expire", new_token())
 
 
-def auto_beat(store: Store, new_token: Callable[[], str]) -> None:
-    """Low cards whose five minutes are over, at most `AUTO_PER_HOUR` in an hour."""
+def auto_beat(
+    store: Store,
+    new_token: Callable[[], str],
+    *,
+    quiet: Callable[[str], bool] = lambda tenant: False,
+) -> None:
+    """Low cards whose five minutes are over, at most `AUTO_PER_HOUR` in an hour; none of a tenant that is `quiet`."""
     with store.read() as look:
         due = look(_AUTO_DUE, limit=100).all()
     for row in due:
-        store.transact(_auto, row.id, row.args_hash, row.tenant, new_token())
+        if not quiet(row.tenant):
+            store.transact(_auto, row.id, row.args_hash, row.tenant, new_token())
+
+
+def is_quiet(hours: str | None, zone: str) -> bool:
+    """Whether it is within `hours` (`22:00-07:00`, the end is outside) in the zone now; never when there are none."""
+    if hours is None:
+        return False
+    now = datetime.fromtimestamp(clock.now() // clock.SECOND, schedule.zone_of(zone))
+    begin, _, end = hours.partition("-")
+    at = now.strftime("%H:%M")
+    return begin <= at < end if begin < end else at >= begin or at < end
 
 
 def _auto(tx: Tx, approval_id: str, args_hash: str, tenant: str, token: str) -> None:

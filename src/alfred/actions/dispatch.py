@@ -486,7 +486,8 @@ class Dispatch:
         threading.Thread(target=work, name=f"alfred-{action.id}", daemon=True).start()
         gone: concurrent.futures.Future[None] = concurrent.futures.Future()
         forget = ctx.slot.on_cancel(lambda: gone.set_result(None))
-        concurrent.futures.wait((done, gone), action.timeout_s, return_when="FIRST_COMPLETED")
+        either: list[concurrent.futures.Future[Any]] = [done, gone]
+        concurrent.futures.wait(either, action.timeout_s, return_when="FIRST_COMPLETED")
         forget()
         if gone.done():
             concurrent.futures.wait((done,), GRACE)

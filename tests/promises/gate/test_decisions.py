@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from alfred import clock, errors, ids
+from alfred import clock as clock_module
+from alfred import errors, ids
 from alfred.actions import approvals
 from alfred.actions.approvals import Approval, Decision
 from alfred.actions.context import ActionContext
@@ -105,7 +106,7 @@ def expire(bench: Bench) -> None:
 
 def seen(bench: Bench) -> None:
     for card in bench.cards():
-        bench.store.transact(approvals.delivered, card.id, low_after_us=5 * clock.MINUTE)
+        bench.store.transact(approvals.delivered, card.id, low_after_us=5 * clock_module.MINUTE)
 
 
 # ---- the first wins
@@ -236,7 +237,7 @@ class Change:
 CHANGES = [
     Change("the content", lambda b: (b.home / "content").write_text("two")),
     Change("the risk", lambda b: (b.home / "high").touch()),
-    Change("a day passed", lambda b: backdate(b, clock.DAY, "decided_at")),
+    Change("a day passed", lambda b: backdate(b, clock_module.DAY, "decided_at")),
 ]
 
 
@@ -260,7 +261,7 @@ def test_what_changed_since_it_was_approved_is_asked_again(bench: Bench, change:
 def test_just_under_a_day_an_approval_still_counts(bench: Bench) -> None:
     staged(bench)
     bench.decide("approve")
-    backdate(bench, clock.DAY - 10 * clock.MINUTE, "decided_at")
+    backdate(bench, clock_module.DAY - 10 * clock_module.MINUTE, "decided_at")
     bench.go()
     assert done == ["x"]
 
@@ -292,7 +293,7 @@ def test_a_card_that_nobody_decided_in_time_is_a_no(bench: Bench) -> None:
     run = staged(bench)
     expire(bench)
     assert bench.card().status == "pending"
-    backdate(bench, 7 * clock.DAY + clock.MINUTE, "expires_at")
+    backdate(bench, 7 * clock_module.DAY + clock_module.MINUTE, "expires_at")
     card = bench.card()
     expire(bench)
     with pytest.raises(errors.AlreadyDecided):
@@ -307,7 +308,7 @@ def test_a_card_that_nobody_decided_in_time_is_a_no(bench: Bench) -> None:
 def test_an_expired_outcome_is_skipped_and_never_repeated(bench: Bench) -> None:
     run = bench.start(("t.cut", {}))
     bench.go()
-    backdate(bench, 7 * clock.DAY + clock.MINUTE, "expires_at")
+    backdate(bench, 7 * clock_module.DAY + clock_module.MINUTE, "expires_at")
     expire(bench)
     bench.go()
     assert [c.status for c in bench.calls(run)] == ["skipped"]
@@ -325,7 +326,7 @@ def test_a_low_card_approves_itself_five_minutes_after_it_was_seen(bench: Bench)
     assert bench.card().auto_approve_at == first, "the time is started once"
     auto(bench)
     assert done == []
-    backdate(bench, 5 * clock.MINUTE, "auto_approve_at")
+    backdate(bench, 5 * clock_module.MINUTE, "auto_approve_at")
     auto(bench)
     bench.go()
     (card,) = bench.cards("all")
@@ -350,7 +351,11 @@ def test_counted_from_staging_the_time_runs_at_once(bench: Bench) -> None:
     bench.policy("gated", low_counts_from="staging", low_after="1m")
     bench.does(("t.low", {"name": "x"}))
     card = bench.card()
-    assert 0 <= (card.auto_approve_at or 0) - card.created_at - clock.MINUTE < clock.SECOND
+    assert (
+        0
+        <= (card.auto_approve_at or 0) - card.created_at - clock_module.MINUTE
+        < clock_module.SECOND
+    )
     seen(bench)
     assert bench.card().auto_approve_at == card.auto_approve_at
 
@@ -365,7 +370,7 @@ def test_what_is_not_low_or_not_ours_never_approves_itself(bench: Bench, what: s
     wanted = {"external": ("t.low", {"name": "x"}), "first use": ("t.foreign", {})}
     bench.does(wanted.get(what, ("t.ask", {"name": "x"})), external=int(what == "external"))
     seen(bench)
-    backdate(bench, clock.HOUR, "created_at")
+    backdate(bench, clock_module.HOUR, "created_at")
     assert (bench.card().auto_ok, bench.card().auto_approve_at) == (0, None)
 
 
@@ -392,11 +397,54 @@ def test_at_most_thirty_cards_approve_themselves_in_an_hour(
     monkeypatch.setattr(approvals, "AUTO_PER_HOUR", 3)
     bench.policy("gated", low_counts_from="staging")
     bench.does(*(("t.low", {"name": str(n)}) for n in range(5)))
-    backdate(bench, clock.HOUR, "auto_approve_at")
+    backdate(bench, clock_module.HOUR, "auto_approve_at")
     auto(bench)
     assert [c.status for c in bench.cards("all")].count("auto_approved") == 3
     auto(bench)
     assert len(bench.cards()) == 2
-    backdate(bench, clock.HOUR, "decided_at")
+    backdate(bench, clock_module.HOUR, "decided_at")
     auto(bench)
     assert bench.cards() == []
+
+
+def test_nothing_approves_itself_in_quiet_hours_and_it_does_after_them(
+    bench: Bench, clock: Any
+) -> None:
+    bench.policy("gated", low_counts_from="staging", quiet_hours="22:00-07:00")
+    bench.does(("t.low", {"name": "x"}))
+    backdate(bench, hour(1), "auto_approve_at")
+
+    def beat() -> str:
+        wants = bench.settings.approvals
+        approvals.auto_beat(
+            bench.store, ids.new, quiet=lambda t: approvals.is_quiet(wants.quiet_hours, "UTC")
+        )
+        return bench.cards("all")[0].status
+
+    clock.advance(13 * 3600)  # 23:00
+    assert beat() == "pending"
+    clock.advance(8 * 3600)  # 07:00
+    assert beat() == "auto_approved"
+
+
+def hour(n: int) -> int:
+    return n * clock_module.HOUR
+
+
+@pytest.mark.parametrize(
+    ("hours", "zone", "quiet"),
+    [
+        (None, "UTC", False),
+        ("09:00-11:00", "UTC", True),
+        ("10:00-11:00", "UTC", True),
+        ("09:00-10:00", "UTC", False),
+        ("22:00-07:00", "UTC", False),
+        ("22:00-10:01", "UTC", True),
+        ("22:00-07:00", "Asia/Tokyo", False),  # 19:00
+        ("18:30-07:00", "Asia/Tokyo", True),
+    ],
+)
+def test_quiet_hours_are_those_of_the_tenants_zone(
+    clock: Any, hours: str | None, zone: str, quiet: bool
+) -> None:
+    assert approvals.is_quiet(hours, zone) is quiet
