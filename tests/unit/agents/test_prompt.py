@@ -1,0 +1,47 @@
+"""The head of a prompt: made once, the same from the same things, and of granted tools only."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from alfred.actions.grant import Grant
+from alfred.actions.registry import Registry
+from alfred.agents import prompt
+from alfred.agents.registry import AgentConfig
+from tests.unit.agents.conftest import ask, look, page, send
+
+
+def head(home: Path, *allowed: str, order: int = 1, **agent: str) -> dict[str, object]:
+    registry = Registry()
+    registry.register([look, page, send, ask][::order])
+    return prompt.head(
+        AgentConfig(id="main", **agent),  # type: ignore[arg-type]
+        home=home,
+        workspace="project",
+        actions=registry,
+        grant=Grant(actions=frozenset(allowed)),
+    )
+
+
+def test_the_same_things_give_the_same_head_in_whatever_order_they_came(tmp_path: Path) -> None:
+    assert head(tmp_path, "w.*") == head(tmp_path, "w.*", order=-1)
+
+
+def test_a_tool_that_is_not_granted_is_not_offered(tmp_path: Path) -> None:
+    tools = prompt.tools(head(tmp_path, "w.look", "w.ask"))
+    assert [tool.name for tool in tools] == ["w__ask", "w__look"]
+    assert prompt.tools(head(tmp_path)) == []
+
+
+def test_the_owners_files_are_in_it_and_long_ones_are_cut_honestly(tmp_path: Path) -> None:
+    (tmp_path / "SOUL.md").write_bytes(b"Be kind.\0\xff")
+    (tmp_path / "USER.md").write_text("u" * 30_000)
+    (tmp_path / "MEMORY.md").write_text("  \n")
+    text = str(head(tmp_path, personality="Dry humour.")["text"])
+    assert "SOUL.md:\nBe kind.\ufffd" in text
+    assert "\0" not in text
+    assert "[the rest of 30000 characters is left out]" in text
+    assert "u" * 20_001 not in text
+    assert "MEMORY.md" not in text
+    assert "Dry humour." in text
+    assert "folder project;" in text
