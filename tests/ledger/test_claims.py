@@ -102,6 +102,13 @@ def test_no_worker_takes_a_firings_run(core: Core) -> None:
     assert core.run(run_id).driver == "process"
 
 
+def test_a_firing_that_lives_is_not_claimed_again(core: Core) -> None:
+    run_id = core.start(driver="process")
+    assert isinstance(core.claim(run_id, driver="process"), tuple)
+    assert core.claim(run_id, driver="process", by=holder()) is None
+    assert core.run(run_id).worker == core.me.worker
+
+
 def test_a_parked_firing_is_a_workers_run(core: Core) -> None:
     run_id = core.start(driver="process")
     taken = core.claim(run_id, driver="process")

@@ -17,7 +17,7 @@ import pytest
 
 from alfred import errors, ids
 from alfred.actions import approvals
-from alfred.runs import claims, endings, leases, ledger
+from alfred.runs import claims, endings, leases, ledger, rows
 from alfred.runs.rows import Caps, Full
 from alfred.runs.states import Status, Wait
 from alfred.store import connect
@@ -321,17 +321,15 @@ def test_two_claims_of_the_last_place_under_a_cap(core: Core) -> None:
     assert isinstance(answers[0], tuple) and isinstance(answers[1], Full)
 
 
-def test_a_claim_by_hint_waits_for_the_decision_that_queues_it(pg_url: str) -> None:
-    """Skipping the locked row would lose the wake: the decision queues the run as it commits."""
+def test_a_claim_by_hint_waits_for_a_row_that_is_locked(pg_url: str) -> None:
+    """Skipping it would lose the wake that named it."""
     with opened(pg_url) as core:
-        lease = core.held()
-        [card] = core.staged(lease)
-        run_id = lease.run_id
+        run_id = core.start()
         _, taken = race(
-            core, deciding(card), lambda tx: claims.claim(tx, core.me, roomy, hint=run_id)
+            core,
+            lambda tx: rows.lock(tx, run_id),
+            lambda tx: claims.claim(tx, core.me, roomy, hint=run_id),
         )
-        if taken is None:  # it looked before the row was queued: as a poll does, it looks again
-            taken = core.claim(run_id)
         assert isinstance(taken, tuple) and taken[1].id == run_id
 
 
@@ -339,9 +337,7 @@ def test_the_search_for_the_next_run_does_not_wait_for_a_locked_one(pg_url: str)
     with opened(pg_url) as core:
         locked, free = core.start(), core.start()
         _, taken = race(
-            core,
-            lambda tx: claims.claim(tx, core.me, roomy, hint=locked),
-            lambda tx: claims.claim(tx, core.me, roomy, root=free),
+            core, lambda tx: rows.lock(tx, locked), lambda tx: claims.claim(tx, core.me, roomy)
         )
         assert isinstance(taken, tuple) and taken[1].id == free
 
