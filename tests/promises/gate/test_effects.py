@@ -386,10 +386,14 @@ def test_pure_neighbours_run_together(bench: Bench) -> None:
     assert [c.status for c in calls] == ["done"] * 3
 
 
-def test_effects_run_one_after_another_in_their_order(bench: Bench) -> None:
-    names = ["a", "b", "c", "d"]
-    bench.does(*(("t.keyed" if n in "bd" else "t.blind", {"name": n}) for n in names))
-    assert done() == names
+def test_effects_run_one_after_another_in_their_order_each_with_its_intent(bench: Bench) -> None:
+    calls = bench.does(
+        ("t.look", {"name": "0"}),
+        *(("t.keyed" if n in "bd" else "t.blind", {"name": n}) for n in "abcd"),
+    )
+    assert done() == ["0", "a", "b", "c", "d"]
+    assert all(call.effect_key for call in calls[1:])
+    assert len({call.effect_key for call in calls[1:]}) == 4
 
 
 def test_what_stands_before_a_card_is_done_and_what_stands_behind_it_waits(bench: Bench) -> None:
