@@ -137,6 +137,14 @@ def test_what_is_over_is_not_cancelled(core: Core) -> None:
     assert core.run(lease.run_id).status == "completed"
 
 
+def test_an_end_is_for_good(core: Core) -> None:
+    lease = core.held()
+    core.finish(lease, result="r")
+    for status in (Status.COMPLETED, Status.FAILED, Status.CANCELLED):
+        assert not core.do(lambda tx, status=status: endings.terminal(tx, lease.run_id, status))
+    assert (core.run(lease.run_id).status, core.run(lease.run_id).result) == ("completed", "r")
+
+
 def test_cancelling_twice_is_cancelling_once(core: Core) -> None:
     run_id = core.start()
     assert core.cancel(run_id)
