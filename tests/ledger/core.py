@@ -43,6 +43,12 @@ class Core:
         assert found is not None
         return found
 
+    def lease_until(self, run_id: str) -> int:
+        """The lease of a running run."""
+        until = self.run(run_id).lease_until
+        assert until is not None
+        return until
+
     def one(self, statement: str, **params: Any) -> Any:
         with self.store.read() as look:
             return look(sa.text(statement), **params).scalar()

@@ -243,7 +243,12 @@ def test_wakes_that_come_ten_times_run_nothing_twice(core: Core) -> None:
 
     with working(core, first=first) as worker:
         bell = worker.dispatcher.notify
-        core.store.delivered = lambda runs: [bell(runs) for _ in range(10)] and None
+
+        def ten_times(runs: list[str]) -> None:
+            for _ in range(10):
+                bell(runs)
+
+        core.store.delivered = ten_times
         runs = [core.start() for _ in range(5)]
         worker.until_idle()
     assert sorted(bodies) == sorted(runs)
