@@ -26,7 +26,7 @@ from alfred.actions.kinds import Probe
 from alfred.engines import process
 from alfred.integrations import excerpt, judged, listing, pages, patch, places
 from alfred.trust import beneath, paths
-from alfred.trust.redact import redact
+from alfred.trust.redact import redact, redact_data
 
 PATCHABLE = 20_000_000
 """Bytes of a file that a patch is applied to."""
@@ -281,6 +281,7 @@ def _wrote(*, key: str, ctx: ActionContext, path: str, content: str) -> Probe:
     effect=Effect.CHECKABLE,
     check=_wrote,
     preview=_preview_write,
+    redact=redact_data,
     classify=_risk,
     target=_target,
 )
@@ -352,6 +353,7 @@ def _patch_happened(*, key: str, ctx: ActionContext, path: str, diff: str) -> Pr
     effect=Effect.CHECKABLE,
     check=_patch_happened,
     preview=_preview_patch,
+    redact=redact_data,
     classify=_risk,
     target=_target,
 )

@@ -20,7 +20,7 @@ from alfred.actions.kinds import Probe
 from alfred.engines import git, refs
 from alfred.integrations import excerpt, judged, places, repository
 from alfred.integrations.push import push
-from alfred.trust.redact import redact
+from alfred.trust.redact import redact, redact_data
 
 TRAILER = "Alfred-Call"
 """The line of a commit's message that tells which call made it."""
@@ -146,9 +146,8 @@ def show(ref: str, *, ctx: ActionContext) -> dict[str, Any]:
 
 
 def _commit_risk(args: dict[str, Any], ctx: ActionContext) -> Risk:
-    return places.risk(
-        ctx, *repository.snapshot(ctx, args["paths"]).files
-    )  # what cannot be told is high
+    held = repository.snapshot(ctx, args["paths"]).files  # what cannot be told is high
+    return places.risk(ctx, *held)
 
 
 def _commit_target(args: dict[str, Any], ctx: ActionContext) -> Any:
@@ -186,6 +185,7 @@ def _committed(*, key: str, ctx: ActionContext, message: str, paths: list[str] |
     effect=Effect.CHECKABLE,
     check=_committed,
     preview=_commit_preview,
+    redact=redact_data,
     classify=_commit_risk,
     target=_commit_target,
 )

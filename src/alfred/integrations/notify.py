@@ -18,6 +18,7 @@ from typing import Any
 from alfred import errors
 from alfred.actions import Effect, Risk, action
 from alfred.actions.context import ActionContext
+from alfred.trust.redact import redact_data
 
 LONGEST = 4_000
 """Characters of a notice."""
@@ -25,7 +26,14 @@ LONGEST = 4_000
 _KIND = re.compile(r"([A-Za-z][A-Za-z0-9+.-]{0,30}):")
 
 
-@action("notify.send", integration="notify", risk=Risk.NONE, effect=Effect.BLIND, timeout=120)
+@action(
+    "notify.send",
+    integration="notify",
+    risk=Risk.NONE,
+    effect=Effect.BLIND,
+    redact=redact_data,
+    timeout=120,
+)
 def send(text: str, *, ctx: ActionContext) -> dict[str, Any]:
     """Send the person a short notice, on the ways that they configured.
 

@@ -26,7 +26,7 @@ from alfred.actions.context import ActionContext
 from alfred.engines import process
 from alfred.integrations import excerpt, judged, places
 from alfred.trust import display, paths, sandbox
-from alfred.trust.redact import StreamRedactor, redact
+from alfred.trust.redact import StreamRedactor, redact, redact_data
 
 LONGEST = 600
 """Seconds that a command may take at most."""
@@ -100,6 +100,7 @@ def _preview(args: dict[str, Any], ctx: ActionContext) -> str:
     classify=_risk,
     target=_target,
     preview=_preview,
+    redact=redact_data,
     timeout=LONGEST + 30,
 )
 def run(

@@ -10,6 +10,7 @@ from alfred import errors, ids
 from alfred.actions.declare import action
 from alfred.actions.kinds import Effect, Risk
 from alfred.memory import ledger
+from alfred.trust.redact import redact_data
 
 if TYPE_CHECKING:
     from alfred.actions.context import ActionContext
@@ -36,7 +37,14 @@ def _risk(args: dict[str, Any], ctx: ActionContext) -> Risk:
     return Risk.HIGH if ctx.external else Risk.NONE
 
 
-@action("memory.add", integration="memory", risk=Risk.NONE, effect=Effect.KEYED, classify=_risk)
+@action(
+    "memory.add",
+    integration="memory",
+    risk=Risk.NONE,
+    effect=Effect.KEYED,
+    classify=_risk,
+    redact=redact_data,
+)
 def add(text: str, *, key: str, ctx: ActionContext) -> dict[str, str]:
     """Remember a fact for later runs: something that stays true and will be of use.
 

@@ -13,8 +13,8 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from alfred import errors
-from alfred.actions import Happened, NotHappened, Risk, Unknown, dispatch
-from alfred.integrations import excerpt, files, grep
+from alfred.actions import Happened, NotHappened, Risk, Unknown, declare, dispatch
+from alfred.integrations import excerpt, files, git, grep, notify, shell
 from alfred.trust.redact import redact
 
 FAKE_KEY = "AKIA" + "Q3EGRIVZ5WXY7ABC"
@@ -630,6 +630,17 @@ def test_a_card_hides_secrets(brought: Any) -> None:
     ):
         assert FAKE_KEY not in shown
         assert "[redacted:" in shown
+
+
+@pytest.mark.parametrize(
+    "function", [files.write, files.patch_, shell.run, git.commit, notify.send]
+)
+def test_what_lists_show_of_the_arguments_has_no_secrets(function: Any) -> None:
+    hide = declare.build(function).redact
+    assert hide
+    shown = hide({"path": "a.txt", "text": f"key = {FAKE_KEY}\n"})
+    assert shown["path"] == "a.txt"
+    assert FAKE_KEY not in str(shown)
 
 
 def test_a_card_of_bytes_or_of_much_text_shows_sizes_and_hashes(brought: Any) -> None:
