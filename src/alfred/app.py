@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
+import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -26,6 +27,10 @@ if TYPE_CHECKING:
     from alfred.actions.registry import LoadError, Registry
     from alfred.runs.execute import Runtime
     from alfred.runs.worker import Worker
+
+
+FULL = 1_000_000
+"""Bytes of free space below which a disk is called full."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,7 +90,7 @@ def base(*, folder: Path | None = None, tenant: str = "main", upgrade: bool = Tr
     home.ensure(folder)
     settings = config.load(folder)
     dispatcher = Dispatcher(poll=1.0 if settings.database != "sqlite" else 0.1)
-    store = connect.open_store(config.database_url(settings, folder))
+    store = _opened(folder, settings)
     delivery = _Delivery(store, dispatcher)
     if upgrade:
         migrate.ensure_schema(store, backups=folder / "backups", extras=queue if store.pg else None)
@@ -98,6 +103,19 @@ def base(*, folder: Path | None = None, tenant: str = "main", upgrade: bool = Tr
         dispatcher=dispatcher,
         delivery=delivery,
     )
+
+
+def _opened(folder: Path, settings: config.Settings) -> Store:
+    try:
+        return connect.open_store(config.database_url(settings, folder))
+    except errors.StoreUnavailable as problem:
+        # SQLite calls it an I/O error when its shared memory finds no room.
+        if settings.database == "sqlite" and shutil.disk_usage(folder).free < FULL:
+            raise errors.StoreUnavailable(
+                f"The disk of the home {str(folder)!r} is full.",
+                next="Free some space; nothing that was acknowledged is lost.",
+            ) from problem
+        raise
 
 
 def whole(base: Base, *, watch: Callable[[str, str, dict[str, Any]], None] | None = None) -> Whole:

@@ -32,9 +32,7 @@ def configure(home: Path) -> None:
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     path = folder / "alfred.jsonl"
     path.touch(mode=0o600)
-    handler = logging.handlers.RotatingFileHandler(
-        path, maxBytes=SIZE, backupCount=KEPT, encoding="utf-8"
-    )
+    handler = _File(path, maxBytes=SIZE, backupCount=KEPT, encoding="utf-8")
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             processors=[
@@ -70,6 +68,18 @@ def configure(home: Path) -> None:
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=False,
     )
+
+
+class _File(logging.handlers.RotatingFileHandler):
+    """A log that cannot be written (the disk is full) is said once; the program that logs goes on."""
+
+    _told = False
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        if not self._told:
+            self._told = True
+            why = sys.exc_info()[1]
+            sys.stderr.write(f"alfred: the log {self.baseFilename} cannot be written: {why}\n")
 
 
 def quiet() -> None:

@@ -188,3 +188,158 @@ def test_a_secret_in_a_tools_result_is_in_no_row(
     for path in home.rglob("*"):
         if path.is_file():
             assert secret.encode() not in path.read_bytes(), path
+
+
+@pytest.mark.parametrize(
+    ("arguments", "names"),
+    [
+        (["run", "x", "--max-cost", "inf", "--model", "MODEL"], "1000000"),
+        (["run", "x", "--max-cost", "nan", "--model", "MODEL"], "nan"),
+        (["run", "x", "--max-cost", "1e30", "--model", "MODEL"], "1000000"),
+        (["runs", "list", "--limit", "0"], "200"),
+        (["runs", "list", "--limit", "-5"], "200"),
+        (["runs", "list", "--limit", "201"], "200"),
+        (["runs", "list", "--status", "lost"], "completed"),
+        (["approve", "--as", "maybe", "abcdef"], "happened"),
+        (["--home", "/dev/null/x", "status"], ""),
+        (["status", "--home", "/dev/null/x"], "/dev/null"),
+        (["status", "--home", "bad\udcff"], "UTF-8"),
+        (["run", "x" * 50_000_000, "--model", "MODEL"], "--input"),
+        (["tell", "zzzzzz", "x" * 50_000_000], "16000"),
+        (["", "x"], ""),
+    ],
+    ids=lambda value: None if isinstance(value, str) else " ".join(w[:20] for w in value),
+)
+def test_no_argument_makes_a_traceback(
+    alfred: Alfred, script: Any, arguments: list[str], names: str
+) -> None:
+    arguments = [script(DONE) if word == "MODEL" else word for word in arguments]
+    problem = _problem(alfred(*arguments, "--json"), 2)
+    assert names in json.dumps(problem)
+    assert len(json.dumps(problem)) < 3_000
+
+
+def test_a_config_of_50_mb_is_refused_by_its_size(alfred: Alfred, home: Path) -> None:
+    home.mkdir()
+    (home / "config.yaml").write_text("alfred: 1\n# " + "x" * 50_000_000 + "\n")
+    problem = _problem(alfred("status", "--json"), 2)
+    assert "config.yaml" in json.dumps(problem)
+    assert len(json.dumps(problem)) < 3_000
+
+
+def test_an_input_of_50_mb_is_read_in_pages_and_cannot_be_written(
+    alfred: Alfred, script: Any, folder: Path, tmp_path: Path
+) -> None:
+    big = tmp_path / "big.txt"
+    big.write_bytes(b"0123456789abcde\n" * 3_276_800)
+    model = script(
+        {
+            "calls": [
+                {"tool": "files.read", "args": {"path": "inputs/big.txt"}},
+                {"tool": "files.write", "args": {"path": "inputs/big.txt", "content": "mine"}},
+            ]
+        },
+        DONE,
+    )
+    told = alfred("run", "read it", "--in", folder, "--input", big, "--model", model, "--json")
+    assert told.code == 0, told.out
+    whole = alfred("runs", "show", told.json["id"], "--json").json
+    results = [item["text"] for item in whole["transcript"] if item["kind"] == "result"]
+    assert "0123456789abcde" in results[0]
+    assert len(results[0]) < 1_000_000
+    assert [call["status"] for call in whole["calls"]] == ["done", "refused"]
+    assert big.stat().st_size == 52_428_800
+
+
+ODD = ("new\nline.txt", "bidi\u202etxt", "bad\udcff\udcfe", "esc\x1b[31m", "-rf", "trailing ")
+
+
+def test_odd_names_of_files_can_be_read_listed_and_given_and_never_reach_the_terminal_raw(
+    alfred: Alfred, script: Any, folder: Path
+) -> None:
+    for number, name in enumerate(ODD):
+        (folder / name).write_text(f"content {number}\n")
+    model = script(
+        {
+            "say": "I look.",
+            "calls": [
+                {"tool": "files.list", "args": {}},
+                *({"tool": "files.read", "args": {"path": f"inputs/{n}"}} for n in ODD),
+            ],
+        },
+        DONE,
+    )
+    inputs = [word for name in ODD for word in ("--input", f"{folder}/{name}")]
+    said = alfred("run", "list them", "--in", folder, *inputs, "--model", model)
+    assert said.code == 0, said.err
+    listed = alfred("runs", "list", "--json").json
+    shown = alfred("runs", "show", listed[0]["id"])
+    whole = alfred("runs", "show", listed[0]["id"], "--json").json
+    done = [call["action"] for call in whole["calls"] if call["status"] == "done"]
+    assert len(done) >= len(ODD), whole["calls"]
+    for text in (said.out, said.err, shown.out, shown.err):
+        assert "\x1b" not in text and "\u202e" not in text and "Traceback" not in text
+
+
+HOSTILE = "good \x1b[2J\x1b]0;owned\x07 \u202egnihton\u202c \x9b31m end"
+
+
+def test_what_somebody_wrote_is_never_raw_on_a_terminal(
+    alfred: Alfred, script: Any, folder: Path
+) -> None:
+    model = script(
+        {
+            "say": HOSTILE,
+            "calls": [
+                {"tool": "files.write", "args": {"path": "a\u202eb.md", "content": HOSTILE}},
+                {"tool": "ask.user", "args": {"question": HOSTILE}},
+                {"tool": HOSTILE, "args": {HOSTILE: HOSTILE}},
+            ],
+        },
+        {"say": HOSTILE},
+    )
+    said = [alfred("run", HOSTILE, "--in", folder, "--model", model)]
+    assert said[0].code == 3, said[0].err
+    cards = alfred("approvals", "list", "--json").json
+    run = cards[0]["run_id"]
+    said += [alfred("approvals", "list"), alfred("status"), alfred("runs", "list")]
+    said += [alfred("runs", "show", run), alfred("spend")]
+    for card in cards:
+        if card["kind"] == "question":
+            said.append(alfred("answer", card["id"], HOSTILE))
+        else:
+            said.append(alfred("reject", card["id"], "--why", HOSTILE))
+    said += [alfred("runs", "resume", run), alfred("tell", run, HOSTILE)]
+    said += [alfred("runs", "show", run), alfred("approvals", "list", "--status", "all")]
+    for one in said:
+        assert "Traceback" not in one.err
+        for letter in ("\x1b", "\x07", "\u202e", "\x9b"):
+            assert letter not in one.out, one
+            assert letter not in one.err, one
+
+
+def test_a_newer_schema_is_refused_by_every_command_but_it_can_be_backed_up(
+    alfred: Alfred, home: Path
+) -> None:
+    assert alfred("status").code == 0
+    base = app.base()
+    base.store.transact(lambda tx: tx(sa.text("update meta set v='9999' where k='schema'")))
+    base.close()
+    for command in (["status"], ["run", "x"], ["approvals", "list"], ["worker", "--until-idle"]):
+        assert "9999" in _problem(alfred(*command, "--json"), 2)["detail"]
+    assert alfred("db", "backup").code == 0
+    assert list((home / "backups").iterdir())
+
+
+def test_a_missing_extra_is_told_with_its_name(
+    alfred: Alfred, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import sys
+
+    for name in [n for n in sys.modules if n.split(".")[0] == "psycopg"]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "psycopg", None)
+    monkeypatch.setenv("ALFRED_DATABASE_URL", "postgresql://u:s3cretw0rd@127.0.0.1:1/none")
+    said = alfred("status", "--json")
+    assert "alfred-agents[postgres]" in json.dumps(_problem(said, 2))
+    assert "s3cretw0rd" not in said.out + said.err

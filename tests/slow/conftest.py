@@ -17,7 +17,7 @@ from typing import Any
 import psutil
 import pytest
 
-from alfred import config, home
+from alfred import config, desk, home
 from alfred.runs import views
 from alfred.store import connect
 from alfred.store.connect import Tx
@@ -42,6 +42,10 @@ class Machine:
         made = self.scenario.with_suffix(".new")
         made.write_text(json.dumps({"runs": runs}))
         made.replace(self.scenario)
+
+    @property
+    def url(self) -> str:
+        return self.env.get("ALFRED_DATABASE_URL") or f"sqlite:///{self.home / 'alfred.db'}"
 
     @property
     def model(self) -> str:
@@ -101,11 +105,22 @@ class Machine:
     @contextlib.contextmanager
     def ledger(self) -> Iterator[Tx]:
         """Looks into the ledger from this process: a command would cost a second."""
-        settings = config.load(self.home)
-        store = connect.open_store(config.database_url(settings, self.home))
+        store = connect.open_store(self.url)
         try:
             with store.read() as look:
                 yield look
+        finally:
+            store.close()
+
+    def queue(self, brief: str) -> str:
+        """What `run --detach` writes, from this process; the run's id."""
+        store = connect.open_store(self.url)
+        try:
+            at_desk = desk.Desk(store=store, settings=config.Settings(), home=self.home)
+            order = desk.Order(brief=brief, folder=self.project)
+            new = at_desk.order(order, model=lambda: self.model, actions=["files.list"])
+            at_desk.start(new)
+            return new.id
         finally:
             store.close()
 

@@ -77,7 +77,9 @@ class _Demo:
         began = time.monotonic()
         said = self.paid or "a scripted model (no key, no cost: everything else is real)"
         self._title(f"alfred demo, with {said}")
-        terminal.say(f"  repository: {self.repository}")
+        own = self.repository.parent == self.scratch
+        made = " (you do not stand in one, so the demo has made it)" if own else ""
+        terminal.say(f"  repository: {self.repository}{made}")
         base = app.base()
         try:
             run_id = self._start(base)
@@ -93,7 +95,6 @@ class _Demo:
         here = Path.cwd()
         if any((folder / ".git").exists() for folder in (here, *here.parents)):
             return here
-        terminal.say("  You do not stand in a git repository, so the demo makes a small one.")
         made = self.scratch / "repository"
         made.mkdir()
         (made / "README.md").write_text("# A repository for the demo\n")
@@ -236,7 +237,12 @@ class _Demo:
         if written.exists() and any(
             c["status"] == "done" and c["action"] == "files.write" for c in whole["calls"]
         ):
-            terminal.say(f"  written, once, as approved: {written}")
+            gone = (
+                ""
+                if written.parent.parent != self.scratch
+                else " (it goes with the scratch folder)"
+            )
+            terminal.say(f"  written, once, as approved: {written}{gone}")
         took = time.monotonic() - began
         terminal.say(f"  all of it took {took:.1f} s")
         if self.as_json:

@@ -8,14 +8,18 @@ from __future__ import annotations
 import json
 import sys
 import threading
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from alfred import clock, errors
 from alfred.actions import approvals
 from alfred.cli import cards, terminal
 from alfred.desk import Desk
 from alfred.runs import events, rows
 from alfred.runs.rows import Run
 from alfred.runs.states import Status, Wait
+
+AWAY = 60 * clock.SECOND
+"""How long a database may be away before a command that follows a run gives up."""
 
 LEAVE_ON = (Wait.APPROVAL, Wait.QUESTION, Wait.OPERATOR, Wait.PAUSE, Wait.BUDGET, Wait.LIMIT)
 """Waits on which a command that drives a run leaves: a person, or a day, is needed first."""
@@ -32,6 +36,9 @@ _WAKES = {
     Wait.EVENT: "its event",
 }
 
+
+if TYPE_CHECKING:
+    from alfred.runs.worker import Worker
 
 _STAGED = {"staged": "asks first", "skipped": "would ask or act: skipped"}
 
@@ -64,6 +71,7 @@ class View:
         self._turn: int | None = None
         self._said = ""
         self._streamed = False
+        self._away: int | None = None
         with desk.store.read() as look:
             self._cursor = events.newest(look, desk.tenant)
 
@@ -88,23 +96,36 @@ class View:
         shown = self._live and sys.stdout.isatty()
         return shown and self._said.strip() == result.strip()
 
-    def follow(self, run_id: str, *, worker: str | None = None) -> Run:
+    def follow(self, run_id: str, *, worker: Worker | None = None) -> Run:
         """Follows one run to its end, or to a wait for somebody who is not here.
 
         Args:
             worker: The worker of this process, if it has one: what that one drives is streamed already.
+
+        Raises:
+            StoreUnavailable: the database was away, or could not be written, for longer than AWAY.
         """
         asked: set[str] = set()
         bell = threading.Event()
         holder = None
+        mine = worker.holder.worker if worker else None
         while True:
-            with self.desk.store.read() as look:
-                # The run before the feed: of the end that it tells, the feed has told.
-                run = rows.get(look, run_id)
-                assert run is not None
-                pending = approvals.listed(look, self.desk.tenant, run_id=run_id)
-            holder = run.worker or holder
-            self._news(run_id, streamed=self._streamed if holder is None else holder == worker)
+            try:
+                with self.desk.store.read() as look:
+                    # The run before the feed: of the end that it tells, the feed has told.
+                    run = rows.get(look, run_id)
+                    assert run is not None
+                    pending = approvals.listed(look, self.desk.tenant, run_id=run_id)
+                holder = run.worker or holder
+                self._news(run_id, streamed=self._streamed if holder is None else holder == mine)
+            except errors.StoreUnavailable as problem:
+                self._patience(problem, run_id)
+                bell.wait(0.2)
+                continue
+            if worker is not None and worker.trouble is not None:
+                self._patience(worker.trouble, run_id)
+            else:
+                self._away = None
             if not run.live:
                 self._line()
                 return run
@@ -119,6 +140,18 @@ class View:
                         return run
                 continue
             bell.wait(0.05)
+
+    def _patience(self, trouble: errors.StoreUnavailable, run_id: str) -> None:
+        """Says once that the database is away, and gives up when it stays so."""
+        if self._away is None:
+            self._away = clock.monotonic()
+            self._say(f"{terminal.shown(trouble.detail, 300)} Waiting for it.")
+        if self.desk.store.broken or clock.monotonic() - self._away > AWAY:
+            ref = terminal.short(run_id)
+            raise errors.StoreUnavailable(
+                trouble.detail,
+                next=f"What was committed is there. When it can be written again, `alfred runs resume {ref}` goes on.",
+            )
 
     def _news(self, run_id: str, *, streamed: bool) -> None:
         with self._lock, self.desk.store.read() as look:
@@ -157,7 +190,7 @@ class View:
                 status = body["status"]
                 tone = {"done": "green", "failed": "red", "unknown": "yellow"}.get(status, "grey")
                 dot = terminal.colour("·", tone, sys.stderr)
-                self._say(f"{dot} {body['action']} {_STAGED.get(status, status)}")
+                self._say(f"{dot} {terminal.shown(body['action'])} {_STAGED.get(status, status)}")
             case "text" if "note" in body:
                 self._say(terminal.shown(body["note"], 200))
             case "text" if "turn" in body and not streamed:
@@ -168,7 +201,7 @@ class View:
             case "step":
                 self._line()
                 if body["outcome"] not in ("ok", "parked", "completed"):
-                    self._say(f"{body['name']}: {body['outcome']}")
+                    self._say(f"{terminal.shown(body['name'])}: {body['outcome']}")
             case "run.parked":
                 self._say(terminal.colour(f"waits for {body['wait']}", "yellow", sys.stderr))
             case "approval" if body["status"] != "pending":

@@ -40,7 +40,7 @@ def status(*, common: Common = DEFAULT) -> int:
         for block in told["blocks"]:
             terminal.out(f"blocked: {block['provider']} until {block['until']} ({block['reason']})")
         for fire in told["next_fires"]:
-            terminal.out(f"next: {fire['name']} at {fire['at']}")
+            terminal.out(f"next: {terminal.shown(fire['name'])} at {fire['at']}")
         late = told["late"]
         if any(late.values()):
             said = ", ".join(f"{n} {name}" for name, n in late.items() if n)
@@ -149,7 +149,7 @@ def _whole(whole: dict[str, Any]) -> None:
     for item in whole["transcript"]:
         if item["kind"] == "system":
             continue
-        said = item["kind"] + (f" of {item['tool']}" if item["tool"] else "")
+        said = item["kind"] + (f" of {terminal.shown(item['tool'])}" if item["tool"] else "")
         lines = _lines(item["text"] or "")
         if item["tool"]:
             terminal.out(f"  {said}")
@@ -161,7 +161,7 @@ def _whole(whole: dict[str, Any]) -> None:
         terminal.out("calls")
         for call in whole["calls"]:
             terminal.out(
-                f"  turn {call['turn'] + 1}.{call['ordinal'] + 1}  {call['status']:<9} {call['action']} [{call['risk']}]"
+                f"  turn {call['turn'] + 1}.{call['ordinal'] + 1}  {call['status']:<9} {terminal.shown(call['action'])} [{call['risk'] or '-'}]"
                 f" {terminal.shown(json.dumps(call['args'], ensure_ascii=False), 100)}"
             )
     if whole["approvals"]:
@@ -205,7 +205,7 @@ def tools(*, agent: str | None = None, common: Common = DEFAULT) -> int:
     try:
         who = base.desk.agent(agent)
         registry, problems = app.actions_of(base.home)
-        rows = []
+        rows: list[dict[str, Any]] = []
         for action in sorted(registry, key=lambda a: a.id):
             mode, rule = policy.resolve(action=action, agent=who.id, policy=base.settings.policy)
             rows.append(

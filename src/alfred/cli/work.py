@@ -25,6 +25,10 @@ if TYPE_CHECKING:
     from alfred.runs.worker import Worker
 
 
+GRACE = 5.0
+"""Seconds that a worker which is told to end gives its steps: less than the 10 s after which containers are killed."""
+
+
 def run(
     brief: str,
     /,
@@ -74,7 +78,9 @@ def run(
             note = base.desk.ensure_worker()
             return _started(base, new.id, note, as_json=common.json)
         if not common.json:
-            terminal.say(f"run {terminal.short(new.id)}: {terminal.shown(new.title)} ({new.model})")
+            terminal.say(
+                f"run {terminal.short(new.id)}: {terminal.shown(new.title)} ({terminal.shown(new.model, 200)})"
+            )
         make_folder(new)
         worker = whole.worker(kind="run", root=new.id)
         return _drive(base, worker, view, new.id, lambda: worker.begin(new), common)
@@ -266,7 +272,7 @@ def _serve(common: Common, *, kind: str, until_idle: bool, slots: int | None) ->
         terminal.say(
             f"alfred {what}: {terminal.count(made.slots, 'slot')}, home {terminal.shown(str(base.home))}"
         )
-        while until_idle and not ended.is_set():
+        while until_idle and not ended.is_set() and not base.store.broken:
             if made.idle():
                 # Gone from the list of workers first, then one more look: whoever queued a run meanwhile either
                 # saw this worker, and its run is seen here, or starts another one.
@@ -275,9 +281,15 @@ def _serve(common: Common, *, kind: str, until_idle: bool, slots: int | None) ->
                     return 0
                 made = _serving(whole, options)
             ended.wait(0.1)
-        ended.wait()
+        while not ended.wait(1) and not base.store.broken:
+            pass
         terminal.say("alfred: ends; what runs is handed back")
-        made.stop()
+        made.stop(grace=GRACE)
+        if base.store.broken:
+            raise errors.StoreUnavailable(
+                f"The database can no longer be written from this process: {base.store.broken}.",
+                next="Look at the disk, then start it again: nothing that was committed is lost.",
+            )
         return 0
     finally:
         base.close()
@@ -371,7 +383,7 @@ def _drive(
             elif found.status == Status.QUEUED:
                 terminal.say("waiting for a free slot")
                 base.dispatcher.notify([run_id])
-        found = view.follow(run_id, worker=worker.holder.worker)
+        found = view.follow(run_id, worker=worker)
     except _Left as left:
         for number in _SIGNALS:
             signal.signal(number, signal.SIG_IGN)
@@ -470,6 +482,6 @@ def _ended(base: app.Base, view: live.View, run: Run, *, as_json: bool) -> int:
             terminal.say(f"  {_KINDS[card['kind']]} {terminal.short(card['id'])}: {card['title']}")
     for call in summary.get("proposed") or ():
         would = _WOULD.get(call["decision"], call["decision"])
-        terminal.out(f"{would}: {call['action']} [{call['risk']}]")
+        terminal.out(f"{would}: {terminal.shown(call['action'])} [{call['risk'] or '-'}]")
         terminal.out("  " + "\n  ".join((call["preview"] or "").splitlines()))
     return code

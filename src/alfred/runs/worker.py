@@ -63,6 +63,8 @@ class Worker:
         self.kind = kind
         self.root = root
         self.holder = holder or leases.new_holder()
+        self.trouble: errors.StoreUnavailable | None = None
+        """Why the database could not be written just now; None again after the next heartbeat."""
         self._busy: dict[str, tuple[Slot, threading.Thread]] = {}
         self._lock = threading.Lock()
         self._stopping = threading.Event()
@@ -181,6 +183,7 @@ class Worker:
                 stopping=self._stopping.is_set,
             )
         except errors.StoreUnavailable as problem:
+            self.trouble = problem
             log.warning("slot.store_away", run=run.id, detail=problem.detail)
         except Exception:
             log.exception("slot.crashed", run=run.id)
@@ -242,9 +245,11 @@ class Worker:
             try:
                 if clock.monotonic() >= due:
                     self.heartbeat()
+                    self.trouble = None
                     due = clock.monotonic() + every
                 self.watch()
             except errors.StoreUnavailable as problem:
+                self.trouble = problem
                 log.warning("heartbeat.store_away", detail=problem.detail)
             except Exception:
                 log.exception("heartbeat.failed")

@@ -238,6 +238,11 @@ class Store:
         self._writer.dispose()
         self._reader.dispose()
 
+    @property
+    def broken(self) -> str | None:
+        """Why nothing of this process will be written any more, None when it will: only a new process helps."""
+        return self._broken
+
     def writer_pid(self) -> int | None:
         """SQLite: another process that holds the writer lock right now; None on Postgres."""
         return self._lock.holder() if self._lock else None
