@@ -288,7 +288,7 @@ def test_an_action_that_does_not_hear_the_cancel_is_left_behind(
     def deaf(ctx: ActionContext) -> str:
         ctx.store.transact(endings.cancel, ctx.run_id, by="somebody")
         bench.slot.stop("cancelled")
-        go_on.wait(60)
+        go_on.wait(8)
         return "after all"
 
     world["deaf"] = deaf
@@ -309,6 +309,7 @@ def test_an_action_that_hears_the_cancel_tells_how_it_ended(bench: Bench) -> Non
         ctx.on_cancel(killed.set)
         ctx.store.transact(endings.cancel, ctx.run_id, by="somebody")
         bench.slot.stop("cancelled")
+        threading.Event().wait(0.3)  # what takes a subprocess to die
         return "killed" if killed.wait(60) else "not heard"
 
     world["hearing"] = hearing

@@ -440,6 +440,8 @@ def test_a_summary_right_after_a_summary_loses_nothing(desk: Desk) -> None:
     shown = json.dumps(parsed(desk.sent[-1])[2:])
     for text in [f"step {n}" for n in range(6)] + ["next"]:
         assert any(text in place for place in (*compactions, shown)), text
+    assert "FIRST" in compactions[1]
+    assert "FIRST" not in shown, "the newer summary was made of it"
     assert_whole_pairs(desk.sent[-1])
 
 
