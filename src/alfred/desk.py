@@ -22,7 +22,7 @@ from alfred.actions import approvals
 from alfred.actions.approvals import Approval, Decision
 from alfred.actions.grant import Grant
 from alfred.agents.registry import AgentConfig, AgentRegistry
-from alfred.runs import audit, endings, ledger, rows, stop, views
+from alfred.runs import audit, budget, endings, ledger, rows, stop, views
 from alfred.runs.rows import NewRun, Run
 from alfred.runs.states import Status, Wait
 from alfred.store.connect import Store, Tx
@@ -338,6 +338,8 @@ class Desk:
 
         def verb(tx: Tx) -> None:
             rows.lock(tx, run.id)
+            if run.wait == Wait.LIMIT:
+                budget.clear(tx, run.tenant)  # the operator says: ask again now
             if ledger.wake(tx, run.id, (Wait.PAUSE, Wait.BUDGET, Wait.LIMIT, Wait.TIMER)):
                 audit.append(tx, run.tenant, "run.resume", run=run.id, by=self.by)
 

@@ -12,11 +12,9 @@ Invariants:
 
 from __future__ import annotations
 
-import asyncio
 import concurrent.futures
 import hashlib
 import hmac
-import inspect
 import json
 import threading
 from collections.abc import Callable, Sequence
@@ -27,9 +25,9 @@ from typing import Any, NoReturn
 import structlog
 
 from alfred import clock, errors, ids
-from alfred.actions import approvals, arguments, canonical, card, ledger, pipeline
+from alfred.actions import approvals, arguments, canonical, card, invoke, ledger, pipeline, results
 from alfred.actions.context import ActionContext, Workspace
-from alfred.actions.declare import Action
+from alfred.actions.invoke import Ended
 from alfred.actions.kinds import Effect, Happened, NotHappened
 from alfred.actions.ledger import Call, NewCall
 from alfred.actions.registry import Registry
@@ -39,15 +37,9 @@ from alfred.runs.rows import Lease, Run
 from alfred.runs.states import Wait
 from alfred.runs.workflow import Defer, Leave, Park, StepContext
 from alfred.store.connect import Store, Tx
-from alfred.trust import display, redact, text
+from alfred.trust import display, redact
 
 log = structlog.get_logger()
-
-RESULT_LIMIT = 30_000
-"""Characters of a result that the model reads; of a longer one head and tail, with its length and hash."""
-
-STORED_LIMIT = 1_000_000
-"""Characters of a result that its row keeps."""
 
 TOGETHER = 8
 """How many pure calls run at once."""
@@ -69,15 +61,6 @@ class Surroundings:
     home: Callable[[str], Path]
     settings: Callable[[str], Any]
     secrets: Callable[[str, str], str | None]
-
-
-@dataclass(frozen=True, slots=True)
-class _Ended:
-    """How the function of an action ended."""
-
-    status: str  # done, failed, unknown
-    result: str | None
-    error: str | None = None
 
 
 class Dispatch:
@@ -111,7 +94,7 @@ class Dispatch:
         settled = {call.ordinal: call for call in self.settle(ctx, turn)}
         for offset in range(len(wanted)):
             ctx.external = ctx.external or self.from_outside(settled[first + offset])
-        return [value_of(settled[first + offset]) for offset in range(len(wanted))]
+        return [results.value_of(settled[first + offset]) for offset in range(len(wanted))]
 
     def settle(self, ctx: StepContext, turn: int) -> list[Call]:
         """Brings every call of a turn to its end, and returns them.
@@ -341,7 +324,7 @@ class Dispatch:
         if action is None or action.check is None:
             return False
         try:
-            found = _invoke(
+            found = invoke.invoke(
                 action.check,
                 action,
                 call,
@@ -358,7 +341,7 @@ class Dispatch:
                 if call.intent_attempt is None
                 else _as_attempt(ctx.lease, call.intent_attempt)
             )
-            self._record(held, call, _Ended("done", _stored(found.result)))
+            self._record(held, call, Ended("done", results.stored(found.result)))
             return True
         if isinstance(found, NotHappened):
             self._execute(ctx, call)
@@ -426,16 +409,18 @@ class Dispatch:
         if action is None or action.check is None:
             return False
         try:
-            found = _invoke(action.check, action, call, key, self._context(ctx, call), all_of=True)
+            found = invoke.invoke(
+                action.check, action, call, key, self._context(ctx, call), all_of=True
+            )
         except Exception:
             log.warning("check.failed", action=call.action, call=call.id, exc_info=True)
             return False
         if isinstance(found, Happened):
-            self._record(ctx.lease, call, _Ended("done", _stored(found.result)))
+            self._record(ctx.lease, call, Ended("done", results.stored(found.result)))
             return True
         return False
 
-    def _record(self, lease: Lease, call: Call, end: _Ended) -> None:
+    def _record(self, lease: Lease, call: Call, end: Ended) -> None:
         """What became of it, also when the run has gone on, was cancelled or is over."""
 
         def write(tx: Tx) -> None:
@@ -463,7 +448,7 @@ class Dispatch:
 
         self.store.transact(write)
 
-    def _run(self, ctx: StepContext, call: Call, key: str | None) -> _Ended:
+    def _run(self, ctx: StepContext, call: Call, key: str | None) -> Ended:
         """Calls the function of the action in a thread of its own, within its time.
 
         Past its time, or soon after its run was stopped, the outcome is unknown; the thread may go on, and what it
@@ -471,14 +456,14 @@ class Dispatch:
         """
         action = self.actions.get(call.action)
         if action is None:
-            return _Ended("failed", None, f"There is no action {call.action!r} any more.")
+            return Ended("failed", None, f"There is no action {call.action!r} any more.")
         context = self._context(ctx, call)
         ctx.slot.extend(int((action.timeout_s + 30) * clock.SECOND))
-        done: concurrent.futures.Future[_Ended] = concurrent.futures.Future()
+        done: concurrent.futures.Future[Ended] = concurrent.futures.Future()
         late = threading.Event()
 
         def work() -> None:
-            end = _attempt(action, call, key, context)
+            end = invoke.attempt(action, call, key, context)
             done.set_result(end)
             if late.is_set() and key is not None:
                 self._record(ctx.lease, call, end)
@@ -500,20 +485,23 @@ class Dispatch:
             if gone.done()
             else f"did not end within {action.timeout_s:g} s"
         )
-        return _Ended("unknown", None, f"{action.id} {why}.")
+        return Ended("unknown", None, f"{action.id} {why}.")
 
     # ---- what actions are given ----
 
     def _context(self, ctx: StepContext, call: Call) -> ActionContext:
         run = ctx.run
         home = self.around.home(run.tenant)
+        workspace = workspace_of(run, home)
+        if workspace.made:
+            workspace.root.mkdir(mode=0o700, parents=True, exist_ok=True)
         return ActionContext(
             run_id=run.id,
             call_id=call.id,
             agent=run.agent,
             tenant=run.tenant,
             home=home,
-            workspace=workspace_of(run, home),
+            workspace=workspace,
             inputs={name: Path(path) for name, path in json.loads(run.inputs or "{}").items()},
             external=bool(run.external) or ctx.external,
             settings=self.around.settings(run.tenant),
@@ -553,43 +541,6 @@ def plain_hash(said: str) -> str:
     return hashlib.sha256(said.encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def value_of(call: Call) -> Any:
-    """The result of a settled call; the error of one that has none, as a value."""
-    if call.status == "done":
-        return json.loads(call.result) if call.result else None
-    if call.status == "skipped":
-        return json.loads(call.result or "null")
-    said = json.loads(call.result) if call.result else {}
-    detail = said.get("error", said) if isinstance(said, dict) else {}
-    message = detail.get("detail") if isinstance(detail, dict) else None
-    if call.status == "failed":
-        return errors.CallFailed(message or call.error or f"{call.action} failed.")
-    return errors.CallRefused(message or f"{call.action} was {call.status}.")
-
-
-def shown(call: Call) -> tuple[str, bool]:
-    """A settled call as the model reads it, and whether it is an error."""
-    bad = call.status in ("failed", "refused", "rejected")
-    if call.status == "failed" and not call.result:
-        said = json.dumps(
-            {"error": {"code": "failed", "detail": call.error or ""}}, ensure_ascii=False
-        )
-    else:
-        said = call.result or "null"
-        value = json.loads(said)
-        said = value if isinstance(value, str) else said
-    return shortened(said), bad
-
-
-def shortened(said: str) -> str:
-    """A text cut honestly to what the model reads."""
-    if len(said) <= RESULT_LIMIT:
-        return said
-    digest = hashlib.sha256(said.encode("utf-8", "surrogatepass")).hexdigest()[:12]
-    half = RESULT_LIMIT // 2
-    return f"{said[:half]}\n… {len(said) - 2 * half} of {len(said)} characters left out, sha256 {digest} …\n{said[-half:]}"
-
-
 def _fenced(tx: Tx, lease: Lease, write: Callable[[Tx], None]) -> None:
     rows.lock(tx, lease.run_id)
     if not rows.fence(tx, lease):
@@ -616,76 +567,3 @@ def _neighbours(calls: list[Call], head: Call) -> list[Call]:
             break
         found.append(call)
     return found
-
-
-def _attempt(action: Action, call: Call, key: str | None, context: ActionContext) -> _Ended:
-    try:
-        value = _invoke(action.fn, action, call, key, context)
-        return _Ended("done", _stored(value))
-    except errors.OutcomeUnknown as problem:
-        return _Ended("unknown", None, redact.redact(problem.detail))
-    except errors.AlfredError as problem:
-        detail = redact.redact(problem.detail)
-        said = {"code": problem.code, "detail": detail, "next": problem.next}
-        return _Ended("failed", _json({"error": {k: v for k, v in said.items() if v}}), detail)
-    except ConnectionRefusedError as problem:
-        return _Ended("failed", None, redact.redact(f"{type(problem).__name__}: {problem}")[:2000])
-    except (TimeoutError, ConnectionError) as problem:
-        # The request may have arrived: only a pure call has failed for certain.
-        status = "failed" if action.effect is Effect.PURE else "unknown"
-        return _Ended(status, None, redact.redact(f"{type(problem).__name__}: {problem}")[:2000])
-    except Exception as problem:
-        log.warning("action.failed", action=action.id, call=call.id, exc_info=True)
-        return _Ended("failed", None, redact.redact(f"{type(problem).__name__}: {problem}")[:2000])
-
-
-def _invoke(
-    function: Callable[..., Any],
-    action: Action,
-    call: Call,
-    key: str | None,
-    context: ActionContext,
-    *,
-    all_of: bool = False,
-) -> Any:
-    """Calls an action's function with its arguments and whatever it asks for by name (`all_of`: a check gets both)."""
-    checked = arguments.validate(action, call.arguments)
-    if isinstance(checked, arguments.Invalid):
-        raise errors.CallFailed(f"The arguments of {action.id} are not right any more: {checked}")
-    given: dict[str, Any] = dict(checked.values)
-    if all_of or "key" in action.injects:
-        given["key"] = key
-    if all_of or "ctx" in action.injects:
-        given["ctx"] = context
-    if not all_of:
-        given |= {name: context.secrets(secret.name) for name, secret in action.secrets.items()}
-    result = function(**given)
-    if inspect.isawaitable(result):
-        return asyncio.run(_awaited(result))
-    return result
-
-
-async def _awaited(awaitable: Any) -> Any:
-    return await awaitable
-
-
-def _stored(value: Any) -> str:
-    """A result as its row keeps it: storable, without secrets, cut honestly. Never raises, because by now the effect
-    has taken place."""
-    try:
-        clean, changed = text.sanitize(json.loads(_json(value)))
-        clean = redact.redact_data(clean)
-    except (TypeError, ValueError, RecursionError) as problem:
-        note = f"The result is no JSON ({type(problem).__name__}); it was thrown away."
-        clean, changed = {"note": note}, False
-    said = _json(clean)
-    if len(said) > STORED_LIMIT:
-        clean = shortened(clean if isinstance(clean, str) else said)
-    if changed:
-        note = "NUL bytes or lone surrogates were taken out of this result."
-        clean = f"{clean}\n[{note}]" if isinstance(clean, str) else {"value": clean, "note": note}
-    return _json(clean)
-
-
-def _json(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False, default=str)

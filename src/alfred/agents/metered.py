@@ -91,13 +91,20 @@ class Meter:
     ) -> Outcome:
         """Asks `request.model`, then each of `fallback`, with the retries that its failures deserve."""
         last: ModelError | None = None
+        held: list[int] = []
         for model in (request.model, *fallback):
+            with ctx.store.read() as look:
+                until = budget.blocked_until(look, ctx.run.tenant, catalog.parse(model).provider)
+            if until is not None and until > clock.now():
+                held.append(until - clock.now())
+                continue
             outcome = self._model(ctx, _for(request, model), on_text)
             if isinstance(outcome, ModelError):
                 last = outcome
                 continue
             return outcome
-        assert last is not None
+        if last is None:
+            return Blocked(min(held), "The provider said that it is not to be asked before then.")
         wait = int((last.retry_after_s or 0) * clock.SECOND) or BLOCK
         ctx.store.transact(
             budget.block,

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from alfred import clock, ids
-from alfred.actions import canonical, dispatch, pipeline
+from alfred.actions import canonical, dispatch, pipeline, results
 from alfred.actions import ledger as calls_ledger
 from alfred.actions.dispatch import Dispatch
 from alfred.actions.grant import Grant
@@ -235,7 +235,7 @@ class Turns:
         settled = self.gate.settle(ctx, state["turn"])
         grown = 0
         for call in settled:
-            said, bad = dispatch.shown(call)
+            said, bad = results.shown(call)
             action = self.actions.get(call.action)
             external = self.gate.from_outside(call)
             ctx.external = ctx.external or external

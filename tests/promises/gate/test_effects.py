@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from alfred import errors, ids
-from alfred.actions import dispatch
+from alfred.actions import dispatch, results
 from alfred.actions import ledger as calls_ledger
 from alfred.actions.context import ActionContext
 from alfred.actions.declare import action
@@ -347,7 +347,7 @@ def test_a_result_that_is_no_json_does_not_make_a_failure_of_what_was_done(bench
     names = ("pairs", "circle", "bytes", "nan", "deep", "deeper")
     calls = bench.does(*(("t.blind", {"name": name}) for name in names))
     assert [c.status for c in calls] == ["done"] * len(names)
-    assert all(dispatch.shown(call)[1] is False for call in calls)
+    assert all(results.shown(call)[1] is False for call in calls)
 
 
 def test_what_a_database_cannot_hold_is_taken_out_and_told(bench: Bench) -> None:
@@ -362,18 +362,18 @@ def test_what_a_database_cannot_hold_is_taken_out_and_told(bench: Bench) -> None
 
 def test_a_long_result_is_cut_honestly(bench: Bench) -> None:
     world.update(
-        fits=lambda ctx: "x" * dispatch.RESULT_LIMIT,
+        fits=lambda ctx: "x" * results.RESULT_LIMIT,
         long=lambda ctx: "a" * 20_000 + "b" * 20_000,
         huge=lambda ctx: "password = hunter2secret9 " + "z" * 2_000_000,
     )
     fits, long, huge = bench.does(*(("t.look", {"name": n}) for n in ("fits", "long", "huge")))
-    assert dispatch.shown(fits)[0] == "x" * dispatch.RESULT_LIMIT
-    said, bad = dispatch.shown(long)
+    assert results.shown(fits)[0] == "x" * results.RESULT_LIMIT
+    said, bad = results.shown(long)
     assert not bad
     assert said.startswith("a" * 15_000 + "\n… 10000 of 40000 characters left out, sha256 ")
     assert said.endswith("\n" + "b" * 15_000)
     assert len(long.result or "") == 40_002, "the row keeps the whole"
-    assert len(huge.result or "") < dispatch.STORED_LIMIT
+    assert len(huge.result or "") < results.STORED_LIMIT
     assert "hunter2secret9" not in (huge.result or ""), "what is cut is redacted before"
 
 

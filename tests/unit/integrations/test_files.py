@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from alfred import errors
-from alfred.actions import Happened, NotHappened, Risk, Unknown, declare, dispatch
+from alfred.actions import Happened, NotHappened, Risk, Unknown, declare, results
 from alfred.integrations import excerpt, files, git, grep, notify, shell
 from alfred.trust.redact import redact
 
@@ -69,7 +69,7 @@ def test_fifty_megabytes_are_read_page_by_page_and_never_whole(bench: Any) -> No
 def test_a_page_fits_into_what_the_model_reads_uncut(bench: Any, text: str) -> None:
     (root(bench) / "a.txt").write_bytes(text.encode())
     page = bench.call(files.read, path="a.txt")
-    assert len(json.dumps(page, ensure_ascii=False)) < dispatch.RESULT_LIMIT
+    assert len(json.dumps(page, ensure_ascii=False)) < results.RESULT_LIMIT
     assert page["content"]
 
 
@@ -358,7 +358,7 @@ def test_a_long_listing_is_cut_and_says_how_much(bench: Any) -> None:
         listed = bench.call(files.list_, **args)
         assert len(listed["entries"]) + listed["left_out"] == 700
         assert listed["left_out"] > 0
-        assert len(json.dumps(listed)) < dispatch.RESULT_LIMIT
+        assert len(json.dumps(listed)) < results.RESULT_LIMIT
 
 
 def test_a_search_tells_the_line_and_where_to_read_on(bench: Any) -> None:
@@ -401,7 +401,7 @@ def test_many_matches_are_cut_and_said(bench: Any) -> None:
     found = bench.call(files.search, pattern="needle")
     assert found["more"]
     assert 0 < len(found["matches"]) <= grep.MATCHES
-    assert len(json.dumps(found)) < dispatch.RESULT_LIMIT
+    assert len(json.dumps(found)) < results.RESULT_LIMIT
 
 
 # ---- writing

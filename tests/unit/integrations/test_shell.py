@@ -14,7 +14,7 @@ import psutil
 import pytest
 
 from alfred import errors
-from alfred.actions import Risk, dispatch
+from alfred.actions import Risk, results
 from alfred.integrations import excerpt, shell
 from alfred.trust import redact, sandbox
 
@@ -285,7 +285,7 @@ def test_long_output_is_shown_as_head_and_tail_and_kept_whole(open_bench: Any) -
     assert done["output"].startswith("1\n2\n")
     assert done["output"].endswith("99999\n100000\n")
     assert f"of {len(whole)} characters left out" in done["output"]
-    assert len(json.dumps(done, ensure_ascii=False)) < dispatch.RESULT_LIMIT
+    assert len(json.dumps(done, ensure_ascii=False)) < results.RESULT_LIMIT
     assert excerpt.cost(done["output"]) <= excerpt.ROOM + 200
     assert log(open_bench) == whole
 

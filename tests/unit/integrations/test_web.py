@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from alfred import errors
-from alfred.actions import Risk, declare, dispatch
+from alfred.actions import Risk, declare, results
 from alfred.integrations import page, web
 
 Answer = tuple[int, dict[str, str], bytes]
@@ -265,7 +265,7 @@ def test_what_is_no_text_is_told_by_type_and_size(get: Any, body: bytes, kind: s
 def test_a_long_page_fits_into_what_the_model_reads(get: Any) -> None:
     links = "".join(f"<a href='/{n}{'x' * 200}'>{'&quot;' * 80}</a>" for n in range(200))
     told = get(f"<title>{'&quot;' * 9000}</title>" + '"<br>\\\n' * 90_000 + links)
-    assert len(json.dumps(told, ensure_ascii=False)) < dispatch.RESULT_LIMIT
+    assert len(json.dumps(told, ensure_ascii=False)) < results.RESULT_LIMIT
     assert "characters left out" in told["text"]
     assert told["links"]
 

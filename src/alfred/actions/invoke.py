@@ -1,0 +1,87 @@
+"""Calling the function of an action, with what it asks for by name, and telling how it ended.
+
+Invariant: an exception is an outcome. What may have arrived is `unknown`, never `failed`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import structlog
+
+from alfred import errors
+from alfred.actions import arguments, results
+from alfred.actions.context import ActionContext
+from alfred.actions.declare import Action
+from alfred.actions.kinds import Effect
+from alfred.actions.ledger import Call
+from alfred.trust import redact
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How the function of an action ended."""
+
+    status: str  # done, failed, unknown
+    result: str | None
+    error: str | None = None
+
+
+def attempt(action: Action, call: Call, key: str | None, context: ActionContext) -> Ended:
+    """Calls the function of an action and tells how it ended; whatever it raises is an answer. Never raises."""
+    try:
+        value = invoke(action.fn, action, call, key, context)
+        return Ended("done", results.stored(value))
+    except errors.OutcomeUnknown as problem:
+        return Ended("unknown", None, redact.redact(problem.detail))
+    except errors.AlfredError as problem:
+        detail = redact.redact(problem.detail)
+        said = {"code": problem.code, "detail": detail, "next": problem.next}
+        return Ended(
+            "failed", results.as_json({"error": {k: v for k, v in said.items() if v}}), detail
+        )
+    except ConnectionRefusedError as problem:
+        return Ended("failed", None, redact.redact(f"{type(problem).__name__}: {problem}")[:2000])
+    except (TimeoutError, ConnectionError) as problem:
+        # The request may have arrived: only a pure call has failed for certain.
+        status = "failed" if action.effect is Effect.PURE else "unknown"
+        return Ended(status, None, redact.redact(f"{type(problem).__name__}: {problem}")[:2000])
+    except Exception as problem:
+        log.warning("action.failed", action=action.id, call=call.id, exc_info=True)
+        return Ended("failed", None, redact.redact(f"{type(problem).__name__}: {problem}")[:2000])
+
+
+def invoke(
+    function: Callable[..., Any],
+    action: Action,
+    call: Call,
+    key: str | None,
+    context: ActionContext,
+    *,
+    all_of: bool = False,
+) -> Any:
+    """Calls an action's function with its arguments and whatever it asks for by name (`all_of`: a check gets both)."""
+    checked = arguments.validate(action, call.arguments)
+    if isinstance(checked, arguments.Invalid):
+        raise errors.CallFailed(f"The arguments of {action.id} are not right any more: {checked}")
+    given: dict[str, Any] = dict(checked.values)
+    if all_of or "key" in action.injects:
+        given["key"] = key
+    if all_of or "ctx" in action.injects:
+        given["ctx"] = context
+    if not all_of:
+        given |= {name: context.secrets(secret.name) for name, secret in action.secrets.items()}
+    result = function(**given)
+    if inspect.isawaitable(result):
+        return asyncio.run(_awaited(result))
+    return result
+
+
+async def _awaited(awaitable: Any) -> Any:
+    return await awaitable

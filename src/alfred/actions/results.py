@@ -1,0 +1,81 @@
+"""What came of a call: as its row keeps it, as a step gets it, as the model reads it.
+
+Invariant: what is stored is storable on both databases and holds no secret; what is cut says so, with length and
+hash. Nothing here raises for what an action returned, because by then the effect has taken place.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any
+
+from alfred import errors
+from alfred.actions.ledger import Call
+from alfred.trust import redact, text
+
+RESULT_LIMIT = 30_000
+"""Characters of a result that the model reads; of a longer one head and tail, with its length and hash."""
+
+STORED_LIMIT = 1_000_000
+"""Characters of a result that its row keeps."""
+
+
+def value_of(call: Call) -> Any:
+    """The result of a settled call; the error of one that has none, as a value."""
+    if call.status == "done":
+        return json.loads(call.result) if call.result else None
+    if call.status == "skipped":
+        return json.loads(call.result or "null")
+    said = json.loads(call.result) if call.result else {}
+    detail = said.get("error", said) if isinstance(said, dict) else {}
+    message = detail.get("detail") if isinstance(detail, dict) else None
+    if call.status == "failed":
+        return errors.CallFailed(message or call.error or f"{call.action} failed.")
+    return errors.CallRefused(message or f"{call.action} was {call.status}.")
+
+
+def shown(call: Call) -> tuple[str, bool]:
+    """A settled call as the model reads it, and whether it is an error."""
+    bad = call.status in ("failed", "refused", "rejected")
+    if call.status == "failed" and not call.result:
+        said = json.dumps(
+            {"error": {"code": "failed", "detail": call.error or ""}}, ensure_ascii=False
+        )
+    else:
+        said = call.result or "null"
+        value = json.loads(said)
+        said = value if isinstance(value, str) else said
+    return shortened(said), bad
+
+
+def shortened(said: str) -> str:
+    """A text cut honestly to what the model reads."""
+    if len(said) <= RESULT_LIMIT:
+        return said
+    digest = hashlib.sha256(said.encode("utf-8", "surrogatepass")).hexdigest()[:12]
+    half = RESULT_LIMIT // 2
+    return f"{said[:half]}\n… {len(said) - 2 * half} of {len(said)} characters left out, sha256 {digest} …\n{said[-half:]}"
+
+
+def stored(value: Any) -> str:
+    """A result as its row keeps it: storable, without secrets, cut honestly. Never raises, because by now the effect
+    has taken place."""
+    try:
+        clean, changed = text.sanitize(json.loads(as_json(value)))
+        clean = redact.redact_data(clean)
+    except (TypeError, ValueError, RecursionError) as problem:
+        note = f"The result is no JSON ({type(problem).__name__}); it was thrown away."
+        clean, changed = {"note": note}, False
+    said = as_json(clean)
+    if len(said) > STORED_LIMIT:
+        clean = shortened(clean if isinstance(clean, str) else said)
+    if changed:
+        note = "NUL bytes or lone surrogates were taken out of this result."
+        clean = f"{clean}\n[{note}]" if isinstance(clean, str) else {"value": clean, "note": note}
+    return as_json(clean)
+
+
+def as_json(value: Any) -> str:
+    """A value as the JSON text of a row."""
+    return json.dumps(value, ensure_ascii=False, default=str)
