@@ -24,12 +24,13 @@ ADAPTERS = (
 
 def loaded(home: Path, *command: str) -> set[str]:
     """The modules that a command has loaded when it ends."""
+    argv = ["alfred", *command]
     probe = (
-        "import sys; sys.argv=['alfred', *%r]\n"
+        f"import sys; sys.argv={argv!r}\n"
         "from alfred.__main__ import main\n"
         "code = main()\n"
         "sys.stderr.write('\\nMODULES ' + ' '.join(sys.modules) + '\\n')\n"
-        "sys.exit(code)" % (list(command),)
+        "sys.exit(code)"
     )
     env = {**os.environ, "ALFRED_HOME": str(home), "ALFRED_NO_WORKER": "1"}
     done = subprocess.run(
@@ -55,7 +56,8 @@ def loaded(home: Path, *command: str) -> set[str]:
 def test_looking_and_deciding_load_no_model_and_no_adapter(
     home: Path, command: tuple[str, ...]
 ) -> None:
-    loaded(home, "status")  # the first command of all makes the tables, with the migrations' library
+    # The first command of all makes the tables, with the migrations' library.
+    loaded(home, "status")
     modules = loaded(home, *command)
     assert not {name.split(".")[0] for name in modules} & HEAVY
     assert not [name for name in modules if name.startswith(ADAPTERS)]

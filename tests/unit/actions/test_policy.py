@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -165,7 +165,7 @@ def test_in_a_foreign_context_what_reaches_out_is_staged_in_every_mode(integrity
     for mode, risk in itertools.product(
         ("gated", "autonomous"), (Risk.NONE, Risk.LOW, Risk.MEDIUM)
     ):
-        decision = decide(risk, policy=Policy(mode), integrity=integrity)
+        decision = decide(risk, policy=Policy(cast(Mode, mode)), integrity=integrity)
         assert decision.verdict == "stage"
         assert not decision.auto_approvable
 
@@ -247,7 +247,9 @@ def test_raising_the_risk_never_makes_a_decision_laxer() -> None:
     ):
         order = [
             strict[
-                decide(risk, policy=Policy(mode), integrity=integrity, contained=contained).verdict
+                decide(
+                    risk, policy=Policy(cast(Mode, mode)), integrity=integrity, contained=contained
+                ).verdict
             ]
             for risk in Risk
         ]
