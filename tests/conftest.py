@@ -13,6 +13,7 @@ import importlib.machinery
 import os
 import resource
 import shutil
+import signal
 import socket
 import sys
 import tempfile
@@ -54,8 +55,20 @@ _PERSONAL = (
 # ---- the machine is kept out ------------------------------------------------------------------------------
 
 
+def _hear_signals() -> None:
+    """A session that was started in the background ignores Ctrl-C and closed windows, and its children inherit that;
+    the programs under test are started as a person starts them."""
+    for number, handler in (
+        (signal.SIGINT, signal.default_int_handler),
+        (signal.SIGHUP, signal.SIG_DFL),
+    ):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, handler)
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """Before anything is collected: the environment of a fresh account, for us and for what we start."""
+    _hear_signals()
     for name in list(os.environ):
         personal = name.upper().startswith(_PERSONAL) or name.endswith(("_API_KEY", "_TOKEN"))
         if personal and not name.startswith(_OURS):
