@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from alfred import errors
 from alfred.actions import Happened, NotHappened, Risk, Unknown, declare, results
+from alfred.engines import process
 from alfred.integrations import excerpt, files, git, grep, notify, shell
 from alfred.trust.redact import redact
 
@@ -384,9 +385,13 @@ def test_a_search_passes_over_what_is_no_text_and_counts_it(bench: Any) -> None:
 
 def test_a_pattern_that_never_ends_is_ended(bench: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(files, "SEARCH_S", 1)
+    given: list[float] = []
+    real = process.run
+    monkeypatch.setattr(process, "run", lambda *a, **k: given.append(k["timeout"]) or real(*a, **k))
     (root(bench) / "a.txt").write_text("a" * 64 + "!")
     with pytest.raises(errors.CallFailed, match="did not end within"):
         bench.call(files.search, pattern="(a+)+$")
+    assert given == [1]
 
 
 @pytest.mark.parametrize("pattern", ["(", "[z-a]", "(?P<1>x)", "a{99999999999}"])
@@ -704,6 +709,14 @@ def test_a_probe_does_not_guess_when_somebody_else_was_here(
     path.write_text("mine now\n")
     assert bench.probe(function, **given) == Unknown()
     assert path.read_text() == "mine now\n"
+
+
+def test_a_patch_is_not_taken_for_done_in_another_text(bench: Any) -> None:
+    (root(bench) / "a.txt").write_text("1\ntwo\n")
+    args = {"path": "a.txt", "diff": "@@ -2 +2 @@\n-two\n+2\n"}
+    bench.judged(files.patch_, **args)
+    (root(bench) / "a.txt").write_text("somebody else's\n2\n")
+    assert bench.probe(files.patch_, **args) == Unknown()
 
 
 def test_a_probe_of_a_new_file_by_patch(bench: Any) -> None:

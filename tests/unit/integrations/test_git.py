@@ -175,7 +175,7 @@ def test_what_is_no_revision_is_refused(bench: Any, ref: str, tmp_path: Path) ->
 def test_options_that_hide_in_a_range_are_none(bench: Any, tmp_path: Path) -> None:
     start(bench)
     for ref in (f"--output={tmp_path}/out..HEAD", "-O/etc/passwd..HEAD"):
-        with pytest.raises(errors.CallFailed):
+        with pytest.raises(errors.CallFailed, match="names no commit"):
             bench.call(git.diff, ref=ref)
     assert not (tmp_path / "out").exists()
 
@@ -1069,12 +1069,31 @@ def test_the_operators_ssh_command_is_used_and_the_repositorys_is_not(
     assert canary.traces() == ["operator"]
 
 
-def test_the_operators_credential_helper_is_used_and_the_repositorys_is_not(
-    person: Path, tmp_path: Path, canary: Any, bench: Any
+def test_without_the_operators_ssh_command_it_is_plain_ssh(
+    bench: Any, canary: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     at = start(bench)
-    sh(at, "config", "credential.helper", canary("repository"))
-    sh(at, "config", "credential.https://git.example.org.helper", canary("repository2"))
+    sh(at, "remote", "add", "origin", "git@git.example.org:x.git")
+    sh(at, "config", "core.sshCommand", canary("repository", "exit 1"))
+    programs = tmp_path / "programs"
+    programs.mkdir()
+    Path(canary("plain", "exit 1")).rename(programs / "ssh")
+    monkeypatch.setenv("PATH", f"{programs}{os.pathsep}{os.environ['PATH']}")
+    with pytest.raises((errors.CallFailed, errors.OutcomeUnknown)):
+        bench.call(push.push, remote="origin", branch="main")
+    assert canary.traces() == ["plain"]
+
+
+@pytest.mark.parametrize(
+    "names",
+    [["helper"], ["https://git.example.org.helper"], ["helper", "https://git.example.org.helper"]],
+)
+def test_the_operators_credential_helper_is_used_and_the_repositorys_is_not(
+    person: Path, canary: Any, bench: Any, names: list[str]
+) -> None:
+    at = start(bench)
+    for number, name in enumerate(names):
+        sh(at, "config", f"credential.{name}", canary(f"repository{number}"))
     with (person / ".gitconfig").open("a") as config:
         config.write(f'[credential "https://git.example.org"]\n helper = {canary("operator")}\n')
     engine.run(

@@ -220,12 +220,16 @@ def test_cancel_and_timeout_end_everything(new_bench: Any, kind: str, end: str, 
             clock.advance(700)
 
     bench.ctx = replace_emit(bench.ctx, emit)
-    done = run(bench, f"(setsid sleep {mark} &) ; sleep {mark} & echo started; wait", timeout=600)
+    daemon = f"setsid sh -c ': > there; exec sleep {mark}' &"
+    wait = "while ! [ -e there ]; do :; done"
+    done = run(bench, f"{daemon} sleep {mark} & {wait}; echo started; wait", timeout=600)
     assert done["ended"] == ("cancelled" if end == "cancel" else "ended after 600 s")
     assert done["output"] == "started\n"
+    if kind == "off":
+        assert not sleeping(mark)
     seen = threading.Event()
     while sleeping(mark):
-        seen.wait(0.01)  # a kill is delivered when the kernel has time for it
+        seen.wait(0.01)  # the kernel empties the sandbox when it has time for it
 
 
 def replace_emit(ctx: Any, emit: Any) -> Any:

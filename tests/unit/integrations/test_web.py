@@ -12,6 +12,7 @@ import pytest
 
 from alfred import errors
 from alfred.actions import Risk, declare, results
+from alfred.engines import process
 from alfred.integrations import page, web
 
 Answer = tuple[int, dict[str, str], bytes]
@@ -272,8 +273,12 @@ def test_a_long_page_fits_into_what_the_model_reads(get: Any) -> None:
 
 def test_a_page_that_takes_forever_is_given_up(get: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(web, "PAGE_S", 1)
+    given: list[float] = []
+    real = process.run
+    monkeypatch.setattr(process, "run", lambda *a, **k: given.append(k["timeout"]) or real(*a, **k))
     with pytest.raises(errors.CallFailed, match="longer than 1 s"):
         get("<div>" * 200_000 + "x")
+    assert given == [1]
 
 
 def test_a_page_that_breaks_its_reader_breaks_nothing_else(
