@@ -173,11 +173,22 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
     return max(2, min(8, there or 2))
 
 
+_SLOW = (
+    "slow",
+    "flows",
+    "crash",
+    "house/test_light_commands.py",
+    "ledger/test_migrations.py",
+    "unit/store/test_restore.py",
+)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What lies below tests/slow is slow."""
-    slow = Path(__file__).parent / "slow"
+    """What starts whole programs, or makes databases anew again and again, is slow."""
+    here = Path(__file__).parent
+    slow = [here / name for name in _SLOW]
     for item in items:
-        if item.path.is_relative_to(slow):
+        if any(item.path.is_relative_to(place) for place in slow):
             item.add_marker("slow")
 
 

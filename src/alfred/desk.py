@@ -196,7 +196,7 @@ class Desk:
         """
         card = self.card(approval)
         if (
-            decision == "approve"
+            decision in ("approve", "retry")
             and card.risk == "high"
             and args_hash is None
             and not confirmed
@@ -296,6 +296,8 @@ class Desk:
             workspace=run.workspace,
             inputs=run.inputs,
             external=run.external,
+            dry_run=run.dry_run,
+            max_cost=run.max_cost,
             session_id=run.session_id,
             trigger_kind="message",
         )
@@ -430,8 +432,9 @@ def _inputs(paths: Sequence[Path]) -> Mapping[str, str]:
     for path in paths:
         try:
             real = path.expanduser().resolve(strict=True)
-            with real.open("rb"):
-                pass
+            if real.is_file():  # opening a pipe would wait for somebody to write into it
+                with real.open("rb"):
+                    pass
         except (OSError, RuntimeError) as problem:
             reason = (
                 problem.strerror

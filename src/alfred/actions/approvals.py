@@ -137,6 +137,7 @@ _DECIDE = Sql(
     "decided_at=alfred_now(),decision_token=:token,reason=:reason"
     " where id=:id and status='pending' and args_hash=:hash"
     " and (:via<>'auto' or auto_approve_at<=alfred_now()) and (:status<>'expired' or expires_at<=alfred_now())"
+    " and (:status='expired' or expires_at>alfred_now())"
     " and exists(select 1 from runs where id=approvals.run_id and cancel=0"
     " and status in('queued','running','parked'))"
 )
@@ -389,6 +390,12 @@ def _status(kind: str, decision: str) -> str:
 def _already(tx: Tx, card: Approval) -> errors.AlreadyDecided:
     if card.status == "pending":
         run = rows.get(tx, card.run_id)
+        if run and run.live and not run.cancel:
+            return errors.AlreadyDecided(
+                f"Nothing was decided: this approval expired at {clock.rfc3339(card.expires_at)}, which is a no.",
+                decision=None,
+                decided_by=None,
+            )
         ended = "is being cancelled" if run and run.live else "is over"
         return errors.AlreadyDecided(
             f"Nothing was decided: the run of this approval {ended}.",

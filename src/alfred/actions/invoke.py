@@ -52,6 +52,9 @@ def attempt(action: Action, call: Call, key: str | None, context: ActionContext)
         # The request may have arrived: only a pure call has failed for certain.
         status = "failed" if action.effect is Effect.PURE else "unknown"
         return Ended(status, None, redact.redact(f"{type(problem).__name__}: {problem}")[:2000])
+    except (SystemExit, KeyboardInterrupt) as problem:
+        # An action that ends its thread by these must not be waited for until its time is over.
+        return Ended("failed", None, f"The action ended itself ({type(problem).__name__}).")
     except Exception as problem:
         log.warning("action.failed", action=action.id, call=call.id, exc_info=True)
         return Ended("failed", None, redact.redact(f"{type(problem).__name__}: {problem}")[:2000])

@@ -181,6 +181,10 @@ class Turns:
     ) -> Verdict:
         run = ctx.run
         item = text.sanitize(answer.item())[0]
+        words = redact.redact(item["text"])
+        if words != item["text"]:
+            # The provider's own form of the answer holds the secret too: the neutral one is kept without it.
+            item = {**item, "text": words, "native": None}
         integrity = "external" if run.external or ctx.external else "derived"
         ctx.items.append(Item(kind="assistant", item=item, integrity=integrity))
         ctx.answers = 1

@@ -82,7 +82,7 @@ def approve(
         def one(ref: str) -> Approval:
             card = desk.card(ref)
             if as_ is not None:
-                return desk.decide(card.id, as_)
+                return desk.decide(card.id, as_, args_hash=hash)
             if card.kind != "action":
                 raise errors.UsageError(
                     f"{terminal.short(card.id)} is {'a question' if card.kind == 'question' else 'about an outcome'}.",
@@ -186,7 +186,7 @@ def _each(
     note = desk.ensure_worker() if len(failed) < len(ids) else None
     if common.json:
         terminal.document({"approvals": answers})
-    elif note:
+    if note:
         terminal.say(note)
     return 1 if failed else 0
 

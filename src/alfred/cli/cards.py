@@ -81,5 +81,5 @@ def _outcome(desk: Desk, card: Approval) -> bool:
     decision = {"h": "happened", "r": "retry", "s": "skip"}.get(said[:1])
     if decision is None:
         return False
-    desk.decide(card.id, decision)
+    desk.decide(card.id, decision, args_hash=card.args_hash)
     return True

@@ -316,7 +316,7 @@ def _whole(base: app.Base, view: live.View | None = None) -> app.Whole:
 
 def _model(whole: app.Whole, order: Order) -> str:
     """The model that a run uses: --model, else the agent's, else the settings', with `auto` resolved."""
-    from alfred.llm import catalog
+    from alfred.llm import catalog, scripted
 
     base = whole.base
 
@@ -337,6 +337,7 @@ def _model(whole: app.Whole, order: Order) -> str:
             raise errors.ConfigError(
                 f"There is no scenario file {str(path)!r}.", next="Give `scripted:FILE`."
             )
+        scripted.load(str(path))
         return f"scripted:{path}"
     if provider.keys and catalog.key(name, secret) is None:
         raise errors.NoModel(

@@ -64,6 +64,8 @@ def register_known(*, home: Path | None = None) -> list[str]:
     names = []
     for name, value in sorted(found.items()):
         announced = tokens.SECRET_NAME.fullmatch(name) and not tokens.HARMLESS_NAME.search(name)
+        if name in ("PWD", "OLDPWD"):  # where a shell stands, not a password
+            continue
         if announced and register(value, name):
             names.append(name)
     return names
