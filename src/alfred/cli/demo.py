@@ -341,9 +341,13 @@ def _result(calls: list[dict[str, Any]], action: str) -> list[str]:
             value = call["result"]
             entries = value["entries"] if isinstance(value, dict) and "entries" in value else value
             if isinstance(entries, list):
-                return [
-                    entry if isinstance(entry, str) else entry.get("path", str(entry))
-                    for entry in entries
-                ]
+                return [_line(entry) for entry in entries]
             return str(value).splitlines()
     return ["(it could not be read)"]
+
+
+def _line(entry: Any) -> str:
+    """One entry of a list that a call returned, in words."""
+    if isinstance(entry, dict) and "sha" in entry:
+        return f"{entry['sha'][:12]} {entry['date'][:10]} {entry['author']}: {entry['subject']}"
+    return entry["path"] if isinstance(entry, dict) and "path" in entry else str(entry)
