@@ -320,21 +320,7 @@ class Dispatch:
 
     def _probed(self, ctx: StepContext, call: Call) -> bool:
         """Whether looking answered what became of it (and if it did not happen: it is done now)."""
-        action = self.actions.get(call.action)
-        if action is None or action.check is None:
-            return False
-        try:
-            found = invoke.invoke(
-                action.check,
-                action,
-                call,
-                self._key(ctx, call),
-                self._context(ctx, call),
-                all_of=True,
-            )
-        except Exception:
-            log.warning("check.failed", action=call.action, call=call.id, exc_info=True)
-            return False
+        found = self._probe(ctx, call, self._key(ctx, call))
         if isinstance(found, Happened):
             held = (
                 ctx.lease
@@ -405,20 +391,24 @@ class Dispatch:
         self._record(ctx.lease, call, end)
 
     def _already_there(self, ctx: StepContext, call: Call, key: str) -> bool:
-        action = self.actions.get(call.action)
-        if action is None or action.check is None:
-            return False
-        try:
-            found = invoke.invoke(
-                action.check, action, call, key, self._context(ctx, call), all_of=True
-            )
-        except Exception:
-            log.warning("check.failed", action=call.action, call=call.id, exc_info=True)
-            return False
+        found = self._probe(ctx, call, key)
         if isinstance(found, Happened):
             self._record(ctx.lease, call, Ended("done", results.stored(found.result)))
             return True
         return False
+
+    def _probe(self, ctx: StepContext, call: Call, key: str) -> Any:
+        """What the action's own check says about the call; None when it has none or fails at it."""
+        action = self.actions.get(call.action)
+        if action is None or action.check is None:
+            return None
+        try:
+            return invoke.invoke(
+                action.check, action, call, key, self._context(ctx, call), all_of=True
+            )
+        except Exception:
+            log.warning("check.failed", action=call.action, call=call.id, exc_info=True)
+            return None
 
     def _record(self, lease: Lease, call: Call, end: Ended) -> None:
         """What became of it, also when the run has gone on, was cancelled or is over."""
