@@ -383,3 +383,29 @@ def test_failing_is_a_verdict_too(core: Core) -> None:
     assert (run.status, run.result, run.error) == ("failed", "half", '{"code": "c", "detail": "d"}')
     assert not core.do(endings.honour_cancel, lease.run_id)
     sweep.beat(core.store)
+
+
+def test_a_worker_that_ends_while_a_slot_begins_waits_for_its_thread(
+    core: Core, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begins, go = threading.Event(), threading.Event()
+
+    class Hesitant(threading.Thread):
+        def start(self) -> None:
+            if self.name.startswith("alfred-run-"):
+                begins.set()
+                go.wait(10)
+            super().start()
+
+    monkeypatch.setattr("alfred.runs.worker.threading.Thread", Hesitant)
+    core.start()
+    with working(core, first=lambda ctx: Done("done")) as worker:
+        assert begins.wait(10)
+        ender = threading.Thread(target=worker.stop)
+        failed: list[object] = []
+        monkeypatch.setattr(threading, "excepthook", failed.append)
+        ender.start()
+        ender.join(0.2)  # it has the time to look at the slots
+        go.set()
+        ender.join(10)
+    assert not failed and not ender.is_alive()

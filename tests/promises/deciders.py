@@ -43,6 +43,8 @@ def main() -> None:
                 ),
             )
         except errors.AlreadyDecided as late:
+            if late.extra["decision"] is None:
+                return f"out of time, {decision}"
             return f"late, {late.extra['decision']} by {late.extra['decided_by']}"
         return f"won, {decided.decision} by {decided.decided_by}"
 

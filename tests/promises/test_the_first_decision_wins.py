@@ -18,10 +18,15 @@ PROCESSES, EACH = 4, 250
 
 @pytest.mark.slow
 @pytest.mark.timeout(180)
-def test_of_a_thousand_decisions_of_four_processes_one_wins(core: Core, store_url: str) -> None:
+@pytest.mark.parametrize("expired", [False, True])
+def test_of_a_thousand_decisions_of_four_processes_one_wins(
+    core: Core, store_url: str, expired: bool
+) -> None:
     lease = core.held()
     [card] = core.staged(lease, risk="low", auto_ok=True, counts_from_staging=True)
-    core.write("update approvals set auto_approve_at=1,expires_at=1")
+    core.write("update approvals set auto_approve_at=1")
+    if expired:
+        core.write("update approvals set expires_at=1")
     people = [
         subprocess.Popen(
             [
@@ -50,7 +55,11 @@ def test_of_a_thousand_decisions_of_four_processes_one_wins(core: Core, store_ur
     won = [what for what in told if what.startswith("won")]
     assert len(won) == 1 and told[won[0]] == 1, told
     winner = won[0].removeprefix("won, ")
-    assert told[f"late, {winner}"] == PROCESSES * EACH - 1, told
+    untimely = {what for what in told if what.startswith("out of time, ")}
+    assert told[f"late, {winner}"] + sum(told[what] for what in untimely) == PROCESSES * EACH - 1, told
+    # Before its end a card does not expire; behind it nothing but the expiry decides.
+    assert winner.startswith("expire by") == expired
+    assert all(what.endswith(", expire") != expired for what in untimely)
 
     card_now, call = core.approval(card), core.call_of(card)
     assert f"{card_now.decision} by {card_now.decided_by}" == winner

@@ -169,9 +169,9 @@ class Worker:
         thread = threading.Thread(
             target=self._slot, args=(slot, run), name=f"alfred-run-{run.id[-6:]}", daemon=True
         )
-        with self._lock:
+        with self._lock:  # whoever sees the slot may join its thread, so it has begun by then
             self._busy[lease.run_id] = (slot, thread)
-        thread.start()
+            thread.start()
 
     def _slot(self, slot: Slot, run: Run) -> None:
         try:
