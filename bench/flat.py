@@ -12,6 +12,7 @@ from alfred import clock, ids
 from alfred.runs import claims, leases, ledger
 from alfred.runs.rows import Caps, Item, NewRun, Step
 from alfred.store import connect, migrate
+from alfred.store.statement import Sql
 from bench.load import Load, main
 
 
@@ -51,7 +52,7 @@ def measure(url: str, load: Load) -> dict[str, float]:
 
 def _fill(tx: connect.Tx, run_id: str, items: int, text: str) -> None:
     tx.many(
-        sa.text(
+        Sql(
             "insert into transcript(run_id,n,seq,kind,item,at) values(:run_id,:n,0,'note',:item,0)"
         ),
         [{"run_id": run_id, "n": n, "item": text} for n in range(1, items + 1)],

@@ -10,9 +10,9 @@ from bench.load import Load, main
 def measure(url: str, load: Load) -> dict[str, float]:
     commits = load.runs * load.steps
     if url.startswith("sqlite"):
-        from alfred.store import connect
+        from alfred.store import sqlite
 
-        conn = connect.sqlite_driver().connect(url.removeprefix("sqlite:///"), isolation_level=None)
+        conn = sqlite.driver().connect(url.removeprefix("sqlite:///"), isolation_level=None)
         for pragma in ("journal_mode=wal", "synchronous=full"):
             conn.execute(f"pragma {pragma}")
         conn.execute("create table steps(n integer primary key, text text)")

@@ -19,7 +19,8 @@ from alfred.desk import Desk, person
 from alfred.runs.dispatcher import Dispatcher
 from alfred.runs.rows import Caps
 from alfred.store import connect, migrate
-from alfred.store.connect import Store, Tx
+from alfred.store.connect import Store
+from alfred.store.tx import Tx
 
 log = logging.getLogger(__name__)
 

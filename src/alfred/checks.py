@@ -16,11 +16,12 @@ from typing import Any, Literal
 
 from alfred import clock, errors, home
 from alfred.runs import audit, stop
-from alfred.store import connect
+from alfred.store import sqlite
 from alfred.store.connect import Store
+from alfred.store.statement import Sql
 from alfred.version import VERSION
 
-_SERVER_VERSION = connect.Sql("show server_version")
+_SERVER_VERSION = Sql("show server_version")
 
 Level = Literal["ok", "note", "warning", "error"]
 
@@ -98,9 +99,9 @@ def ledger(folder: Path, settings: Any, store: Store | None) -> Iterable[Finding
             version = str(look(_SERVER_VERSION).scalar())
         yield Finding("ledger", "ok", f"Postgres {version}")
     else:
-        version = connect.sqlite_driver().sqlite_version_info
+        version = sqlite.driver().sqlite_version_info
         text = ".".join(map(str, version))
-        if tuple(version) < connect.SAFE_SQLITE:
+        if tuple(version) < sqlite.SAFE_SQLITE:
             yield Finding(
                 "ledger",
                 "warning",

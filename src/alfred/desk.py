@@ -25,7 +25,8 @@ from alfred.agents.registry import AgentConfig, AgentRegistry
 from alfred.runs import audit, budget, endings, ledger, rows, stop, views
 from alfred.runs.rows import NewRun, Run
 from alfred.runs.states import Status, Wait
-from alfred.store.connect import Store, Tx
+from alfred.store.connect import Store
+from alfred.store.tx import Tx
 
 BRIEF_LIMIT = 64_000
 """Bytes of a brief."""

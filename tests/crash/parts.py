@@ -31,7 +31,8 @@ from alfred.runs.execute import Runtime
 from alfred.runs.rows import Caps, Full, Holder, NewRun
 from alfred.runs.workflow import Slot, Workflow
 from alfred.store import connect, invariants
-from alfred.store.connect import Store, Tx
+from alfred.store.connect import Store
+from alfred.store.tx import Tx
 from alfred.workflows import agent
 from tests.crash import world
 

@@ -13,6 +13,8 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy import event
 
+from alfred.store import tx
+
 _count = 0
 _deadly: int | None = None
 _last = ""
@@ -29,14 +31,14 @@ def arm(deadly: int | None, stopped: int | None = None) -> None:
     """
     global _count, _deadly, _stopped, _intents, _intending
     _count, _deadly, _stopped, _intents, _intending = 0, deadly, stopped, 0, False
-    event.listen(sa.Engine, "before_cursor_execute", _statement)
-    event.listen(sa.Engine, "commit", _commit)
+    tx.trace = _sent
+    event.listen(sa.Engine, "before_cursor_execute", _by_the_toolkit)
 
 
 def disarm() -> int:
     """Stops counting; how many points there were."""
-    event.remove(sa.Engine, "before_cursor_execute", _statement)
-    event.remove(sa.Engine, "commit", _commit)
+    tx.trace = None
+    event.remove(sa.Engine, "before_cursor_execute", _by_the_toolkit)
     return _count
 
 
@@ -49,7 +51,11 @@ def reach(what: str) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
 
-def _statement(_conn: Any, _cursor: Any, statement: str, *_: Any) -> None:
+def _by_the_toolkit(_conn: Any, _cursor: Any, statement: str, *_: Any) -> None:
+    _sent(statement)
+
+
+def _sent(statement: str) -> None:
     global _intents, _intending
     if _intending and _last == "commit":
         _intending, _intents = False, _intents + 1
@@ -58,7 +64,3 @@ def _statement(_conn: Any, _cursor: Any, statement: str, *_: Any) -> None:
     if statement.startswith("update calls set status='executing'"):
         _intending = True
     reach(statement[:60])
-
-
-def _commit(_conn: Any) -> None:
-    reach("commit")

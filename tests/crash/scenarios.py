@@ -13,7 +13,7 @@ from alfred.runs import crons, endings, ledger
 from alfred.runs.rows import NewRun
 from alfred.runs.states import Wait
 from alfred.runs.workflow import Done, Next, Park, StepContext, Verdict, Workflow
-from alfred.store.connect import Tx
+from alfred.store.tx import Tx
 from tests.crash import world
 from tests.crash.parts import Parts, Scenario
 

@@ -26,8 +26,6 @@ from typing import Any
 
 # Imported before the first fork, because the children would each pay for it.
 import psycopg  # noqa: F401
-import sqlalchemy as sa
-from sqlalchemy import event
 
 import alfred.llm.client
 import alfred.runs.procrastinate  # noqa: F401
@@ -47,14 +45,6 @@ def live(order: dict[str, Any]) -> dict[str, Any]:
     return {"points": points.disarm(), "wrong": whole.judge(parts, scenario)}
 
 
-_compiled: dict[str, dict[Any, Any]] = {"sqlite": {}, "postgresql": {}}
-
-
-def _share_compiled(conn: sa.Connection) -> None:
-    """Statements that the parent has compiled need not be compiled by each of its children."""
-    conn.execution_options(compiled_cache=_compiled[conn.dialect.name])
-
-
 def warm_up(template: Path) -> None:
     """One life of the parent itself, so that its children find everything imported and compiled. Nothing stays open."""
     with tempfile.TemporaryDirectory(dir=template.parent) as folder:
@@ -71,7 +61,6 @@ def warm_up(template: Path) -> None:
 def serve() -> None:
     answers = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)  # logs of the children are not answers
-    event.listen(sa.Engine, "engine_connect", _share_compiled)
     warm_up(Path(sys.argv[2]))
     gc.collect()
     gc.freeze()

@@ -14,7 +14,8 @@ from alfred.runs import claims, endings, leases, ledger, rows
 from alfred.runs.ledger import Committed
 from alfred.runs.rows import Caps, Full, Holder, Item, Lease, NewRun, Run, Step
 from alfred.runs.states import Status, Wait
-from alfred.store.connect import Store, Tx
+from alfred.store.connect import Store
+from alfred.store.tx import Tx
 
 LEASE = 30 * clock.SECOND
 

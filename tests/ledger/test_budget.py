@@ -18,7 +18,8 @@ from alfred.runs import budget, ledger
 from alfred.runs.budget import Scope
 from alfred.runs.rows import NewRun
 from alfred.store import connect, schema
-from alfred.store.connect import Store, Tx
+from alfred.store.connect import Store
+from alfred.store.tx import Tx
 
 DAY = "2026-11-21"
 SOON = clock.MINUTE

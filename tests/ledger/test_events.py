@@ -10,7 +10,7 @@ import pytest
 from alfred.runs import events
 from alfred.runs.events import Cursor
 from alfred.store import connect
-from alfred.store.connect import Tx
+from alfred.store.tx import Tx
 from tests.ledger.core import Core
 
 

@@ -19,7 +19,9 @@ import sqlalchemy as sa
 
 from alfred import errors
 from alfred.store import backup, connect, migrate, schema
-from alfred.store.connect import Store, Tx
+from alfred.store import tx as store_tx
+from alfred.store.connect import Store
+from alfred.store.tx import Tx
 from tests import pg
 from tests.unit.store import full
 
@@ -440,7 +442,7 @@ def killed_at(n: int, empty_url: str, work: Callable[[Store], object]) -> bool:
                 os.kill(os.getpid(), signal.SIGKILL)
 
         sa.event.listen(mine._writer, "before_cursor_execute", count)
-        sa.event.listen(mine._writer, "commit", count)
+        store_tx.trace = count
         work(mine)
 
     ended = os.waitstatus_to_exitcode(os.waitpid(fork(body), 0)[1])

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from alfred import clock, errors, ids
 from alfred.runs import claims, ledger, rows
-from alfred.runs.rows import Lease
+from alfred.runs.rows import Item, Lease
 from alfred.runs.states import Status, Wait
-from alfred.store.connect import Tx
+from alfred.store.tx import Tx
 from tests.ledger.core import Core, holder
 
 
@@ -38,6 +40,28 @@ def test_an_advance_commits_the_step_and_everything_with_it(core: Core) -> None:
     assert core.all(
         "select seq,attempt,outcome from run_steps where run_id=:r", r=lease.run_id
     ) == [(1, 1, "ok")]
+
+
+@pytest.mark.parametrize("items", [0, 1, 3])
+def test_a_step_that_only_goes_on_is_one_journey_to_a_server(
+    core: Core, monkeypatch: pytest.MonkeyPatch, items: int
+) -> None:
+    """What commits by itself must be one statement, or a death between two of them would leave half a step."""
+    lease = core.held()
+    sent: list[str] = []
+    monkeypatch.setattr("alfred.store.tx.trace", sent.append)
+    note = Item(kind="note", item={"kind": "note", "text": "a % and a \0 and a \ud800"})
+    step = replace(core.step(), items=(note,) * items)
+    done = core.store.transact_alone(
+        ledger.advance, lease, 0, step, to="next", lease_us=core.me.lease_us
+    )
+    assert (done.seq, done.after["items"]) == (1, items)
+    assert len(sent) == 1 if core.store.pg else sent[-1] == "commit"
+    monkeypatch.undo()
+    assert core.all("select n,seq,kind from transcript order by n") == [
+        (n, 1, "note") for n in range(1, items + 1)
+    ]
+    assert core.one("select count(*) from run_steps") == 1
 
 
 def test_what_is_not_said_anew_stays(core: Core) -> None:

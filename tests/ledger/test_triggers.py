@@ -17,7 +17,8 @@ from alfred.runs import crons, endings, schedule, triggers
 from alfred.runs.crons import NewTrigger, Trigger
 from alfred.runs.rows import NewRun
 from alfred.store import connect
-from alfred.store.connect import Store, Tx
+from alfred.store.connect import Store
+from alfred.store.tx import Tx
 
 BERLIN = "Europe/Berlin"
 HOURLY = "0 * * * *"

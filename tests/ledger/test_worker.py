@@ -17,7 +17,8 @@ from alfred.runs.rows import Lease, NewRun
 from alfred.runs.states import Wait
 from alfred.runs.worker import Worker
 from alfred.runs.workflow import Defer, Done, Fail, Next, Park, Slot, StepContext, Verdict, Workflow
-from alfred.store.connect import Tx
+from alfred.store import sqlite
+from alfred.store.tx import Tx
 from tests.ledger.core import LEASE, Core, roomy
 
 
@@ -208,9 +209,7 @@ def _cut(core: Core) -> Exception:
         import psycopg
 
         return psycopg.OperationalError("server closed the connection unexpectedly")
-    from alfred.store import connect
-
-    problem = connect.sqlite_driver().OperationalError("database is locked")
+    problem = sqlite.driver().OperationalError("database is locked")
     problem.sqlite_errorname = "SQLITE_BUSY"
     return problem
 

@@ -21,7 +21,7 @@ from alfred.runs import claims, endings, leases, ledger, rows
 from alfred.runs.rows import Caps, Full
 from alfred.runs.states import Status, Wait
 from alfred.store import connect
-from alfred.store.connect import Tx
+from alfred.store.tx import Tx
 from tests.ledger.core import LEASE, Core, holder, roomy
 
 Verb = Callable[[Tx], Any]

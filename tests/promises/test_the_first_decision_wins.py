@@ -56,7 +56,9 @@ def test_of_a_thousand_decisions_of_four_processes_one_wins(
     assert len(won) == 1 and told[won[0]] == 1, told
     winner = won[0].removeprefix("won, ")
     untimely = {what for what in told if what.startswith("out of time, ")}
-    assert told[f"late, {winner}"] + sum(told[what] for what in untimely) == PROCESSES * EACH - 1, told
+    assert told[f"late, {winner}"] + sum(told[what] for what in untimely) == PROCESSES * EACH - 1, (
+        told
+    )
     # Before its end a card does not expire; behind it nothing but the expiry decides.
     assert winner.startswith("expire by") == expired
     assert all(what.endswith(", expire") != expired for what in untimely)

@@ -20,7 +20,7 @@ import pytest
 from alfred import config, desk, home
 from alfred.runs import views
 from alfred.store import connect
-from alfred.store.connect import Tx
+from alfred.store.tx import Tx
 from tests.slow import ptys
 
 PATIENCE = ptys.PATIENCE

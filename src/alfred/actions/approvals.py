@@ -15,7 +15,9 @@ from typing import Any, Literal
 
 from alfred import clock, errors
 from alfred.runs import audit, endings, events, ledger, rows, schedule
-from alfred.store.connect import Sql, Store, Tx
+from alfred.store.connect import Store
+from alfred.store.statement import Sql
+from alfred.store.tx import Tx
 
 AUTO_PER_HOUR = 30
 AUTO_PENDING = 10

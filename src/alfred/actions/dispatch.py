@@ -36,7 +36,8 @@ from alfred.runs import ledger as runs_ledger
 from alfred.runs.rows import Lease, Run
 from alfred.runs.states import Wait
 from alfred.runs.workflow import Defer, Leave, Park, StepContext
-from alfred.store.connect import Store, Tx
+from alfred.store.connect import Store
+from alfred.store.tx import Tx
 from alfred.trust import display, redact
 
 log = structlog.get_logger()

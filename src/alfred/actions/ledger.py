@@ -15,7 +15,8 @@ from typing import Any
 from alfred import errors
 from alfred.runs import events, rows
 from alfred.runs.rows import Lease
-from alfred.store.connect import Sql, Tx
+from alfred.store.statement import Sql
+from alfred.store.tx import Tx
 
 SETTLED = ("done", "failed", "rejected", "refused", "skipped")
 """Statuses that a call does not leave: nothing in its turn waits for it any more."""

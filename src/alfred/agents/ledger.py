@@ -9,7 +9,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from alfred.store.connect import Sql, Tx
+from alfred.store.statement import Sql
+from alfred.store.tx import Tx
 
 _ITEMS = Sql("select n,kind,item from transcript where run_id=:run_id and n>:after order by n")
 _SUMMARY = Sql(

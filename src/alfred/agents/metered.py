@@ -16,7 +16,7 @@ from alfred.llm import catalog, client
 from alfred.llm.contract import ModelAnswer, ModelError, ModelRequest, Usage
 from alfred.runs import budget
 from alfred.runs.workflow import StepContext
-from alfred.store.connect import Tx
+from alfred.store.tx import Tx
 
 TRIES = 3
 """How often a model is asked before the next one of the fallback list, or the wait for the provider."""

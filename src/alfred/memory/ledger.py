@@ -6,7 +6,8 @@ import unicodedata
 from dataclasses import dataclass
 
 from alfred import clock
-from alfred.store.connect import Sql, Tx
+from alfred.store.statement import Sql
+from alfred.store.tx import Tx
 
 PREFIX = 3
 """Letters of a word that the beginning of another may be."""

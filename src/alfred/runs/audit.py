@@ -11,7 +11,8 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from alfred.store.connect import Sql, Tx
+from alfred.store.statement import Sql
+from alfred.store.tx import Tx
 
 _SEED = Sql("insert into audit_heads(tenant,n,hash) values(:tenant,0,'') on conflict do nothing")
 _HEAD = Sql("select n, hash, alfred_now() as now from audit_heads where tenant=:tenant {lock}")

@@ -19,7 +19,8 @@ from typing import Any, ClassVar
 
 from alfred import clock, errors
 from alfred.runs import events, schedule, shapes
-from alfred.store.connect import Sql, Tx
+from alfred.store.statement import Sql
+from alfred.store.tx import Tx
 
 _RESERVE = Sql(
     "insert into reservations(id,tenant,run_id,attempt,seq,scopes,day,amount,status,expires_at)"

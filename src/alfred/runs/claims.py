@@ -9,7 +9,8 @@ from collections.abc import Callable, Sequence
 
 from alfred.runs import events, rows
 from alfred.runs.rows import Caps, Full, Holder, Lease, Run
-from alfred.store.connect import Sql, Tx
+from alfred.store.statement import Sql
+from alfred.store.tx import Tx
 
 _HINT = Sql(
     "select id,agent,tenant from runs where id=:id and status='queued' and driver='worker' and cancel=0"
@@ -19,16 +20,14 @@ _HINT = Sql(
 _NEXT = Sql(
     "select id,agent,tenant from runs where status='queued' and driver='worker' and cancel=0"
     " and ready_at<=alfred_now() and (reclaims=0 or :suspects=1) and (:root='' or root_id=:root) and tenant||'/'||agent not in :full"
-    " order by priority,ready_at,id limit 1 {skip}",
-    lists=["full"],
+    " order by priority,ready_at,id limit 1 {skip}"
 )
 
 _CAP_LOCK = Sql("select pg_advisory_xact_lock(hashtextextended(:key,0))")
 
-_STOPPED = Sql("select at from switches where tenant=:tenant and name='stop'")
-
-_COUNT = Sql(
-    "select count(*) total, coalesce(sum(case when agent=:agent then 1 else 0 end),0) mine from runs"
+_TAKEN = Sql(
+    "select count(*) total, coalesce(sum(case when agent=:agent then 1 else 0 end),0) mine,"
+    "(select at from switches where tenant=:tenant and name='stop') stopped from runs"
     " where tenant=:tenant and status='running' and not (driver='process' and lease_until<alfred_mono())"
 )
 
@@ -86,11 +85,9 @@ def claim(
         return None
     if tx.pg:
         tx(_CAP_LOCK, key=f"cap:{found.tenant}")
-    if tx(_STOPPED, tenant=found.tenant).one_or_none():
-        return Full(found.tenant, found.agent)
-    count = tx(_COUNT, tenant=found.tenant, agent=found.agent).one()
+    taken = tx(_TAKEN, tenant=found.tenant, agent=found.agent).one()
     cap = caps(found.tenant, found.agent)
-    if count.total >= cap.total or count.mine >= cap.per_agent:
+    if taken.stopped is not None or taken.total >= cap.total or taken.mine >= cap.per_agent:
         return Full(found.tenant, found.agent)
     row = tx(
         _CLAIM,

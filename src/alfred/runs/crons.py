@@ -15,7 +15,8 @@ from sqlalchemy import exc
 
 from alfred import errors
 from alfred.runs import events, schedule
-from alfred.store.connect import Sql, Tx
+from alfred.store.statement import Sql
+from alfred.store.tx import Tx
 
 CHANGEABLE = (
     "name",

@@ -10,13 +10,15 @@ from typing import Any
 
 from alfred.runs import audit, events, rows
 from alfred.runs.states import Status
-from alfred.store.connect import Sql, Tx
+from alfred.store.statement import Sql
+from alfred.store.tx import Tx
 
 _TERMINAL = Sql(
     "update runs set status=:status,wait=null,wake_at=null,worker=null,lease_until=null,"
     f"ended_at=alfred_now(),error=coalesce(:error,error),result=coalesce(:result,result),{rows.RAN_SQL}"
     f" where id=:id and status in{rows.LIVE_SQL} and (:attempt=-1 or attempt=:attempt)"
     " and (:status='cancelled' or cancel=0)"
+    " returning tenant,parent_id"
 )
 
 _CARDS_END = Sql(
@@ -26,12 +28,9 @@ _CARDS_END = Sql(
 
 _NOTICE = Sql("update notices set want=want+1 where approval_id=:id")
 
-_CALLS_SKIPPED = Sql(
-    "update calls set status='skipped' where run_id=:id and status in('proposed','staged','approved')"
-)
-
-_CALLS_UNKNOWN = Sql(
-    "update calls set status='unknown' where run_id=:id and status='executing' returning id,action"
+_CALLS_END = Sql(
+    "update calls set status=case when status='executing' then 'unknown' else 'skipped' end"
+    " where run_id=:id and status in('proposed','staged','approved','executing') returning status,action"
 )
 
 _PARENT_WAKES = Sql(
@@ -63,16 +62,14 @@ def terminal(
     still be recorded), one terminal event is written, and the last child to end wakes its parent.
     """
     text = json.dumps(error, ensure_ascii=False) if error else None
-    if (
-        tx(_TERMINAL, id=run_id, status=status, error=text, result=result, attempt=attempt).rowcount
-        == 0
-    ):
+    run = tx(
+        _TERMINAL, id=run_id, status=status, error=text, result=result, attempt=attempt
+    ).one_or_none()
+    if run is None:
         return False
-    run = rows.get(tx, run_id)
-    assert run is not None
     _end_cards(tx, run_id)
-    tx(_CALLS_SKIPPED, id=run_id)
-    open_intents = [row.action for row in tx(_CALLS_UNKNOWN, id=run_id).all()]
+    ended = tx(_CALLS_END, id=run_id).all()
+    open_intents = [call.action for call in ended if call.status == "unknown"]
     tx(rows.LEASE_ENDS, id=run_id, why=status)
     events.emit(
         tx,
@@ -87,7 +84,7 @@ def terminal(
         events.emit(tx, tenant=run.tenant, run_id=run_id, kind="notice", unknown=open_intents)
     last = run.parent_id and tx(rows.OPEN_CHILDREN, id=run.parent_id).scalar() == 0
     if last and tx(_PARENT_WAKES, id=run.parent_id).rowcount:
-        tx.wakes.add(run.parent_id)  # type: ignore[arg-type]
+        tx.wakes.add(run.parent_id)
     return True
 
 

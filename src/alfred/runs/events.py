@@ -12,7 +12,8 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from alfred.store.connect import Sql, Tx
+from alfred.store.statement import Sql
+from alfred.store.tx import Tx
 
 _INSERT = Sql(
     "insert into events(tenant,run_id,kind,body,at) values(:tenant,:run_id,:kind,:body,alfred_now())"
@@ -66,9 +67,14 @@ class Event:
     at: int
 
 
-def emit(tx: Tx, *, tenant: str, run_id: str | None, kind: str, **body: Any) -> None:
+def emit(tx: Tx, *, tenant: str, run_id: str | None, kind: str, **said: Any) -> None:
     """Tells of something in the transaction that makes it true."""
-    tx(_INSERT, tenant=tenant, run_id=run_id, kind=kind, body=json.dumps(body, ensure_ascii=False))
+    tx(_INSERT, tenant=tenant, run_id=run_id, kind=kind, body=body(said))
+
+
+def body(said: dict[str, Any]) -> str:
+    """What an event says, as it is stored."""
+    return json.dumps(said, ensure_ascii=False)
 
 
 def epoch(tx: Tx) -> str:

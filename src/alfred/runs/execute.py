@@ -15,7 +15,7 @@ import structlog
 
 from alfred import clock, errors, ids
 from alfred.runs import claims, endings, ledger
-from alfred.runs.ledger import Committed
+from alfred.runs.commits import Committed
 from alfred.runs.rows import Lease, Run, Step
 from alfred.runs.states import Status
 from alfred.runs.workflow import (
@@ -32,7 +32,8 @@ from alfred.runs.workflow import (
     Verdict,
     Workflow,
 )
-from alfred.store.connect import Store, Tx
+from alfred.store.connect import Store
+from alfred.store.tx import Tx
 
 log = structlog.get_logger()
 
@@ -117,7 +118,10 @@ def _step(runtime: Runtime, slot: Slot, run: Run, lease_us: int, began: int) -> 
         writes=tuple(context.writes),
     )
     return _patiently(
-        runtime, slot, lambda tx: commit(tx, slot.lease, run, step, verdict, lease_us)
+        runtime,
+        slot,
+        lambda tx: commit(tx, slot.lease, run, step, verdict, lease_us),
+        alone=isinstance(verdict, Next) and not step.writes,
     )
 
 
@@ -197,12 +201,17 @@ def _drop_rows(context: StepContext) -> None:
     context.answers = 0
 
 
-def _patiently(runtime: Runtime, slot: Slot, verb: Callable[[Tx], T]) -> T:
-    """Runs a verb; while the database is away it waits for it, as long as the lease can still be ours."""
+def _patiently(runtime: Runtime, slot: Slot, verb: Callable[[Tx], T], *, alone: bool = False) -> T:
+    """Runs a verb; while the database is away it waits for it, as long as the lease can still be ours.
+
+    Args:
+        alone: The verb is one statement on Postgres, see `Store.transact_alone`.
+    """
     until = clock.monotonic() + 30 * clock.SECOND
+    transact = runtime.store.transact_alone if alone else runtime.store.transact
     while True:
         try:
-            return runtime.store.transact(verb)
+            return transact(verb)
         except errors.StoreUnavailable:
             if clock.monotonic() > until or slot.stopped.is_set():
                 raise errors.LeaseLost(

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from alfred import errors
-from alfred.store.connect import Sql, Tx
+from alfred.store.statement import Sql
+from alfred.store.tx import Tx
 
 _TAKE = Sql(
     "insert into idem(tenant,scope,key,body_hash,ref,code,at)"

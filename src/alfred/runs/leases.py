@@ -19,7 +19,8 @@ from alfred import clock, ids
 from alfred.runs import endings, events, rows
 from alfred.runs.rows import Holder
 from alfred.runs.states import Status
-from alfred.store.connect import Sql, Tx
+from alfred.store.statement import Sql
+from alfred.store.tx import Tx
 from alfred.version import VERSION
 
 LEASE = 30 * clock.SECOND
@@ -42,8 +43,7 @@ _RENEW = Sql(
     "update runs set lease_until=alfred_mono()+:lease_us where id in("
     "select id from runs where worker=:worker and status='running' and id||':'||attempt in :held"
     " order by id {skip})"
-    " and worker=:worker and status='running'",
-    lists=["held"],
+    " and worker=:worker and status='running'"
 )
 _MINE = Sql("select id,attempt from runs where worker=:worker and status='running' and cancel=0")
 _LAPSED = Sql(

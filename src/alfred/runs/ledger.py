@@ -10,16 +10,17 @@ Rules of this file (docs/state_machine.md draws them):
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import fields, replace
 from typing import Any
 
-from alfred import clock, errors
-from alfred.runs import endings, events, rows
+from alfred import clock
+from alfred.runs import commits, endings, events, rows
+from alfred.runs.commits import Committed
 from alfred.runs.rows import Lease, NewRun, Run, Step
 from alfred.runs.states import ON_A_PERSON, Status, Wait
-from alfred.store.connect import Sql, Tx
+from alfred.store.statement import Sql
+from alfred.store.tx import Tx
 
 _NEW_COLUMNS = [f.name for f in fields(NewRun)]
 
@@ -27,26 +28,6 @@ _START = Sql(
     f"insert into runs({','.join(_NEW_COLUMNS)},status,ready_at,created_at)"
     f" values({','.join(':' + c for c in _NEW_COLUMNS)},'queued',alfred_now(),alfred_now())"
     " on conflict do nothing"
-)
-
-_GUARD = Sql(
-    "update runs set seq=seq+1,step=:step,turn=turn+:raise,answers=answers+:answers,items=items+:items,"
-    "state=coalesce(:state,state),external=case when :external=1 then 1 else external end,"
-    "lease_until=alfred_mono()+:lease_us,reclaims=0"
-    " where id=:id and attempt=:attempt and seq=:seq and status='running' and cancel=0"
-    " returning seq,turn,answers,items,external"
-)
-
-_TOKEN = Sql("select seq from run_steps where token=:token")
-
-_STEP = Sql(
-    "insert into run_steps(run_id,seq,attempt,token,name,worker,outcome,started,ended)"
-    " values(:id,:seq,:attempt,:token,:name,:worker,:outcome,:started,alfred_now())"
-)
-
-_ITEM = Sql(
-    "insert into transcript(run_id,n,seq,kind,item,integrity,confidentiality,at)"
-    " values(:id,:n,:seq,:kind,:item,:integrity,:confidentiality,alfred_now())"
 )
 
 _HEAD = Sql(
@@ -57,6 +38,11 @@ _HEAD = Sql(
 
 _OPEN_MESSAGES = Sql("select count(*) from interjections where run_id=:id and consumed_seq is null")
 
+_UNFINISHED = Sql(
+    f"select (select count(*) from runs where parent_id=:id and status in{rows.LIVE_SQL}) children,"
+    "(select count(*) from interjections where run_id=:id and consumed_seq is null) messages"
+)
+
 _PARK = Sql(
     "update runs set status='parked',wait=:wait,wake_at=alfred_now()+:for_us,park_no=park_no+1,"
     f"driver='worker',worker=null,lease_until=null,{rows.RAN_SQL}"
@@ -66,8 +52,7 @@ _PARK = Sql(
 _WAKE = Sql(
     "update runs set status='queued',wait=null,wake_at=null,ready_at=alfred_now()"
     " where id=:id and status='parked' and wait in :waits and (:park_no=-1 or park_no=:park_no)"
-    " and (:due=0 or wake_at<=alfred_now())",
-    lists=["waits"],
+    " and (:due=0 or wake_at<=alfred_now())"
 )
 
 _MESSAGE = Sql(
@@ -120,28 +105,13 @@ def messages(tx: Tx, run_id: str) -> list[tuple[str, str, str]]:
     return [(row.id, row.body, row.author) for row in tx(_MESSAGES, id=run_id).all()]
 
 
-@dataclass(frozen=True, slots=True)
-class Committed:
-    """What a commit came to: what it changed in the run's row, and where the run is now (`running` means: go on)."""
-
-    after: dict[str, Any]
-    status: Status
-    wait: Wait | None = None
-    earlier: bool = False
-    """This very commit had arrived before, and its answer was lost."""
-
-    @property
-    def seq(self) -> int:
-        return self.after["seq"]
-
-
 def advance(tx: Tx, lease: Lease, seq: int, step: Step, *, to: str, lease_us: int) -> Committed:
     """running -> running: the step is committed, the lease renewed, the next step is `to`.
 
     Raises:
         LeaseLost: another worker owns the run, or it is over or being cancelled.
     """
-    return _guard(tx, lease, seq, step, to=to, outcome="ok", lease_us=lease_us)
+    return commits.commit(tx, lease, seq, step, to=to, outcome="ok", lease_us=lease_us)
 
 
 def park(
@@ -155,7 +125,7 @@ def park(
     Raises:
         LeaseLost: as for `advance`.
     """
-    done = _guard(tx, lease, seq, step, to=to, outcome="parked", lease_us=lease_us)
+    done = commits.commit(tx, lease, seq, step, to=to, outcome="parked", lease_us=lease_us)
     if done.earlier:
         return done
     held = _still_waits(tx, lease.run_id, wait)
@@ -199,102 +169,24 @@ def finish(
         LeaseLost: as for `advance`.
     """
     rows.lock(tx, lease.parent_id)
-    done = _guard(tx, lease, seq, step, to=again, outcome=str(status), lease_us=lease_us)
+    done = commits.commit(tx, lease, seq, step, to=again, outcome=str(status), lease_us=lease_us)
     if done.earlier:
         return done
     if status is Status.COMPLETED:
-        if tx(rows.OPEN_CHILDREN, id=lease.run_id).scalar():
+        unfinished = tx(_UNFINISHED, id=lease.run_id).one()
+        if unfinished.children:
             tx(_PARK, id=lease.run_id, attempt=lease.attempt, wait="children", for_us=dead_man_us)
             tx(rows.LEASE_ENDS, id=lease.run_id, why="parked")
             events.emit(
                 tx, tenant=lease.tenant, run_id=lease.run_id, kind="run.parked", wait="children"
             )
             return replace(done, status=Status.PARKED, wait=Wait.CHILDREN)
-        if tx(_OPEN_MESSAGES, id=lease.run_id).scalar():
+        if unfinished.messages:
             return done
     if status is not Status.COMPLETED:
         endings.cancel_children(tx, lease.run_id, by="parent")
     endings.terminal(tx, lease.run_id, status, result=result, error=error, attempt=lease.attempt)
     return replace(done, status=status)
-
-
-def _guard(
-    tx: Tx, lease: Lease, seq: int, step: Step, *, to: str, outcome: str, lease_us: int
-) -> Committed:
-    """The first statement of every commit, and the rows that belong to it. It locks the run's row: what is read after it
-    sees whatever it had to wait for."""
-    row = tx(
-        _GUARD,
-        id=lease.run_id,
-        attempt=lease.attempt,
-        seq=seq,
-        step=to,
-        **{"raise": int(outcome != "parked")},
-        answers=step.answers,
-        state=step.state,
-        external=int(step.external),
-        items=len(step.items),
-        lease_us=lease_us,
-    ).one_or_none()
-    if row is None:
-        return _earlier(tx, lease, step)
-    new = row.seq
-    tx.put(
-        _STEP,
-        id=lease.run_id,
-        seq=new,
-        attempt=lease.attempt,
-        token=step.token,
-        name=step.name,
-        worker=lease.worker,
-        outcome=outcome,
-        started=step.started,
-    )
-    if step.items:
-        last = row.items - len(step.items)
-        for offset, item in enumerate(step.items, 1):
-            tx.put(
-                _ITEM,
-                id=lease.run_id,
-                n=last + offset,
-                seq=new,
-                kind=item.kind,
-                item=json.dumps(item.item, ensure_ascii=False),
-                integrity=item.integrity,
-                confidentiality=item.confidentiality,
-            )
-    for write in step.writes:
-        write(tx, new)
-    events.emit(
-        tx,
-        tenant=lease.tenant,
-        run_id=lease.run_id,
-        kind="step",
-        name=step.name,
-        seq=new,
-        outcome=outcome,
-    )
-    after = row._asdict() | {"step": to}
-    if step.state is not None:
-        after["state"] = step.state
-    return Committed(after, Status.RUNNING)
-
-
-def _earlier(tx: Tx, lease: Lease, step: Step) -> Committed:
-    seq = tx(_TOKEN, token=step.token).scalar()
-    run = rows.get(tx, lease.run_id)
-    if seq is None or run is None:
-        raise errors.LeaseLost(
-            f"Run {lease.run_id} is no longer held by attempt {lease.attempt}.",
-            next="The work is dropped.",
-        )
-    held = run.status == Status.RUNNING and run.attempt == lease.attempt
-    status = (
-        Status(run.status) if held or not run.live or run.status == Status.PARKED else Status.QUEUED
-    )
-    names = ("seq", "turn", "answers", "items", "external", "step", "state")
-    after = {name: getattr(run, name) for name in names}
-    return Committed(after, status, Wait(run.wait) if run.wait else None, earlier=True)
 
 
 def wake(

@@ -19,7 +19,7 @@ from procrastinate import exceptions
 from procrastinate.schema import SchemaManager
 
 from alfred.runs.dispatcher import Dispatcher
-from alfred.store.connect import Tx
+from alfred.store.tx import Tx
 
 log = structlog.get_logger()
 
@@ -42,7 +42,7 @@ class PostgresDelivery:
 
     def deliver(self, tx: Tx, run_ids: list[str]) -> None:
         """Part of the transaction: one job a run, unless one waits already."""
-        raw = tx.conn.connection.driver_connection
+        raw = tx.pooled.driver_connection
         for run_id in run_ids:
             savepoint = tx.conn.begin_nested()
             try:
@@ -106,5 +106,5 @@ class PostgresDelivery:
 
 def install(tx: Any) -> None:
     """Makes Procrastinate's tables, in the transaction that makes ours."""
-    cursor = tx.conn.connection.driver_connection.cursor()
+    cursor = tx.pooled.cursor()
     cursor.execute(SchemaManager.get_schema())

@@ -8,7 +8,8 @@ from typing import Any
 
 from alfred import clock
 from alfred.runs.states import OVER
-from alfred.store.connect import Sql, Tx
+from alfred.store.statement import Sql
+from alfred.store.tx import Tx
 
 FOREVER = 3650 * clock.DAY
 """The deadline of a wait that only a person ends: every park has one."""

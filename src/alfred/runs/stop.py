@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from alfred.runs import audit, endings, events, rows
 from alfred.runs.states import Wait
-from alfred.store.connect import Sql, Tx
+from alfred.store.statement import Sql
+from alfred.store.tx import Tx
 
 _LOCK = Sql("select pg_advisory_xact_lock(hashtextextended(:key,0))")
 _SET = Sql(

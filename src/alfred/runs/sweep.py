@@ -13,7 +13,9 @@ import structlog
 from alfred import clock
 from alfred.runs import endings, leases, ledger, rows
 from alfred.runs.states import Wait
-from alfred.store.connect import Sql, Store, Tx
+from alfred.store.connect import Store
+from alfred.store.statement import Sql
+from alfred.store.tx import Tx
 
 log = structlog.get_logger()
 

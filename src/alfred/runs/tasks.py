@@ -6,14 +6,14 @@ from alfred import clock, errors
 from alfred.runs import shapes, views
 from alfred.runs.shapes import Json
 from alfred.runs.states import LIVE, Status, Wait
-from alfred.store.connect import Sql, Tx
+from alfred.store.statement import Sql
+from alfred.store.tx import Tx
 
 _TASKS = Sql(
     f"select {views.LINE},r.trigger_kind,r.step,r.seq,r.ended_at,r.result,r.error from runs r"
     " where r.tenant=:tenant and r.id<:before and r.trigger_kind in :kinds and r.status in :statuses"
     " and (r.wait is null or r.wait in :waits)"
-    " order by r.id desc limit :limit",
-    lists=["kinds", "statuses", "waits"],
+    " order by r.id desc limit :limit"
 )
 _TASK = Sql(
     f"select {views.LINE},r.trigger_kind,r.step,r.seq,r.ended_at,r.result,r.error from runs r where r.id=:id"

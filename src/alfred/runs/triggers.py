@@ -22,7 +22,9 @@ from alfred import clock, errors, ids
 from alfred.runs import crons, ledger, schedule
 from alfred.runs.crons import Trigger
 from alfred.runs.rows import NewRun
-from alfred.store.connect import Sql, Store, Tx
+from alfred.store.connect import Store
+from alfred.store.statement import Sql
+from alfred.store.tx import Tx
 
 log = structlog.get_logger()
 

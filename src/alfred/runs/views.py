@@ -11,7 +11,8 @@ from alfred import clock, errors
 from alfred.runs import budget, leases, shapes
 from alfred.runs.shapes import Json
 from alfred.runs.states import Status
-from alfred.store.connect import Sql, Tx
+from alfred.store.statement import Sql
+from alfred.store.tx import Tx
 
 SHORTEST = 4
 """Characters of an id that are enough to name it, when they name one."""

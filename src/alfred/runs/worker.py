@@ -19,7 +19,8 @@ from alfred.runs.execute import Runtime
 from alfred.runs.rows import Caps, Full, Holder, Lease, NewRun, Run
 from alfred.runs.sweep import Beat
 from alfred.runs.workflow import Slot
-from alfred.store.connect import Sql, Tx
+from alfred.store.statement import Sql
+from alfred.store.tx import Tx
 
 log = structlog.get_logger()
 

@@ -17,7 +17,8 @@ from alfred import clock, errors
 from alfred.runs import events
 from alfred.runs.rows import Item, Lease, Run
 from alfred.runs.states import Wait
-from alfred.store.connect import Store, Tx
+from alfred.store.connect import Store
+from alfred.store.tx import Tx
 
 STEP_TIMEOUT = 15 * clock.MINUTE
 """How long a step's lease is renewed unless it asks for more: a hung slot must lose its run."""

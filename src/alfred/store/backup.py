@@ -26,8 +26,10 @@ import sqlalchemy as sa
 from sqlalchemy import pool
 
 from alfred import clock, errors
-from alfred.store import connect
-from alfred.store.connect import Sql, Store, Tx
+from alfred.store import sqlite
+from alfred.store.connect import Store
+from alfred.store.statement import Sql
+from alfred.store.tx import Tx
 from alfred.version import VERSION
 
 BATCH = 500
@@ -186,7 +188,7 @@ def take_time(tx: Tx) -> None:
     """Postgres: this transaction may last longer than a verb's seconds, which bound only the work of runs."""
     if tx.pg:
         tx(_LONG)
-        raw: Any = tx.conn.connection.driver_connection
+        raw: Any = tx.pooled.driver_connection
         if raw.info.server_version >= 170000:
             tx(_LONGER)
 
@@ -210,7 +212,7 @@ def opened(path: Path) -> Iterator[Tx]:
     Raises:
         BackupRefused: it is damaged.
     """
-    driver = connect.sqlite_driver()
+    driver = sqlite.driver()
     engine = sa.create_engine(
         "sqlite://",
         module=driver,
@@ -218,10 +220,12 @@ def opened(path: Path) -> Iterator[Tx]:
         poolclass=pool.NullPool,
     )
     try:
-        with engine.connect() as conn:
-            yield Tx(conn, pg=False)
+        with contextlib.closing(engine.raw_connection()) as pooled:
+            yield Tx(engine, pooled, pg=False)
     except sa.exc.DBAPIError as problem:
         raise _damaged(path, str(problem.orig)) from problem
+    except driver.Error as problem:
+        raise _damaged(path, str(problem)) from problem
 
 
 # ---- SQLite -----------------------------------------------------------------------------------------------
@@ -229,7 +233,7 @@ def opened(path: Path) -> Iterator[Tx]:
 
 def _vacuum(store: Store, path: Path) -> None:
     with store.read() as look:
-        look.conn.detach()  # it stops being a reader: it is closed afterwards, not handed to the next
+        look.pooled.detach()  # it stops being a reader: it is closed afterwards, not handed to the next
         look(sa.text("pragma query_only=off"))
         look(sa.text("vacuum into :path"), path=str(path))
     with _reading_sqlite(path):

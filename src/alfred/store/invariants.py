@@ -13,7 +13,9 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 
 from alfred.store import backup
-from alfred.store.connect import Sql, Store, Tx
+from alfred.store.connect import Store
+from alfred.store.statement import Sql
+from alfred.store.tx import Tx
 
 SHOWN = 5
 """Violations that one finding names."""

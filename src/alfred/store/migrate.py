@@ -23,7 +23,9 @@ import sqlalchemy as sa
 
 from alfred import clock, errors, ids
 from alfred.store import backup
-from alfred.store.connect import Sql, Store, Tx
+from alfred.store.connect import Store
+from alfred.store.statement import Sql
+from alfred.store.tx import Tx
 from alfred.store.writer import WriterLock
 from alfred.version import VERSION
 
@@ -188,9 +190,9 @@ def alone(tx: Tx) -> None:
         backup.take_time(tx)
         tx(_LOCK)
         return
-    raw = tx.conn.connection.driver_connection
+    raw = tx.pooled.driver_connection
     assert raw is not None
-    tx.conn.detach()
+    tx.pooled.detach()
     raw.execute(
         "rollback"
     )  # this pragma does nothing inside a transaction; the writer lock stays held

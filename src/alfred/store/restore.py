@@ -21,7 +21,9 @@ import sqlalchemy as sa
 from alfred import clock, errors, ids
 from alfred.store import backup, migrate
 from alfred.store.backup import Content, quoted
-from alfred.store.connect import MOVED, Sql, Store, Tx
+from alfred.store.connect import MOVED, Store
+from alfred.store.statement import Sql
+from alfred.store.tx import Tx
 from alfred.version import VERSION
 
 if TYPE_CHECKING:
@@ -186,7 +188,7 @@ def _load(tx: Tx, content: Content) -> dict[str, int]:
 def _insert(tx: Tx, batch: backup.Batch) -> None:
     names = ", ".join(map(quoted, batch.columns))
     values = ", ".join(f":c{n}" for n in range(len(batch.columns)))
-    insert = sa.text(f"insert into {quoted(batch.table)} ({names}) values ({values})")
+    insert = Sql(f"insert into {quoted(batch.table)} ({names}) values ({values})")
     try:
         tx.many(insert, [{f"c{n}": value for n, value in enumerate(row)} for row in batch.rows])
     except (sa.exc.DataError, sa.exc.IntegrityError, sa.exc.ProgrammingError) as problem:

@@ -14,7 +14,8 @@ from alfred.actions import Effect, Risk, declare
 from alfred.actions.context import ActionContext, Workspace
 from alfred.config import Settings
 from alfred.memory import search, todos
-from alfred.store.connect import Sql, Store
+from alfred.store.connect import Store
+from alfred.store.statement import Sql
 
 
 @pytest.fixture

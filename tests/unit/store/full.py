@@ -9,7 +9,8 @@ import sqlalchemy as sa
 
 from alfred.runs import audit
 from alfred.store import backup, schema
-from alfred.store.connect import Store, Tx
+from alfred.store.connect import Store
+from alfred.store.tx import Tx
 
 HOSTILE = "O'Hara said \"no\"; -- {x} %s :y\n\t\u202eevil\u202c 🜁 \\ '' %%"
 """Text that a dump, a statement or a JSON line could get wrong."""

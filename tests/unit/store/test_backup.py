@@ -17,8 +17,9 @@ import pytest
 import sqlalchemy as sa
 
 from alfred import errors
-from alfred.store import backup, connect, migrate
-from alfred.store.connect import Store, Tx
+from alfred.store import backup, connect, migrate, sqlite
+from alfred.store.connect import Store
+from alfred.store.tx import Tx
 from tests.unit.store import full
 
 
@@ -153,11 +154,11 @@ def test_the_writer_lock_is_not_lost_by_a_backup(sqlite_url: str, backups: Path)
         if child == 0:
             code = 7
             try:
-                own = connect.sqlite_driver().connect(
+                own = sqlite.driver().connect(
                     str(sa.make_url(sqlite_url).database), timeout=0, isolation_level=None
                 )
                 own.execute("begin immediate")
-            except connect.sqlite_driver().OperationalError:
+            except sqlite.driver().OperationalError:
                 code = 0
             finally:
                 os._exit(code)
@@ -314,7 +315,7 @@ def test_a_sqlite_backup_is_refused_for_damage_that_reading_its_rows_would_not_m
         made_at_once(store)
         full.fill(store)
         path = backup.backup(store, tmp_path / "b")
-    with contextlib.closing(connect.sqlite_driver().connect(str(path))) as own:
+    with contextlib.closing(sqlite.driver().connect(str(path))) as own:
         query = "select rootpage from sqlite_master where name='runs_listed'"
         ((page,),) = own.execute(query).fetchall()
         ((size,),) = own.execute("pragma page_size").fetchall()
@@ -335,7 +336,7 @@ def test_another_file_is_no_backup(tmp_path: Path, content: bytes) -> None:
 
 def test_a_database_of_others_is_no_backup(tmp_path: Path) -> None:
     path = tmp_path / "shop.db"
-    own = connect.sqlite_driver().connect(str(path))
+    own = sqlite.driver().connect(str(path))
     own.execute("create table meta(id text)")
     own.execute("create table customers(id text)")
     own.commit()

@@ -11,8 +11,10 @@ import pytest
 import sqlalchemy as sa
 
 from alfred import errors
-from alfred.store import connect, invariants
-from alfred.store.connect import Store, Tx
+from alfred.store import connect, invariants, sqlite
+from alfred.store.connect import Store
+from alfred.store.statement import Sql
+from alfred.store.tx import Tx
 from tests.unit.store import full
 
 FORBIDDEN: dict[str, list[str]] = {
@@ -212,7 +214,7 @@ def test_each_rule_notices_each_state_that_it_forbids(ledger: Store) -> None:
 def test_a_finding_names_a_few_rows_and_counts_all(store: Store) -> None:
     store.transact(
         lambda tx: tx.many(
-            sa.text(
+            Sql(
                 "insert into audit_heads(tenant,n,hash) values(:t,7,'x')",
             ),
             [{"t": f"tenant-{n}"} for n in range(12)],
@@ -246,7 +248,7 @@ def test_damage_of_the_file_is_found(sqlite_url: str) -> None:
 def test_a_row_that_points_to_nothing_is_found(sqlite_url: str) -> None:
     store = connect.open_store(sqlite_url)
     full.fill(store)
-    own = connect.sqlite_driver().connect(str(sa.make_url(sqlite_url).database))
+    own = sqlite.driver().connect(str(sa.make_url(sqlite_url).database))
     own.execute("update scratch set run_id='nobody'")  # a program that does not watch foreign keys
     own.commit()
     own.close()

@@ -18,7 +18,9 @@ import sqlalchemy as sa
 from alfred import errors, ids
 from alfred.runs import audit, events
 from alfred.store import backup, connect, invariants, migrate, restore
-from alfred.store.connect import Store, Tx
+from alfred.store.connect import Store
+from alfred.store.statement import Sql
+from alfred.store.tx import Tx
 from tests import pg
 from tests.unit.store import full
 
@@ -598,7 +600,7 @@ def test_many_rows_go_in_parts(
     count = 3 * backup.BATCH + 1
     source.transact(
         lambda tx: tx.many(
-            sa.text("insert into todos(id, tenant, agent, text) values(:id, 'main', 'main', 'x')"),
+            Sql("insert into todos(id, tenant, agent, text) values(:id, 'main', 'main', 'x')"),
             [{"id": ids.new()} for _ in range(count)],
         )
     )
