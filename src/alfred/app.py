@@ -191,7 +191,11 @@ def whole(base: Base, *, watch: Callable[[str, str, dict[str, Any]], None] | Non
         return Caps(total=limits.concurrent_runs, per_agent=limits.per_agent)
 
     def worker(**options: Any) -> Worker:
-        base.delivery.start()
+        if options.get("root") is None:
+            base.delivery.start()
+        else:
+            # The queue's jobs are for whoever takes any run; a command that stays with its own looks for itself.
+            base.dispatcher.poll = min(base.dispatcher.poll, 0.25)
         options.setdefault("slots", base.settings.limits.concurrent_runs)
         return Worker(
             runtime,

@@ -312,7 +312,7 @@ class Desk:
             AlreadyEnded: it was over.
         """
         run = self.run(ref)
-        if not self.store.transact(endings.cancel, run.id, by=self.by, why=why):
+        if not self.store.transact(endings.cancel, run.id, by=self.by, token=ids.new(), why=why):
             raise errors.AlreadyEnded(
                 f"Run {run.id[-6:].lower()} was over: {run.status}.",
                 next="`alfred runs show` tells how it ended.",
@@ -352,11 +352,14 @@ class Desk:
     def stop_all(self) -> list[str]:
         """No new effect from now on: every running run is paused, nothing is claimed."""
         self.store.transact(stop.switch, self.tenant, by=self.by)
-        return self.store.transact(stop.stop, self.tenant, by=self.by)
+        return self.store.transact(stop.stop, self.tenant, by=self.by, token=ids.new())
 
     def resume_all(self) -> list[str]:
         """Takes the stop away."""
-        return self.store.transact(stop.resume, self.tenant, by=self.by)
+        woken: list[str] = []
+        while some := self.store.transact(stop.resume, self.tenant, by=self.by, token=ids.new()):
+            woken += some
+        return woken
 
     def after_restore(self, tx: Tx) -> None:
         """Part of a restore: what was live when the backup was made is paused, because the world has gone on since."""

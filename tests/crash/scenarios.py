@@ -225,13 +225,13 @@ def _tree(parts: Parts) -> None:
 
 def _cancel_in_effect(parts: Parts, n: int) -> None:
     if n == 2:
-        parts.store.transact(endings.cancel, RUN, by="me")
+        parts.store.transact(endings.cancel, RUN, by="me", token=ids.new())
 
 
 def _cancelled_late(parts: Parts) -> bool:
     """The person who cancelled finds the run still there after a crash, and says it again."""
     live = parts.one("select 1 from runs where id=:id and status in('queued','parked')", id=RUN)
-    return bool(live) and parts.store.transact(endings.cancel, RUN, by="me")
+    return bool(live) and parts.store.transact(endings.cancel, RUN, by="me", token=ids.new())
 
 
 def _say_in_effect(parts: Parts, n: int) -> None:

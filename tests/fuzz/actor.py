@@ -101,7 +101,9 @@ class Actor:
 
     def cancel(self) -> None:
         found = self.live()
-        if found and self.store.transact(endings.cancel, self.chance.choice(found), by="me"):
+        if found and self.store.transact(
+            endings.cancel, self.chance.choice(found), by="me", token=ids.new()
+        ):
             self.count("cancelled")
 
     def message(self) -> None:
@@ -126,9 +128,9 @@ class Actor:
 
     def stop(self) -> None:
         self.store.transact(stop.switch, "main", by="me")
-        self.store.transact(stop.stop, "main", by="me")
+        self.store.transact(stop.stop, "main", by="me", token=ids.new())
         time.sleep(0.02)
-        self.store.transact(stop.resume, "main", by="me")
+        self.store.transact(stop.resume, "main", by="me", token=ids.new())
         self.count("stops")
 
     # ---- a worker ----

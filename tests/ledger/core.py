@@ -169,7 +169,7 @@ class Core:
         )
 
     def cancel(self, run_id: str) -> bool:
-        return self.do(endings.cancel, run_id, by="me")
+        return self.do(endings.cancel, run_id, by="me", token=ids.new())
 
     def message(self, run_id: str, **more: Any) -> Run | None:
         said = {"message_id": ids.new(), "body": "hello", "author": "me", **more}

@@ -98,3 +98,9 @@ def test_several_rows_of_one_transaction_are_sealed_in_their_order(chain: Core) 
     rows = chain.all("select row from audit where tenant='main' and n>5 order by n")
     assert [row for (row,) in rows] == [f'{{"n": {n}, "what": "more"}}' for n in range(3)]
     assert broken(chain) is None
+
+
+def test_a_chain_whose_head_was_taken_away_is_broken(chain: Core) -> None:
+    chain.write("delete from audit_heads where tenant='other'")
+    found = broken(chain)
+    assert found is not None and (found.tenant, found.n) == ("other", 1)

@@ -512,3 +512,8 @@ def test_the_tables_refuse_what_the_guards_should_have(store: Store) -> None:
     reserve(store, 10, scopes(100))
     with pytest.raises(sa.exc.IntegrityError):
         store.transact(lambda tx: tx(sa.update(schema.budgets).values(reserved=-1)))
+
+
+def test_turns_are_counted_behind_money_like_tokens() -> None:
+    names = ["agent:a:turns", "day:tokens", "day", "agent:a"]
+    assert sorted(names, key=budget._order)[:2] == ["agent:a", "day"]

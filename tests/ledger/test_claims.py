@@ -82,7 +82,7 @@ def test_a_tenants_cap_counts_all_its_agents_and_nobody_elses(core: Core) -> Non
         return Caps(total=1, per_agent=5)
 
     core.held(agent="a")
-    assert core.claim(core.start(agent="b"), caps=caps) == Full("main", "b")
+    assert core.claim(core.start(agent="b"), caps=caps) == Full("main")
     assert isinstance(core.claim(core.start(tenant="other"), caps=caps), tuple)
 
 
@@ -143,9 +143,9 @@ def test_a_workers_run_is_never_taken_over(core: Core) -> None:
 def test_nothing_is_claimed_while_everything_is_stopped(core: Core) -> None:
     run_id = core.start()
     core.do(stop.switch, "main", by="me")
-    assert core.claim(run_id) == Full("main", "main")
-    assert core.claim() == Full("main", "main")
-    core.do(stop.resume, "main", by="me")
+    assert core.claim(run_id) == Full("main")
+    assert core.claim() == Full("main")
+    core.do(stop.resume, "main", by="me", token=ids.new())
     core.take(run_id)
 
 
@@ -230,3 +230,51 @@ def test_inserting_and_claiming_is_one_transaction(core: Core) -> None:
         return taken
 
     assert isinstance(core.do(verb), tuple)
+
+
+def test_a_hint_takes_no_run_of_another_tree(core: Core) -> None:
+    mine, theirs = core.start(), core.start()
+    assert core.claim(theirs, root=mine) is None
+    assert isinstance(core.claim(mine, root=mine), tuple)
+
+
+def test_a_run_whose_holder_died_is_not_taken_beside_others_by_a_hint(core: Core) -> None:
+    suspect = core.start()
+    core.write("update runs set reclaims=1 where id=:r", r=suspect)
+    assert core.claim(suspect, suspects=False) is None
+    core.write(
+        "update runs set ready_at=ready_at-:waited where id=:r",
+        r=suspect,
+        waited=claims.PATIENCE + clock.SECOND,
+    )
+    assert isinstance(core.claim(suspect, suspects=False), tuple), "it is never left for ever"
+
+
+def test_nothing_is_claimed_by_a_program_that_is_older_than_the_schema(core: Core) -> None:
+    run_id = core.start()
+    core.write("update meta set v='9999' where k='schema'")
+    with pytest.raises(errors.SchemaMismatch):
+        core.claim(run_id)
+
+
+def test_settings_of_one_tenant_that_cannot_be_read_hold_up_nobody_else(core: Core) -> None:
+    def caps(tenant: str, agent: str) -> Caps:
+        if tenant == "acme":
+            raise errors.ConfigError("broken")
+        return roomy(tenant, agent)
+
+    core.start(tenant="acme")
+    mine = core.start()
+    full = core.claim(caps=caps)
+    assert full == Full("acme")
+    taken = core.claim(caps=caps, full=[str(full)])
+    assert isinstance(taken, tuple) and taken[0].run_id == mine
+
+
+def test_a_dead_firing_is_not_taken_over_while_everything_is_stopped(core: Core) -> None:
+    run_id = core.start(driver="process")
+    taken = core.claim(run_id, driver="process")
+    assert isinstance(taken, tuple)
+    core.lapse(run_id)
+    core.do(stop.switch, "main", by="me")
+    assert core.do(claims.take, core.me, run_id, seen=1) is None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from alfred import clock
-from alfred.runs import endings
+from alfred.runs import endings, ledger
 from alfred.runs.states import Status, Wait
 from tests.ledger.core import Core
 
@@ -178,3 +178,10 @@ def test_a_failure_from_outside_says_why_and_ends_the_children(core: Core) -> No
 def test_a_cancel_is_in_the_audit_chain(core: Core) -> None:
     core.cancel(core.start())
     assert '"run.cancel"' in core.one("select row from audit")
+
+
+def test_a_message_that_nobody_read_is_told_of_when_its_run_fails(core: Core) -> None:
+    lease = core.held()
+    core.do(ledger.message, lease.run_id, message_id="m", body="and this", author="me")
+    core.do(endings.fail, lease.run_id, code="x", detail="y")
+    assert core.events(lease.run_id)[-2:] == ["run.terminal", "notice"]

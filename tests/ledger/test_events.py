@@ -74,7 +74,7 @@ def test_a_cursor_survives_being_written_down(core: Core) -> None:
     emit(core, "a", "b")
     cursor = soon(core)[0].cursor
     assert Cursor.parse(str(cursor)) == cursor
-    for text in ("", "x", "1-2", "a-b-c", "0--1-5x", "0-1-"):
+    for text in ("", "x", "1-2", "a-b-c", "0--1-5x", "0-1-", "e-²-1"):
         assert Cursor.parse(text) is None
 
 
@@ -107,3 +107,11 @@ def test_every_terminal_run_has_one_terminal_frame(core: Core) -> None:
     core.finish(lease)
     with pytest.raises(Exception, match=r"(?i)unique"):
         core.do(lambda tx: events.emit(tx, tenant="main", run_id=lease.run_id, kind="run.terminal"))
+
+
+def test_a_cursor_of_an_earlier_life_of_the_ledger_is_told_so(core: Core) -> None:
+    emit(core, "a")
+    old = soon(core)[0].cursor
+    core.write("update meta set v='another' where k='feed_epoch'")
+    with core.store.read() as look, pytest.raises(events.CursorGone, match="earlier life"):
+        events.after(look, "main", old)

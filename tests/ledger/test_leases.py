@@ -246,3 +246,22 @@ def test_workers_that_were_not_heard_of_are_forgotten(core: Core) -> None:
     core.write("update workers set beat=1")
     core.do(leases.forget)
     assert core.one("select count(*) from workers") == 0
+
+
+def test_a_process_is_known_by_its_start_however_the_wall_clock_is_set(
+    core: Core, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """psutil adds the boot's time by the wall clock, which moves when that is set."""
+    core.do(leases.register, core.me, kind="worker", slots=1)
+    monkeypatch.setattr("psutil.Process.create_time", lambda self: 1.0)
+    monkeypatch.setattr("psutil._pslinux.boot_time", lambda: 1.0)
+    with core.store.read() as look:
+        [worker] = leases.workers(look)
+    assert leases.gone(worker) is False
+
+
+def test_a_worker_that_was_forgotten_is_told(core: Core) -> None:
+    core.do(leases.register, core.me, kind="worker", slots=1)
+    assert core.do(leases.renew, core.me, []) is True
+    core.do(leases.leave, core.me.worker)
+    assert core.do(leases.renew, core.me, []) is False

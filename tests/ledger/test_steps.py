@@ -8,7 +8,7 @@ import pytest
 
 from alfred import clock, errors, ids
 from alfred.runs import claims, ledger, rows
-from alfred.runs.rows import Item, Lease
+from alfred.runs.rows import Item, Lease, NewRun
 from alfred.runs.states import Status, Wait
 from alfred.store.tx import Tx
 from tests.ledger.core import Core, holder
@@ -344,3 +344,23 @@ def test_the_fence_holds_for_the_holder_alone(core: Core) -> None:
     assert not fence(other)
     core.take(other.run_id, by=holder())
     assert not fence(other)
+
+
+def test_an_attempt_that_is_counted_twice_after_a_restore_fences_all_the_same(core: Core) -> None:
+    """The backup knew attempt 1; the run was held a second time since, and is so again after the restore."""
+    zombie = core.held()
+    core.write("update runs set worker='another' where id=:r", r=zombie.run_id)
+    with pytest.raises(errors.LeaseLost):
+        core.advance(zombie)
+    assert core.do(claims.release, zombie) is False
+    with core.store.read() as look:
+        assert rows.fence(look, zombie) is False
+
+
+def test_no_run_begins_below_one_that_is_over_or_being_cancelled(core: Core) -> None:
+    over, ending = core.held(), core.held()
+    core.finish(over)
+    core.cancel(ending.run_id)
+    for parent in (over.run_id, ending.run_id, "nobody"):
+        child = NewRun(id=ids.new(), workflow="w", step="s", parent_id=parent, parent_call="c")
+        assert core.do(ledger.start, child) is False

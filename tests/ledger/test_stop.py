@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from alfred import errors
-from alfred.runs import stop
+from alfred import errors, ids
+from alfred.runs import endings, stop
 from alfred.runs.states import Wait
 from tests.ledger.core import Core
 
 
 def stop_all(core: Core) -> list[str]:
     core.do(stop.switch, "main", by="me")
-    return core.do(stop.stop, "main", by="me")
+    return core.do(stop.stop, "main", by="me", token=ids.new())
 
 
 def test_what_runs_is_parked_and_what_waits_stays(core: Core) -> None:
@@ -49,7 +49,7 @@ def test_an_outcome_is_recorded_after_stop(core: Core) -> None:
 def test_resume_queues_what_was_paused_and_lets_claims_in(core: Core) -> None:
     lease = core.held()
     stop_all(core)
-    assert core.do(stop.resume, "main", by="me") == [lease.run_id]
+    assert core.do(stop.resume, "main", by="me", token=ids.new()) == [lease.run_id]
     assert core.take(lease.run_id).attempt == 2
     with core.store.read() as look:
         assert stop.stopped(look, "main") is None
@@ -81,14 +81,45 @@ def test_stopping_twice_is_stopping_once(core: Core) -> None:
 
 def test_after_a_restore_what_was_live_is_paused_and_cancels_are_honoured(core: Core) -> None:
     running, ending = core.held(), core.held()
+    timed, limited, asked = core.held(), core.held(), core.held()
+    core.park(timed, Wait.TIMER)
+    core.park(limited, Wait.LIMIT)
+    core.staged(asked)
     queued = core.start()
     core.cancel(ending.run_id)
     core.do(stop.restored, by="me")
-    assert core.run(running.run_id).wait == core.run(queued).wait == "pause"
+    for run_id in (running.run_id, queued, timed.run_id, limited.run_id):
+        assert core.run(run_id).wait == "pause"
+    assert core.run(asked.run_id).wait == "approval", "a person decides about it anyway"
     assert core.run(ending.run_id).status == "cancelled"
+
+
+def test_ten_thousand_paused_runs_go_on_in_parts(core: Core) -> None:
+    leases = [core.held() for _ in range(5)]
+    stop_all(core)
+    parts = []
+    while some := core.do(stop.resume, "main", by="me", token=ids.new(), most=2):
+        parts.append(len(some))
+    assert parts == [2, 2, 1]
+    assert {core.run(lease.run_id).status for lease in leases} == {"queued"}
+
+
+def test_what_was_said_once_is_answered_again_when_the_answer_was_lost(core: Core) -> None:
+    held, other = core.held(), core.held()
+    core.do(stop.switch, "main", by="me")
+    for verb in (stop.stop, stop.resume):
+        token = ids.new()
+        first = core.do(verb, "main", by="me", token=token)
+        assert sorted(first) == sorted([held.run_id, other.run_id])
+        assert core.do(verb, "main", by="me", token=token) == first
+    token = ids.new()
+    assert core.do(endings.cancel, held.run_id, by="me", token=token) is True
+    assert core.do(endings.cancel, held.run_id, by="me", token=token) is True
+    assert core.do(endings.cancel, held.run_id, by="me", token=ids.new()) is False
+    assert core.one("select count(*) from audit") == 3
 
 
 def test_stop_and_resume_are_in_the_audit_chain(core: Core) -> None:
     stop_all(core)
-    core.do(stop.resume, "main", by="me")
+    core.do(stop.resume, "main", by="me", token=ids.new())
     assert core.one("select count(*) from audit") == 2

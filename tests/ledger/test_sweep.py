@@ -110,3 +110,24 @@ def test_a_second_beat_changes_nothing(core: Core) -> None:
     before = core.all("select id,status,attempt,reclaims,park_no from runs order by id")
     sweep.beat(core.store)
     assert core.all("select id,status,attempt,reclaims,park_no from runs order by id") == before
+
+
+def test_a_run_that_a_wrong_clock_put_off_is_ready_now(core: Core) -> None:
+    soon, never = core.start(), core.start()
+    core.write("update runs set ready_at=ready_at+:later where id=:r", r=soon, later=clock.MINUTE)
+    core.write(
+        "update runs set ready_at=ready_at+:later where id=:r", r=never, later=30 * clock.DAY
+    )
+    sweep.beat(core.store)
+    assert core.claim(soon) is None
+    assert isinstance(core.claim(never), tuple)
+
+
+def test_cards_that_wait_hide_nobodys_timer(core: Core) -> None:
+    asked, timed = core.held(), core.held()
+    core.staged(asked)
+    core.park(timed, Wait.TIMER)
+    core.write("update runs set wake_at=1 where id=:r", r=asked.run_id)
+    sweep.beat(core.store)
+    assert core.run(asked.run_id).status == "parked"
+    assert core.one("select wake_at from runs where id=:r", r=asked.run_id) > 1

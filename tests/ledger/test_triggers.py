@@ -13,7 +13,7 @@ import pytest
 import sqlalchemy as sa
 
 from alfred import clock, errors, ids
-from alfred.runs import crons, endings, schedule, triggers
+from alfred.runs import crons, endings, schedule, stop, triggers
 from alfred.runs.crons import NewTrigger, Trigger
 from alfred.runs.rows import NewRun
 from alfred.store import connect
@@ -76,7 +76,7 @@ def runs_of(store: Store, trigger: Trigger) -> list[Any]:
 def end(store: Store, trigger: Trigger) -> None:
     """Whatever it started is over."""
     for row in runs_of(store, trigger):
-        store.transact(endings.cancel, row.id, by="test")
+        store.transact(endings.cancel, row.id, by="test", token=ids.new())
 
 
 def told(store: Store) -> list[str]:
@@ -708,3 +708,19 @@ def test_a_fire_is_one_commit(store: Store) -> None:
     assert get(store, trigger) == seen
     assert fires(store, trigger) == []
     assert runs_of(store, trigger) == []
+
+
+def test_after_a_restore_no_slot_fires_that_may_have_fired_already(store: Store) -> None:
+    trigger, once = create(store), create(store, name="once", spec="2030-01-01T00:00Z")
+    set_everything_due_an_hour_ago(store)
+    store.transact(
+        lambda tx: tx(
+            sa.text("update triggers set spec='2020-01-01T00:00Z' where id=:id"), id=once.id
+        )
+    )
+    store.transact(stop.restored, by="me")
+    triggers.beat(store)
+    assert not runs_of(store, trigger) and not runs_of(store, once)
+    following = get(store, trigger).next_fire_at
+    assert following is not None and now(store) < following <= now(store) + 2 * clock.HOUR
+    assert not get(store, once).enabled

@@ -244,7 +244,7 @@ def test_pages_follow_each_other_without_gap_or_repeat(store: Store) -> None:
 
 def test_runs_are_listed_by_status(store: Store) -> None:
     queued, cancelled = start(store), start(store)
-    store.transact(endings.cancel, cancelled, by="test")
+    store.transact(endings.cancel, cancelled, by="test", token=ids.new())
     with store.read() as look:
         for status, wanted in (
             ("queued", [queued]),
@@ -495,7 +495,7 @@ def test_tasks_are_what_was_delegated_in_the_words_of_tasks(store: Store) -> Non
         ],
     }
     over = task_of(store)
-    store.transact(endings.cancel, over, by="test")
+    store.transact(endings.cancel, over, by="test", token=ids.new())
     for status, wanted in made.items():
         assert sorted(listed(store, status)) == sorted(wanted), status
     live = sorted(run_id for group in made.values() for run_id in group)
@@ -646,7 +646,7 @@ def test_status_counts_what_is_there(store: Store) -> None:
     start(store)
     card(store, start(store))
     over = start(store)
-    store.transact(endings.cancel, over, by="test")
+    store.transact(endings.cancel, over, by="test", token=ids.new())
     used(store, over, cost=2_500_000)
     until = now(store) + clock.HOUR
     store.transact(budget.block, "main", "openai", until, "rate_limit")

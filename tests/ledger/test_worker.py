@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from alfred import clock, errors, ids
-from alfred.runs import endings, execute, leases, sweep
+from alfred.runs import claims, endings, execute, leases, stop, sweep
 from alfred.runs.dispatcher import Dispatcher
 from alfred.runs.execute import Runtime
 from alfred.runs.rows import Lease, NewRun
@@ -408,3 +408,64 @@ def test_a_worker_that_ends_while_a_slot_begins_waits_for_its_thread(
         go.set()
         ender.join(10)
     assert not failed and not ender.is_alive()
+
+
+def test_a_heartbeat_makes_a_forgotten_worker_known_again(core: Core) -> None:
+    with working(core, first=lambda ctx: Done()) as worker:
+        core.write("delete from workers")
+        worker.heartbeat()
+        assert core.one("select count(*) from workers") == 1
+
+
+def test_a_claim_whose_answer_was_lost_is_driven_all_the_same(core: Core) -> None:
+    with working(core, first=lambda ctx: Done("ok")) as worker:
+        worker.stop()  # its loops: only what this test calls happens
+        worker._stopping.clear()
+        run_id = core.start()
+        core.do(claims.claim, worker.holder, roomy, hint=run_id)
+        worker.heartbeat()
+        for _, thread in worker._pairs():
+            thread.join(10)
+    assert (core.run(run_id).status, core.run(run_id).attempt) == ("completed", 1)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "update meta set v='another' where k='feed_epoch'",
+        "update meta set v='9999' where k='schema'",
+        "insert into meta(k,v) values('moved','elsewhere')",
+    ],
+)
+def test_a_worker_gives_up_a_ledger_that_is_another_one_by_now(core: Core, change: str) -> None:
+    with working(core, first=lambda ctx: Done()) as worker:
+        core.write(change)
+        with pytest.raises(errors.StoreUnavailable):
+            worker.heartbeat()
+    assert core.store.broken
+
+
+def test_one_tenant_that_is_stopped_ends_no_worker_of_the_others(core: Core) -> None:
+    dispatcher = Dispatcher()
+    worker = Worker(runtime(core), caps=roomy, slots=1, dispatcher=dispatcher)
+    core.do(stop.switch, "acme", by="me")
+    core.start(tenant="acme")
+    assert worker.idle()
+    core.start()
+    assert not worker.idle()
+
+
+def test_a_worker_that_leaves_with_a_run_in_hand_stays_known(core: Core) -> None:
+    go = threading.Event()
+
+    def first(ctx: StepContext) -> Verdict:
+        go.wait(30)
+        return Done()
+
+    core.start()
+    with working(core, first=first) as worker:
+        while not worker.busy():
+            threading.Event().wait(0.01)
+        worker.stop(grace=0)
+        assert core.one("select count(*) from workers") == 1
+        go.set()

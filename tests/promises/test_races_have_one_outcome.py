@@ -87,7 +87,7 @@ def deciding(card: str, decision: str = "approve", via: str = "test") -> Verb:
 
 
 def cancelling(run_id: str) -> Verb:
-    return lambda tx: endings.cancel(tx, run_id, by="me")
+    return lambda tx: endings.cancel(tx, run_id, by="me", token=ids.new())
 
 
 def test_a_decision_and_the_park_that_waits_for_it(core: Core) -> None:

@@ -370,7 +370,14 @@ def decide(tx: Tx, wanted: Decision) -> Approval:
             "code": "refused",
             "detail": wanted.reason or "A person said no and ended the run.",
         }
-        endings.cancel(tx, card.run_id, by=wanted.by, why=wanted.reason, error=refused)
+        endings.cancel(
+            tx,
+            card.run_id,
+            by=wanted.by,
+            token=wanted.token,
+            why=wanted.reason,
+            error=refused,
+        )
     else:
         ledger.wake_decided(tx, card.run_id)
     return decided

@@ -23,7 +23,11 @@ _ADVANCE = Sql("update audit_heads set n=:n, hash=:hash where tenant=:tenant")
 _CHAIN = Sql(
     "select n, prev, hash, row, at from audit where tenant=:tenant and n>:n order by n limit 1000"
 )
-_HEADS = Sql("select tenant, n, hash from audit_heads order by tenant")
+_HEADS = Sql(
+    "select t.tenant, h.n, h.hash from"
+    " (select tenant from audit_heads union select tenant from audit) t"
+    " left join audit_heads h on h.tenant=t.tenant order by t.tenant"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +62,11 @@ def seal(prev: str, n: int, at: int, row: str) -> str:
 
 
 def verify(tx: Tx) -> tuple[int, Broken | None]:
-    """Walks every chain: how many rows there are, and the first that is changed, missing or out of order."""
+    """Walks every chain: how many rows there are, and the first that is changed, missing or out of order.
+
+    Args:
+        tx: Sees one moment (`store.backup.snapshot`): a decision in between must not look like a forgery.
+    """
     rows = 0
     for head in tx(_HEADS).all():
         prev, n = "", 0
@@ -73,6 +81,8 @@ def verify(tx: Tx) -> tuple[int, Broken | None]:
                 if row.hash != seal(prev, row.n, row.at, row.row):
                     return rows, Broken(head.tenant, row.n, "its content was changed")
                 prev, n, rows = row.hash, row.n, rows + 1
+        if head.n is None:
+            return rows, Broken(head.tenant, 1, "the head of its chain is missing")
         if n != head.n or prev != head.hash:
             return rows, Broken(head.tenant, n + 1, "rows at the end are missing")
     return rows, None

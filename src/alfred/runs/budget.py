@@ -217,7 +217,7 @@ def lapse(tx: Tx, *, limit: int = 200) -> int:
 
 
 def _order(name: str) -> tuple[bool, str]:
-    return name.endswith(":tokens"), name
+    return name.endswith((":tokens", ":turns")), name
 
 
 def _day_of(name: str, day: str) -> str:

@@ -7,19 +7,29 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+import structlog
+
+from alfred import clock, errors
 from alfred.runs import events, rows
 from alfred.runs.rows import Caps, Full, Holder, Lease, Run
+from alfred.store import migrate
 from alfred.store.statement import Sql
 from alfred.store.tx import Tx
 
-_HINT = Sql(
-    "select id,agent,tenant from runs where id=:id and status='queued' and driver='worker' and cancel=0"
-    " and ready_at<=alfred_now() {lock}"
+log = structlog.get_logger()
+
+PATIENCE = 5 * clock.MINUTE
+"""So long a run whose holder died waits for a process that has nothing else to do; then it is taken beside others."""
+
+_MAY = (
+    "status='queued' and driver='worker' and cancel=0 and ready_at<=alfred_now()"
+    " and (reclaims=0 or :suspects=1 or ready_at<alfred_now()-:patience) and (:root='' or root_id=:root)"
 )
+_HINT = Sql(f"select id,agent,tenant from runs where id=:id and {_MAY} {{lock}}")
 
 _NEXT = Sql(
-    "select id,agent,tenant from runs where status='queued' and driver='worker' and cancel=0"
-    " and ready_at<=alfred_now() and (reclaims=0 or :suspects=1) and (:root='' or root_id=:root) and tenant||'/'||agent not in :full"
+    f"select id,agent,tenant from runs where {_MAY}"
+    " and tenant not in :full and tenant||'/'||agent not in :full"
     " order by priority,ready_at,id limit 1 {skip}"
 )
 
@@ -27,7 +37,8 @@ _CAP_LOCK = Sql("select pg_advisory_xact_lock(hashtextextended(:key,0))")
 
 _TAKEN = Sql(
     "select count(*) total, coalesce(sum(case when agent=:agent then 1 else 0 end),0) mine,"
-    "(select at from switches where tenant=:tenant and name='stop') stopped from runs"
+    "(select at from switches where tenant=:tenant and name='stop') stopped,"
+    "(select v from meta where k='schema') made_for from runs"
     " where tenant=:tenant and status='running' and not (driver='process' and lease_until<alfred_mono())"
 )
 
@@ -42,6 +53,7 @@ _TAKE = Sql(
     "update runs set attempt=attempt+1,worker=:worker,lease_until=alfred_mono()+:lease_us,lease_boot=:boot,"
     "running_since=alfred_mono() where id=:id and driver='process' and status='running' and attempt=:seen"
     " and (lease_until<alfred_mono() {sqlite:or lease_boot<>:boot}) and cancel=0"
+    " and not exists(select 1 from switches s where s.tenant=runs.tenant and s.name='stop')"
     f" returning {rows.RUN_COLUMNS}"
 )
 
@@ -51,7 +63,7 @@ _LEASE = Sql(
 
 _RELEASE = Sql(
     f"update runs set status='queued',worker=null,lease_until=null,ready_at=alfred_now()+:delay_us,{rows.RAN_SQL}"
-    " where id=:id and attempt=:attempt and status='running' and cancel=0"
+    " where id=:id and attempt=:attempt and worker=:worker and status='running' and cancel=0"
 )
 
 
@@ -69,25 +81,43 @@ def claim(
     """queued -> running, for the run that `hint` names or else for the oldest that is ready.
 
     A claim by hint waits for the row's lock (skipping it would lose a wake that is just being committed); only
-    the search for the next one skips locked rows. None: nothing to claim. Full: a cap is reached.
+    the search for the next one skips locked rows. None: nothing to claim. Full: a cap is reached, or everything
+    of the tenant was stopped, or its settings cannot be read.
+
+    Raises:
+        SchemaMismatch: the database was migrated for another program since it was opened.
 
     Args:
         caps: (tenant, agent) -> caps.
-        full: `tenant/agent` texts that were found full in this pass.
+        full: what was found full in this pass, as `str(Full)`.
         root: only runs of this tree.
         suspects: whether a run whose holder died may be taken; a process with other work leaves it alone.
     """
-    if hint:
-        found = tx(_HINT, id=hint).one_or_none() if driver == "worker" else rows.get(tx, hint)
+    may = {"suspects": int(suspects), "patience": PATIENCE, "root": root or ""}
+    if hint and driver != "worker":
+        found = rows.get(tx, hint)
+    elif hint:
+        found = tx(_HINT, id=hint, **may).one_or_none()
     else:
-        found = tx(_NEXT, full=list(full), suspects=int(suspects), root=root or "").one_or_none()
+        found = tx(_NEXT, full=list(full), **may).one_or_none()
     if found is None:
         return None
     if tx.pg:
         tx(_CAP_LOCK, key=f"cap:{found.tenant}")
     taken = tx(_TAKEN, tenant=found.tenant, agent=found.agent).one()
-    cap = caps(found.tenant, found.agent)
-    if taken.stopped is not None or taken.total >= cap.total or taken.mine >= cap.per_agent:
+    if taken.made_for != migrate.HEAD:
+        raise errors.SchemaMismatch(
+            f"The database was brought to the schema {taken.made_for} meanwhile; this program works with {migrate.HEAD}.",
+            next="Start it again in its new version.",
+        )
+    try:
+        cap = caps(found.tenant, found.agent)
+    except errors.ConfigError as problem:
+        log.warning("claim.no_caps", tenant=found.tenant, detail=problem.detail)
+        return Full(found.tenant)
+    if taken.stopped is not None or taken.total >= cap.total:
+        return Full(found.tenant)
+    if taken.mine >= cap.per_agent:
         return Full(found.tenant, found.agent)
     row = tx(
         _CLAIM,
@@ -102,7 +132,9 @@ def claim(
 
 def take(tx: Tx, holder: Holder, run_id: str, *, seen: int) -> tuple[Lease, Run] | None:
     """A firing whose process is gone goes to its own trigger's next process: no worker ever takes it."""
-    rows.lock(tx, run_id)
+    rows.lock(
+        tx, run_id
+    )  # the switch is read behind it, and its tenant's stop pauses the run once more
     row = tx(
         _TAKE,
         id=run_id,
@@ -121,23 +153,18 @@ def _held(tx: Tx, run: Run, holder: Holder) -> tuple[Lease, Run]:
     tx(_LEASE, id=run.id, attempt=run.attempt, worker=holder.worker)
     events.emit(tx, tenant=run.tenant, run_id=run.id, kind="run.started", attempt=run.attempt)
     tx.wakes.discard(run.id)
-    return (
-        Lease(
-            run_id=run.id,
-            parent_id=run.parent_id,
-            tenant=run.tenant,
-            agent=run.agent,
-            attempt=run.attempt,
-            worker=holder.worker,
-        ),
-        run,
-    )
+    return rows.lease_of(run, holder), run
 
 
 def release(tx: Tx, lease: Lease, *, delay_us: int = 0, why: str = "released") -> bool:
     """running -> queued without a step: the worker shuts down, or cannot do this now. Not a reclaim."""
     rows.lock(tx, lease.run_id)
-    if tx(_RELEASE, id=lease.run_id, attempt=lease.attempt, delay_us=delay_us).rowcount == 0:
+    if (
+        tx(
+            _RELEASE, id=lease.run_id, attempt=lease.attempt, worker=lease.worker, delay_us=delay_us
+        ).rowcount
+        == 0
+    ):
         return False
     tx(rows.LEASE_ENDS, id=lease.run_id, why=why)
     events.emit(tx, tenant=lease.tenant, run_id=lease.run_id, kind="run.queued", why=why)

@@ -27,7 +27,7 @@ _GUARD = (
     "update runs set seq=seq+1,step=:step,turn=turn+:raise,answers=answers+:answers,items=items+:items,"
     "state=coalesce(:state,state),external=case when :external=1 then 1 else external end,"
     "lease_until=alfred_mono()+:lease_us,reclaims=0"
-    " where id=:id and attempt=:attempt and seq=:seq and status='running' and cancel=0"
+    " where id=:id and attempt=:attempt and worker=:worker and seq=:seq and status='running' and cancel=0"
     " returning seq,turn,answers,items,external"
 )
 _STEP = (

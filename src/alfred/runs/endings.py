@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from alfred.runs import audit, events, rows
+from alfred.runs import audit, events, idempotency, rows
 from alfred.runs.states import Status
 from alfred.store.statement import Sql
 from alfred.store.tx import Tx
@@ -32,6 +32,8 @@ _CALLS_END = Sql(
     "update calls set status=case when status='executing' then 'unknown' else 'skipped' end"
     " where run_id=:id and status in('proposed','staged','approved','executing') returning status,action"
 )
+
+_UNREAD = Sql("select count(*) from interjections where run_id=:id and consumed_seq is null")
 
 _PARENT_WAKES = Sql(
     "update runs set status='queued',wait=null,wake_at=null,ready_at=alfred_now()"
@@ -80,6 +82,9 @@ def terminal(
         error=error,
         result=result,
     )
+    unread = tx(_UNREAD, id=run_id).scalar_one() if status != Status.COMPLETED else 0
+    if unread:
+        events.emit(tx, tenant=run.tenant, run_id=run_id, kind="notice", unread=unread)
     if open_intents:
         events.emit(tx, tenant=run.tenant, run_id=run_id, kind="notice", unknown=open_intents)
     last = run.parent_id and tx(rows.OPEN_CHILDREN, id=run.parent_id).scalar() == 0
@@ -94,20 +99,32 @@ def _end_cards(tx: Tx, run_id: str) -> None:
 
 
 def cancel(
-    tx: Tx, run_id: str, *, by: str, why: str | None = None, error: dict[str, Any] | None = None
+    tx: Tx,
+    run_id: str,
+    *,
+    by: str,
+    token: str,
+    why: str | None = None,
+    error: dict[str, Any] | None = None,
 ) -> bool:
     """Ends a run and everything below it, root to leaf. False when it was over. `error` says why, when not on request.
 
     What is running is told (`cancel=1`): its holder stops at once and nothing of it is committed any more.
+
+    Args:
+        token: made by the caller: said again, it is answered again.
     """
     run = rows.get(tx, run_id)
-    if run is None or not run.live:
+    if run is None:
         return False
     rows.lock(tx, run.parent_id, run_id)
+    if (before := idempotency.said(tx, run.tenant, token)) is not None:
+        return before
     if not _cancel_one(tx, run_id, error):
         return False
     cancel_children(tx, run_id, by=by)
     audit.append(tx, run.tenant, "run.cancel", run=run_id, by=by, why=why)
+    idempotency.say(tx, run.tenant, token, True)
     return True
 
 

@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
+from alfred import errors
 from alfred.store.statement import Sql
 from alfred.store.tx import Tx
 
@@ -50,7 +51,7 @@ class Cursor:
     def parse(cls, text: str) -> Cursor | None:
         """The cursor that a text names, None when it is none."""
         parts = text.rsplit("-", 2)
-        if len(parts) != 3 or not (parts[1].isdigit() and parts[2].isdigit()):
+        if len(parts) != 3 or not (parts[1].isdecimal() and parts[2].isdecimal()):
             return None
         return cls(parts[0], int(parts[1]), int(parts[2]))
 
@@ -65,6 +66,13 @@ class Event:
     kind: str
     body: dict[str, Any]
     at: int
+
+
+class CursorGone(errors.AlfredError):
+    """The place in the feed is no more."""
+
+    code: ClassVar[str] = "cursor_gone"
+    status: ClassVar[int] = 410
 
 
 def emit(tx: Tx, *, tenant: str, run_id: str | None, kind: str, **said: Any) -> None:
@@ -94,7 +102,16 @@ def newest(tx: Tx, tenant: str) -> Cursor:
 
 
 def after(tx: Tx, tenant: str, cursor: Cursor, *, limit: int = 500) -> list[Event]:
-    """The events behind a cursor, in commit order, none left out."""
+    """The events behind a cursor, in commit order, none left out.
+
+    Raises:
+        CursorGone: the cursor is of another epoch: a restore or a move has counted anew since.
+    """
+    if cursor.epoch != (now := epoch(tx)):
+        raise CursorGone(
+            f"The cursor {str(cursor)!r} is of an earlier life of this ledger.",
+            next=f"Start again at the oldest: {Cursor(now, 0, 0)}.",
+        )
     rows = tx(_PAGE, tenant=tenant, xid=cursor.xid, id=cursor.id, limit=limit).all()
     return [
         Event(

@@ -7,8 +7,9 @@ A key belongs to a scope (an endpoint, a channel), so that nobody can take the k
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from alfred import errors
 from alfred.store.statement import Sql
@@ -58,6 +59,29 @@ def take(
             next="Make a new key.",
         )
     return None if found.ref == ref else Earlier(found.ref, found.code)
+
+
+_VERB = "verb"
+
+
+def said(tx: Tx, tenant: str, token: str) -> Any | None:
+    """What a verb answered that was said before with this token, None when it was not: its commit may have arrived and
+    the answer been lost. Asked behind the verb's locks."""
+    found = tx(_FIND, tenant=tenant, scope=_VERB, key=token).one_or_none()
+    return None if found is None else json.loads(found.ref)
+
+
+def say(tx: Tx, tenant: str, token: str, answer: Any) -> None:
+    """Keeps what a verb answers, in the transaction of what it did."""
+    tx(
+        _TAKE,
+        tenant=tenant,
+        scope=_VERB,
+        key=token,
+        body_hash="",
+        ref=json.dumps(answer),
+        code=None,
+    )
 
 
 def forget(tx: Tx, *, age_us: int) -> None:

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from alfred import clock, ids
 from alfred.runs import endings, events, rows
-from alfred.runs.rows import Holder
+from alfred.runs.rows import Holder, Lease, Run
 from alfred.runs.states import Status
 from alfred.store.statement import Sql
 from alfred.store.tx import Tx
@@ -102,7 +102,23 @@ def pid_namespace() -> str:
 
 
 def started(pid: int) -> int | None:
-    """When a process of this namespace started (microseconds, of the kernel's own clock), None when it is gone."""
+    """What tells a process of this namespace from a later one of the same number; None when it is gone.
+
+    On Linux its start in clock ticks since the boot (field 22 of /proc/PID/stat), which no setting of the wall clock
+    moves; elsewhere what the system says of its start, in microseconds.
+    """
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_bytes()
+    except FileNotFoundError:
+        return None if Path("/proc/self/stat").exists() else _started_elsewhere(pid)
+    except OSError:
+        return None
+    fields = stat.rpartition(b")")[2].split()  # the name before it may hold anything
+    state, ticks = fields[0], int(fields[19])
+    return None if state in (b"Z", b"X") else ticks
+
+
+def _started_elsewhere(pid: int) -> int | None:
     import psutil
 
     try:
@@ -169,14 +185,15 @@ def gone(worker: Worker) -> bool | None:
         return True
     if worker.pidns != pid_namespace():
         return None
-    now_started = started(worker.pid)
-    # create_time is computed from the wall clock of the boot: allow it to be a second off
-    return now_started is None or abs(now_started - worker.pid_start) > clock.SECOND
+    return started(worker.pid) != worker.pid_start
 
 
-def renew(tx: Tx, holder: Holder, held: Sequence[tuple[str, int]]) -> None:
-    """The heartbeat: renews exactly these (run, attempt) pairs. A row locked right now is being committed, so renewed."""
-    tx(_BEAT, id=holder.worker)
+def renew(tx: Tx, holder: Holder, held: Sequence[tuple[str, int]]) -> bool:
+    """The heartbeat: renews exactly these (run, attempt) pairs. A row locked right now is being committed, so renewed.
+
+    False when the worker is no longer known: it was away so long that it was forgotten, and registers again.
+    """
+    known = tx(_BEAT, id=holder.worker).rowcount == 1
     if held:
         tx(
             _RENEW,
@@ -184,6 +201,15 @@ def renew(tx: Tx, holder: Holder, held: Sequence[tuple[str, int]]) -> None:
             lease_us=holder.lease_us,
             held=[f"{run_id}:{attempt}" for run_id, attempt in held],
         )
+    return known
+
+
+def adopted(tx: Tx, holder: Holder, run_id: str) -> tuple[Lease, Run] | None:
+    """A run that this worker holds without knowing: its claim was committed, and the answer was lost."""
+    run = rows.get(tx, run_id)
+    if run is None or run.worker != holder.worker or run.cancel:
+        return None
+    return rows.lease_of(run, holder), run
 
 
 def still_mine(tx: Tx, worker: str) -> set[tuple[str, int]]:

@@ -71,7 +71,13 @@ _CONSUME = Sql("update interjections set consumed_seq=:seq where id=:id and cons
 
 
 def start(tx: Tx, new: NewRun) -> bool:
-    """Inserts a queued run. False when its id, its key of one live run, or its parent's call has one already."""
+    """Inserts a queued run. False when its id, its key of one live run, or its parent's call has one already, or when
+    its parent is over or being cancelled."""
+    if new.parent_id:
+        rows.lock(tx, new.parent_id)
+        parent = rows.get(tx, new.parent_id)
+        if parent is None or not parent.live or parent.cancel:
+            return False
     values = {name: getattr(new, name) for name in _NEW_COLUMNS}
     values["root_id"] = new.root_id or new.id
     if tx(_START, **values).rowcount == 0:

@@ -105,7 +105,8 @@ class NewRun:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lease:
-    """A worker's hold on a run. `attempt` fences everything that is done under it."""
+    """A worker's hold on a run. `attempt` and `worker` fence everything that is done under it: after a restore an
+    attempt may be counted a second time, a worker's id never is."""
 
     run_id: str
     parent_id: str | None
@@ -134,10 +135,13 @@ class Caps:
 
 @dataclass(frozen=True, slots=True)
 class Full:
-    """A claim was refused because a cap is full: this (tenant, agent) need not be tried again now."""
+    """A claim was refused because a cap is full: nothing of the agent (None: of the tenant) need be tried now."""
 
     tenant: str
-    agent: str
+    agent: str | None = None
+
+    def __str__(self) -> str:
+        return f"{self.tenant}/{self.agent}" if self.agent else self.tenant
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -182,7 +186,7 @@ _LOCK = Sql("select 1 from runs where id=:id {lock}")
 _GET = Sql(f"select {RUN_COLUMNS} from runs where id=:id")
 
 _FENCE = Sql(
-    "select 1 from runs where id=:id and attempt=:attempt and status='running' and cancel=0"
+    "select 1 from runs where id=:id and attempt=:attempt and worker=:worker and status='running' and cancel=0"
 )
 
 
@@ -192,9 +196,23 @@ def get(tx: Tx, run_id: str) -> Run | None:
     return Run(*row) if row else None
 
 
+def lease_of(run: Run, holder: Holder) -> Lease:
+    """The hold on a run that a worker has just now."""
+    return Lease(
+        run_id=run.id,
+        parent_id=run.parent_id,
+        tenant=run.tenant,
+        agent=run.agent,
+        attempt=run.attempt,
+        worker=holder.worker,
+    )
+
+
 def fence(tx: Tx, lease: Lease) -> bool:
     """Whether the lease still holds and nobody asked to cancel."""
-    return tx(_FENCE, id=lease.run_id, attempt=lease.attempt).scalar() is not None
+    return (
+        tx(_FENCE, id=lease.run_id, attempt=lease.attempt, worker=lease.worker).scalar() is not None
+    )
 
 
 def lock(tx: Tx, *run_ids: str | None) -> None:

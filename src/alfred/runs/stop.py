@@ -7,7 +7,7 @@ intent or commit finds 0 rows.
 
 from __future__ import annotations
 
-from alfred.runs import audit, endings, events, rows
+from alfred.runs import audit, endings, events, idempotency, rows
 from alfred.runs.states import Wait
 from alfred.store.statement import Sql
 from alfred.store.tx import Tx
@@ -29,11 +29,17 @@ _PAUSE = Sql(
 _RESTORED = Sql(
     "update runs set status='parked',wait='pause',wake_at=alfred_now()+:for_us,park_no=park_no+1,"
     "driver='worker',worker=null,lease_until=null,running_since=null"
-    " where status in('queued','running') and cancel=0 returning id,tenant"
+    " where cancel=0 and (status in('queued','running')"
+    " or (status='parked' and wait in('timer','event','budget','limit'))) returning id,tenant"
+)
+# A slot behind the rule's next one is put right by the next beat of the triggers, and what was due is not fired.
+_SLOTS_PASS = Sql(
+    "update triggers set next_fire_at=alfred_now()+:far"
+    " where enabled=1 and removed=0 and next_fire_at<=alfred_now()"
 )
 _HONOURED = Sql("select id from runs where status='running' and cancel=1 order by id")
 _PAUSED = Sql(
-    "select id from runs where tenant=:tenant and status='parked' and wait='pause' order by id"
+    "select id from runs where tenant=:tenant and status='parked' and wait='pause' order by id limit :most"
 )
 _RESUME = Sql(
     "update runs set status='queued',wait=null,wake_at=null,ready_at=alfred_now()"
@@ -46,12 +52,17 @@ def stopped(tx: Tx, tenant: str) -> int | None:
     return tx(_GET, tenant=tenant).scalar()
 
 
-def stop(tx: Tx, tenant: str, *, by: str) -> list[str]:
+def stop(tx: Tx, tenant: str, *, by: str, token: str) -> list[str]:
     """running -> parked on `pause` for every run of the tenant; queued ones stay queued; nothing is claimed.
 
     Run rows are locked one by one after the switch stands, so this takes its locks in two rounds: `switch`
     first, in a transaction of its own, then this.
+
+    Args:
+        token: made by the caller: said again, it is answered again.
     """
+    if (before := idempotency.said(tx, tenant, token)) is not None:
+        return before
     ids = [row.id for row in tx(_RUNNING, tenant=tenant).all()]
     rows.lock(tx, *ids)
     paused = []
@@ -61,6 +72,7 @@ def stop(tx: Tx, tenant: str, *, by: str) -> list[str]:
             events.emit(tx, tenant=tenant, run_id=run_id, kind="run.parked", wait=Wait.PAUSE)
             paused.append(run_id)
     audit.append(tx, tenant, "stop", by=by, runs=paused)
+    idempotency.say(tx, tenant, token, paused)
     return paused
 
 
@@ -71,20 +83,31 @@ def switch(tx: Tx, tenant: str, *, by: str) -> None:
     tx(_SET, tenant=tenant, by=by)
 
 
-def resume(tx: Tx, tenant: str, *, by: str) -> list[str]:
-    """Takes the switch away and queues everything that was paused."""
-    ids = [row.id for row in tx(_PAUSED, tenant=tenant).all()]
+def resume(tx: Tx, tenant: str, *, by: str, token: str, most: int = 500) -> list[str]:
+    """Takes the switch away and queues what was paused, at most so many runs; the caller goes on until there are none.
+
+    A transaction that woke ten thousand runs would outlast the time that a server gives it.
+
+    Args:
+        token: made by the caller: said again, it is answered again.
+    """
+    if (before := idempotency.said(tx, tenant, token)) is not None:
+        return before
+    ids = [row.id for row in tx(_PAUSED, tenant=tenant, most=most).all()]
     rows.lock(tx, *ids)
     tx(_CLEAR, tenant=tenant)
     woken = [run_id for run_id in ids if tx(_RESUME, id=run_id).rowcount]
     tx.wakes.update(woken)
     audit.append(tx, tenant, "resume", by=by, runs=woken)
+    idempotency.say(tx, tenant, token, woken)
     return woken
 
 
 def restored(tx: Tx, *, by: str) -> None:
-    """After a restore: queued and running runs are paused until somebody says that they may go on, because what they
-    did after the backup is known to the world and not to this ledger."""
+    """After a restore: whatever would go on by itself is paused until somebody says that it may, because what it did
+    after the backup is known to the world and not to this ledger. For the same reason a cron fires no slot that has
+    come due since."""
+    tx(_SLOTS_PASS, far=rows.FOREVER)
     for row in tx(_HONOURED).all():
         endings.honour_cancel(tx, row.id)
     tenants: dict[str, list[str]] = {}

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 import structlog
 
 from alfred import clock
-from alfred.runs import endings, leases, ledger, rows
+from alfred.runs import endings, idempotency, leases, ledger, rows
 from alfred.runs.states import Wait
 from alfred.store.connect import Store
 from alfred.store.statement import Sql
@@ -32,6 +32,24 @@ _FORGOTTEN = Sql(
 )
 _WOKEN = Sql("update runs set woken_at=alfred_now() where id=:id and status='queued'")
 
+_LATER = Sql(
+    "update runs set wake_at=alfred_now()+:later where id=:id and status='parked' and park_no=:park_no"
+)
+_TOO_FAR = Sql(
+    "update runs set ready_at=alfred_now() where status='queued' and ready_at>alfred_now()+:far"
+)
+
+_ANY_TOO_FAR = Sql(
+    "select 1 from runs where status='queued' and ready_at>alfred_now()+:far limit 1"
+)
+_ANY_OLD_KEY = Sql("select 1 from idem where at<alfred_now()-:age limit 1")
+
+FAR = clock.HOUR
+"""Nothing is put off for so long: a run that is ready only then was queued by a clock that was wrong."""
+
+KEYS_KEPT = 2 * clock.DAY
+"""Longer than anybody sends the same request again (product: 24 hours)."""
+
 _TIMED = (Wait.TIMER, Wait.CHILDREN, Wait.EVENT, Wait.BUDGET, Wait.LIMIT)
 """Waits whose deadline simply wakes the run. A card's deadline is its expiry, which decides it."""
 
@@ -45,7 +63,7 @@ def beat(store: Store, *, free_slots: int = 0, others: Sequence[Beat] = ()) -> N
         free_slots: how many lost wakes may be repeated: more would only be refused by a full cap.
         others: beats of upper floors (expiry of cards, crons, delivery), filled in `app`.
     """
-    for part in (_gone_workers, _lapsed, _cancelled, _due, *others):
+    for part in (_gone_workers, _lapsed, _cancelled, _due, _put_right, *others):
         try:
             part(store)
         except Exception:
@@ -95,13 +113,26 @@ def _due(store: Store) -> None:
         store.transact(_wake_due, row.id, row.park_no, Wait(row.wait))
 
 
+def _put_right(store: Store) -> None:
+    """What a wrong clock has queued for a time that nobody lives to see, and keys that nobody asks for any more."""
+    with store.read() as look:
+        wrong = look(_ANY_TOO_FAR, far=FAR).scalar()
+        old = look(_ANY_OLD_KEY, age=KEYS_KEPT).scalar()
+    if wrong:
+        store.transact(lambda tx: tx(_TOO_FAR, far=FAR))
+    if old:
+        store.transact(idempotency.forget, age_us=KEYS_KEPT)
+
+
 def _wake_due(tx: Tx, run_id: str, park_no: int, wait: Wait) -> None:
     rows.lock(tx, run_id)
     if wait in _TIMED:
         ledger.wake(tx, run_id, (wait,), park_no=park_no, due=True)
     else:
-        # People are waited for through their cards; should all cards be decided, the run was left behind.
+        # People are waited for through their cards; should all cards be decided, the run was left behind. Else it is
+        # looked at later again, or a hundred of them would hide everybody's timers.
         ledger.wake_decided(tx, run_id)
+        tx(_LATER, id=run_id, park_no=park_no, later=clock.HOUR)
 
 
 def _lost_wakes(store: Store, free_slots: int) -> None:

@@ -201,7 +201,9 @@ def _plan(trigger: Trigger, now: int, zone: str) -> _Plan | None:
     if seen > now:
         # Only a clock that was wrong, or another zone, can have put a slot behind the next one.
         right = rule.next_after(now, zone)
-        return _Plan(next=right) if right is not None and right < seen else None
+        if right is None:
+            return _Plan(next=None, over=True)
+        return _Plan(next=right) if right < seen else None
     first = rule.next_after(seen - 1, zone) or seen
     if first > now:
         return _Plan(next=first)  # the zone is another one now, and `seen` no slot any more

@@ -19,19 +19,21 @@ from alfred.runs.execute import Runtime
 from alfred.runs.rows import Caps, Full, Holder, Lease, NewRun, Run
 from alfred.runs.sweep import Beat
 from alfred.runs.workflow import Slot
+from alfred.store import migrate
 from alfred.store.statement import Sql
 from alfred.store.tx import Tx
 
 log = structlog.get_logger()
 
+_GOES_ON = "not exists(select 1 from switches s where s.tenant=runs.tenant and s.name='stop')"
 _READY = Sql(
     "select 1 from runs where status='queued' and driver='worker' and cancel=0 and ready_at<=alfred_now()"
-    " and (:root='' or root_id=:root) limit 1"
+    f" and (:root='' or root_id=:root) and {_GOES_ON} limit 1"
 )
 _OPEN = Sql(
-    "select 1 from runs where driver='worker' and status in('queued','running') and cancel=0 limit 1"
+    "select 1 from runs where driver='worker' and status in('queued','running') and cancel=0"
+    f" and {_GOES_ON} limit 1"
 )
-_STOPPED = Sql("select 1 from switches where name='stop' limit 1")
 
 
 class Worker:
@@ -68,6 +70,10 @@ class Worker:
         """Why the database could not be written just now; None again after the next heartbeat."""
         self._busy: dict[str, tuple[Slot, threading.Thread]] = {}
         self._lock = threading.Lock()
+        self._claiming = threading.Lock()
+        """Held from a claim until its slot is there, so that `_adopt` sees no run in between."""
+        self._opened: migrate.Opened | None = None
+        self._full_until = 0
         self._stopping = threading.Event()
         self._threads: list[threading.Thread] = []
 
@@ -75,6 +81,8 @@ class Worker:
 
     def start(self) -> None:
         """Registers, takes back what dead processes of this machine held, and begins."""
+        with self.store.read() as look:
+            self._opened = migrate.Opened.now(look)
         self.store.transact(leases.register, self.holder, kind=self.kind, slots=self.slots)
         sweep.release_gone(self.store)
         for target, name in (
@@ -90,14 +98,15 @@ class Worker:
         """Claims nothing more, lets steps come to their commit for `grace` seconds, then hands the rest back."""
         self._stopping.set()
         self.dispatcher.notify()
-        for thread in self._busy_threads():
-            thread.join(grace)
+        _join(self._busy_threads(), grace)
         for slot in self._busy_slots():
             slot.stop("shutdown")
-        for thread in self._busy_threads():
-            thread.join(5)
-        for thread in self._threads:
-            thread.join(5)
+        _join(self._busy_threads(), 5)
+        _join(self._threads, 5)
+        if held := self._busy_slots():
+            # It stays known, so that whoever comes next sees that its process is gone, and waits for no lease.
+            log.warning("worker.left_with", runs=[slot.lease.run_id for slot in held])
+            return
         try:
             self.store.transact(leases.leave, self.holder.worker)
         except errors.StoreUnavailable:
@@ -113,7 +122,7 @@ class Worker:
         if self._busy_slots():
             return False
         with self.store.read() as look:
-            return bool(look(_STOPPED).scalar()) or look(_OPEN).scalar() is None
+            return look(_OPEN).scalar() is None
 
     def busy(self) -> int:
         """How many runs are being driven right now."""
@@ -129,11 +138,12 @@ class Worker:
             ledger.start(tx, new)
             return claims.claim(tx, self.holder, self.caps, hint=new.id)
 
-        taken = self.store.transact(verb)
-        if isinstance(taken, tuple):
-            self._drive(*taken)
-            return True
-        return False
+        with self._claiming:
+            taken = self.store.transact(verb)
+            if isinstance(taken, tuple):
+                self._drive(*taken)
+                return True
+        return self._adopt() > 0
 
     def claim_once(self, hint: str | None = None) -> bool:
         """Claims and starts one run if one may be. Whether it did."""
@@ -144,26 +154,41 @@ class Worker:
                 return False
         full: list[str] = []
         while True:
-            taken = self.store.transact(
-                claims.claim,
-                self.holder,
-                self.caps,
-                hint=hint,
-                full=full,
-                suspects=alone,
-                root=self.root,
-            )
+            with self._claiming:
+                taken = self.store.transact(
+                    claims.claim,
+                    self.holder,
+                    self.caps,
+                    hint=hint,
+                    full=full,
+                    suspects=alone,
+                    root=self.root,
+                )
+                if isinstance(taken, tuple):
+                    self._drive(*taken)
+                    return True
             if isinstance(taken, Full):
-                full.append(f"{taken.tenant}/{taken.agent}")
-                hint = None
-                continue
-            if taken is None:
-                if hint is None:
-                    return False
-                hint = None
-                continue
-            self._drive(*taken)
-            return True
+                full.append(str(taken))
+            elif hint is None:
+                if full:  # nobody of this process will make room unheard: look again in a while, or at the bell
+                    self._full_until = clock.monotonic() + clock.SECOND
+                return False
+            hint = None
+
+    def _adopt(self) -> int:
+        """Drives what this worker holds without knowing: the claim was committed and its answer was lost. How many."""
+        adopted = 0
+        with self._claiming:
+            with self._lock:
+                known = set(self._busy)
+            with self.store.read() as look:
+                held = [seen.id for seen in leases.held_by(look, self.holder.worker)]
+                mine = [leases.adopted(look, self.holder, i) for i in held if i not in known]
+            for found in mine:
+                if found is not None and not self._stopping.is_set():
+                    self._drive(*found)
+                    adopted += 1
+        return adopted
 
     def _drive(self, lease: Lease, run: Run) -> None:
         slot = Slot(lease, suspect=run.reclaims > 0)
@@ -197,7 +222,9 @@ class Worker:
         while not self._stopping.is_set():
             rung = self.dispatcher.wait()
             try:
-                if not rung and not self._anything_ready():
+                if not rung and (
+                    clock.monotonic() < self._full_until or not self._anything_ready()
+                ):
                     continue
                 hint = self.dispatcher.hint()
                 while not self._stopping.is_set() and self.claim_once(hint):
@@ -205,6 +232,8 @@ class Worker:
             except errors.StoreUnavailable as problem:
                 log.warning("claim.store_away", detail=problem.detail)
                 self._stopping.wait(1)
+            except errors.SchemaMismatch as problem:
+                self.store.give_up(problem.detail.rstrip("."))
             except Exception:
                 log.exception("claim.failed")
                 self._stopping.wait(1)
@@ -219,14 +248,26 @@ class Worker:
     # ---- leases ----
 
     def heartbeat(self) -> None:
-        """Renews the leases of the slots that live and are within their step's deadline."""
+        """Renews the leases of the slots that live and are within their step's deadline.
+
+        The process gives the ledger up when it is not the one that was opened any more: migrated for another program,
+        moved, or put back to an earlier day.
+        """
+        try:
+            with self.store.read() as look:
+                if self._opened is not None:
+                    self._opened.still(look)
+        except (errors.SchemaMismatch, errors.ConfigError) as problem:
+            self.store.give_up(problem.detail.rstrip("."))
         now = clock.monotonic()
         held = [
             (slot.lease.run_id, slot.lease.attempt)
             for slot, thread in self._pairs()
             if thread.is_alive() and now < slot.deadline
         ]
-        self.store.transact(leases.renew, self.holder, held)
+        if not self.store.transact(leases.renew, self.holder, held):
+            self.store.transact(leases.register, self.holder, kind=self.kind, slots=self.slots)
+        self._adopt()
 
     def watch(self) -> None:
         """Tells the slots whose run is no longer theirs to go on with."""
@@ -274,3 +315,10 @@ class Worker:
 
     def _busy_threads(self) -> list[threading.Thread]:
         return [thread for _, thread in self._pairs()]
+
+
+def _join(threads: Sequence[threading.Thread], seconds: float) -> None:
+    """Waits for all of them, so long in all."""
+    until = clock.monotonic() + int(seconds * clock.SECOND)
+    for thread in threads:
+        thread.join(max(0.0, (until - clock.monotonic()) / clock.SECOND))

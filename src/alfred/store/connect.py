@@ -139,6 +139,10 @@ class Store:
         """Why nothing of this process will be written any more, None when it will: only a new process helps."""
         return self._broken
 
+    def give_up(self, why: str) -> None:
+        """Nothing more is written from this process: the ledger is not what it was when it was opened."""
+        self._broken = self._broken or why
+
     def writer_pid(self) -> int | None:
         """SQLite: another process that holds the writer lock right now; None on Postgres."""
         return self._lock.holder() if self._lock else None

@@ -41,6 +41,7 @@ Extras = Callable[[Tx], None]
 """What else is made with the tables of an empty database, in the same transaction: the queue's, on Postgres."""
 
 _META = Sql("select k, v from meta where k in('schema','made_by','moved')")
+_EPOCH = Sql("select v from meta where k='feed_epoch'")
 _SET = Sql("insert into meta(k,v) values(:k,:v) on conflict(k) do update set v=excluded.v")
 _LOCK_TIMEOUT = sa.text("set local lock_timeout='60s'")
 _LOCK = sa.text("select pg_advisory_xact_lock(hashtextextended('alfred:schema',0))")
@@ -160,6 +161,37 @@ def check(state: State) -> None:
             f" this is alfred {VERSION}, which knows up to {HEAD}.",
             next=f"Install alfred {state.program} or newer, or restore a backup from before the upgrade.",
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """What a ledger was when a process opened it."""
+
+    epoch: str
+
+    @classmethod
+    def now(cls, look: Tx) -> Opened:
+        return cls(look(_EPOCH).scalar() or "")
+
+    def still(self, look: Tx) -> None:
+        """Looks whether the ledger is still the one that was opened.
+
+        Raises:
+            SchemaMismatch: it was migrated for another program.
+            ConfigError: it was moved elsewhere, or a backup was put in its place.
+        """
+        state = find(look)
+        if state is not None:
+            check(state)
+        if state is None or state.revision != HEAD:
+            raise errors.SchemaMismatch(
+                f"The database was brought to the schema {state.revision if state else None} meanwhile.",
+                next="Start this program again, in its new version.",
+            )
+        if Opened.now(look) != self:
+            raise errors.ConfigError(
+                "A backup was restored into the ledger of this process.", next="Start it again."
+            )
 
 
 def known() -> list[str]:

@@ -56,7 +56,7 @@ class WriterLock:
                 self._wait()
             os.pwrite(self.fd, b"%-20d" % os.getpid(), 0)
         except BaseException:
-            self.mutex.release()
+            self.__exit__()  # whatever interrupted this may have come with the lock in hand
             raise
 
     def __exit__(self, *_: object) -> None:
@@ -67,18 +67,19 @@ class WriterLock:
 
     def _wait(self) -> None:
         """Waits in the kernel's queue, which is fair; a watcher frees us from a holder that is stopped."""
-        got = threading.Timer(STUCK, self._free)
-        got.daemon = True
-        got.start()
+        got = threading.Event()
+        threading.Thread(target=self._watch, args=(got,), daemon=True).start()
         try:
             fcntl.lockf(self.fd, fcntl.LOCK_EX)
         finally:
-            got.cancel()
+            got.set()
 
-    def _free(self) -> None:
-        pid = self._named()
-        if pid is not None and pid != os.getpid() and stopped(pid):
-            os.kill(pid, signal.SIGKILL)
+    def _watch(self, got: threading.Event) -> None:
+        """Frees whoever waits from a holder that is stopped; again and again, for it may be stopped later."""
+        while not got.wait(STUCK):
+            pid = self._named()
+            if pid is not None and pid != os.getpid() and stopped(pid):
+                os.kill(pid, signal.SIGKILL)
 
     def _named(self) -> int | None:
         text = os.pread(self.fd, 20, 0).strip()

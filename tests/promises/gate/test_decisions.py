@@ -195,7 +195,7 @@ def test_a_decision_about_other_content_than_the_card_has_is_refused(bench: Benc
 def test_nothing_is_decided_about_a_run_that_was_cancelled(bench: Bench) -> None:
     run = staged(bench)
     card = bench.card()
-    bench.store.transact(endings.cancel, run, by="somebody")
+    bench.store.transact(endings.cancel, run, by="somebody", token=ids.new())
     with pytest.raises(errors.AlreadyDecided):
         bench.decide("approve", card)
     assert bench.calls(run)[0].status == "skipped"

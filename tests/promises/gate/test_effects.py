@@ -170,7 +170,7 @@ def test_nothing_is_sent_when_the_run_is_taken_between_intent_and_send(
 
     def and_lose_it(tx: Any, lease: Any, call: Any, **more: Any) -> None:
         intend(tx, lease, call, **more)
-        endings.cancel(tx, lease.run_id, by="somebody")
+        endings.cancel(tx, lease.run_id, by="somebody", token=ids.new())
 
     monkeypatch.setattr(calls_ledger, "intend", and_lose_it)
     run = bench.start(("t.blind", {"name": "send"}))
@@ -186,7 +186,7 @@ def test_an_intent_is_refused_to_a_holder_that_lost_its_run(
     intend = calls_ledger.intend
 
     def after_losing_it(tx: Any, lease: Any, call: Any, **more: Any) -> None:
-        endings.cancel(tx, lease.run_id, by="somebody")
+        endings.cancel(tx, lease.run_id, by="somebody", token=ids.new())
         intend(tx, lease, call, **more)
 
     monkeypatch.setattr(calls_ledger, "intend", after_losing_it)
@@ -200,7 +200,7 @@ def test_an_intent_is_refused_to_a_holder_that_lost_its_run(
 def test_an_outcome_is_recorded_though_the_run_is_no_longer_ours(bench: Bench, how: str) -> None:
     def lose(ctx: ActionContext) -> str:
         if how == "cancel":
-            ctx.store.transact(endings.cancel, ctx.run_id, by="somebody")
+            ctx.store.transact(endings.cancel, ctx.run_id, by="somebody", token=ids.new())
         else:
             bench.sql("update runs set attempt=attempt+1 where id=:id", id=ctx.run_id)
         return "it arrived"
@@ -286,7 +286,7 @@ def test_an_action_that_does_not_hear_the_cancel_is_left_behind(
     go_on = threading.Event()
 
     def deaf(ctx: ActionContext) -> str:
-        ctx.store.transact(endings.cancel, ctx.run_id, by="somebody")
+        ctx.store.transact(endings.cancel, ctx.run_id, by="somebody", token=ids.new())
         bench.slot.stop("cancelled")
         go_on.wait(8)
         return "after all"
@@ -307,7 +307,7 @@ def test_an_action_that_hears_the_cancel_tells_how_it_ended(bench: Bench) -> Non
     def hearing(ctx: ActionContext) -> str:
         killed = threading.Event()
         ctx.on_cancel(killed.set)
-        ctx.store.transact(endings.cancel, ctx.run_id, by="somebody")
+        ctx.store.transact(endings.cancel, ctx.run_id, by="somebody", token=ids.new())
         bench.slot.stop("cancelled")
         threading.Event().wait(0.3)  # what takes a subprocess to die
         return "killed" if killed.wait(60) else "not heard"

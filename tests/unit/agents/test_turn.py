@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from alfred import clock as clock_module
+from alfred import ids
 from alfred.agents import compact
 from alfred.llm import catalog
 from alfred.llm.contract import Usage
@@ -350,7 +351,7 @@ def test_what_a_request_cost_is_recorded_though_the_run_was_cancelled(
     monkeypatch.setattr(catalog, "upper_bound", lambda *a: 300_000)
 
     def cancel(_: Any) -> Any:
-        desk.store.transact(endings.cancel, run_id, by="somebody")
+        desk.store.transact(endings.cancel, run_id, by="somebody", token=ids.new())
         return say("too late", usd="0.02")
 
     desk.model[:] = [cancel]
