@@ -302,7 +302,7 @@ class Meter:
                 detail=detail,
             )
 
-        ctx.store.transact(write)
+        ctx.store.record(write)
 
 
 def micro(usd: Decimal | float | int | None) -> int | None:

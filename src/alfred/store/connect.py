@@ -34,6 +34,8 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 RETRIES = 5
+PATIENCE = 600.0
+"""Seconds that `Store.record` waits for a database to come back: as long as a restart with recovery may take."""
 MOVED = "this ledger was moved to another database"
 """What the triggers say that `store.restore` leaves behind in a ledger that went elsewhere."""
 
@@ -71,6 +73,24 @@ class Store:
     ) -> T:
         """As `transact`, for a verb that on Postgres is one statement: that commits by itself, in one round trip."""
         return self._again(lambda: self._once(verb, args, kwargs, alone=self.pg))
+
+    def record(
+        self, verb: Callable[Concatenate[Tx, P], T], /, *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        """As `transact`, for what has happened in the world and is known here alone: a database that is away is waited
+        for, at most `PATIENCE` seconds, whoever holds the run by then.
+
+        Raises:
+            StoreUnavailable: it did not come back, or nothing more is written from this process.
+        """
+        until = clock.monotonic() + int(PATIENCE * clock.SECOND)
+        while True:
+            try:
+                return self.transact(verb, *args, **kwargs)
+            except errors.StoreUnavailable:
+                if self._broken or clock.monotonic() > until:
+                    raise
+            clock.sleep(0.5)
 
     def _again(self, once: Callable[[], T]) -> T:
         for attempt in range(RETRIES + 1):

@@ -1,0 +1,64 @@
+"""What a store promises beside its verbs: what happened in the world is written, however long the database was away."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from alfred import errors
+from alfred.store import connect
+from alfred.store.connect import Store
+from alfred.store.statement import Sql
+from tests.conftest import FakeClock
+
+_SET = Sql("insert into meta(k,v) values('told','yes')")
+_TOLD = Sql("select v from meta where k='told'")
+
+
+@pytest.fixture
+def away(store: Store, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """[how often the database is still away]"""
+    left, real = [0], store._once
+
+    def once(*args: Any, **kwargs: Any) -> Any:
+        if left[0] > 0:
+            left[0] -= 1
+            raise errors.StoreUnavailable("The database is away.")
+        return real(*args, **kwargs)
+
+    monkeypatch.setattr(store, "_once", once)
+    return left
+
+
+def test_what_happened_is_written_when_the_database_is_back(
+    store: Store, clock: FakeClock, away: list[int]
+) -> None:
+    away[0] = 100
+    store.record(lambda tx: tx(_SET))
+    with store.read() as look:
+        assert look(_TOLD).scalar() == "yes"
+
+
+def test_a_database_that_never_comes_back_is_said(
+    store: Store, clock: FakeClock, away: list[int]
+) -> None:
+    away[0] = 1_000_000
+    with pytest.raises(errors.StoreUnavailable):
+        store.record(lambda tx: tx(_SET))
+    assert 0 < sum(clock.slept) <= connect.PATIENCE + 1
+
+
+def test_a_ledger_that_was_given_up_is_not_waited_for(store: Store, clock: FakeClock) -> None:
+    store.give_up("it was moved")
+    with pytest.raises(errors.StoreUnavailable, match="it was moved"):
+        store.record(lambda tx: tx(_SET))
+    assert not clock.slept
+
+
+def test_lists_go_into_both_databases_also_empty_ones(store: Store) -> None:
+    among = Sql("select count(*) from meta where k in :names and v not in :values")
+    with store.read() as look:
+        assert look(among, names=["schema", "it's"], values=[]).scalar() == 1
+        assert look(among, names=[], values=["x"]).scalar() == 0
+        assert look(among, names=["schema"], values=["0001"]).scalar() == 0
