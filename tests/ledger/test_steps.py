@@ -120,6 +120,14 @@ def _superseded(core: Core) -> Lease:
     return lease
 
 
+def _held_anew(core: Core) -> Lease:
+    """By the same worker: its first hold's step comes late."""
+    lease = core.held()
+    core.do(claims.release, lease)
+    core.take(lease.run_id)
+    return lease
+
+
 def _stale(core: Core) -> Lease:
     lease = core.held()
     core.advance(lease)
@@ -145,7 +153,7 @@ def _parked(core: Core) -> Lease:
 
 
 @pytest.mark.parametrize("verb", ["advance", "park", "finish"])
-@pytest.mark.parametrize("how", [_superseded, _stale, _cancelling, _over, _parked])
+@pytest.mark.parametrize("how", [_superseded, _held_anew, _stale, _cancelling, _over, _parked])
 def test_who_is_not_the_holder_of_that_very_step_commits_nothing(
     core: Core, verb: str, how
 ) -> None:
