@@ -12,7 +12,7 @@ import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from alfred import config, errors, home, ids
 from alfred.desk import Desk, person
@@ -50,6 +50,12 @@ class Base:
         self.delivery.stop()
         self.store.close()
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Whole:
@@ -61,15 +67,6 @@ class Whole:
     runtime: Runtime
     worker: Callable[..., Worker]
     secrets: Callable[[str, str], str | None]
-
-
-def database_url(folder: Path, settings: config.Settings) -> str:
-    """Where the ledger is: the home's own file unless the settings name a server."""
-    return (
-        f"sqlite:///{home.database_file(folder)}"
-        if settings.database == "sqlite"
-        else settings.database
-    )
 
 
 def base(*, folder: Path | None = None, tenant: str = "main", upgrade: bool = True) -> Base:

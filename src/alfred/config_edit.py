@@ -13,15 +13,13 @@ import contextlib
 import fcntl
 import json
 import os
-import re
 import tempfile
 import threading
 from collections.abc import Generator, Mapping, Sequence
-from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from alfred import config, config_keys, config_schema, config_text, errors
+from alfred import config, config_keys, config_schema, config_splice, config_text, errors
 from alfred import home as home_places
 from alfred.config_schema import Settings
 
@@ -39,13 +37,6 @@ budget:   # US dollars
   per_day_usd: 20
 """
 
-_PLAIN = re.compile(
-    r"[A-Za-z_][\w./+-]*(?::[\w./+-]+)*|[0-9]+(?:ms|[smhd])|[\w./+-]*/[\w./+-]*", re.A
-)
-_MEANT = frozenset(
-    {"true", "false", "yes", "no", "on", "off", "y", "n", "null"}
-)  # to one YAML or another
-_LINE = re.compile(r"\r?\n")
 _threads = threading.Lock()
 
 
@@ -141,34 +132,6 @@ def replace(file: Path, text: str) -> None:
                 Path(made).unlink()
 
 
-def yaml_text(value: Any) -> str:
-    """A value as YAML in one line, with quotes wherever some YAML could read something else."""
-    if value is None:
-        return "null"
-    if isinstance(value, dict):
-        return (
-            "{" + ", ".join(f"{yaml_text(str(k))}: {yaml_text(v)}" for k, v in value.items()) + "}"
-        )
-    if isinstance(value, list | tuple):
-        return "[" + ", ".join(yaml_text(v) for v in value) + "]"
-    if isinstance(value, bool | int):
-        return config_text.as_text(value)
-    if isinstance(value, float | Decimal):
-        return format(Decimal(repr(value)) if isinstance(value, float) else value, "f")
-    text = str(value)
-    if _PLAIN.fullmatch(text) and text.lower() not in _MEANT:
-        return text
-    quoted = json.dumps(text, ensure_ascii=False)
-    return "".join(c if c.isprintable() else _escaped(c) for c in quoted)
-
-
-def _escaped(character: str) -> str:
-    code = ord(character)
-    return (
-        f"\\x{code:02x}" if code < 256 else f"\\u{code:04x}" if code < 65536 else f"\\U{code:08x}"
-    )
-
-
 @contextlib.contextmanager
 def _alone(file: Path) -> Generator[None]:
     """Holds a lock on a file of its own: `lockf` between processes, and one between our threads."""
@@ -202,7 +165,7 @@ def _changed(
             "Nothing was changed: correct what is named. `alfred config schema` has every key."
         )
         raise
-    new = _spliced(text, made, path, written)
+    new = config_splice.spliced(text, made, path, written)
     after = None if new is None else config_text.parse(new, file.name)
     wanted = _put(made.tree, path, _value(written, path, file))
     if new is None or after is None or after.findings or after.tree != wanted:
@@ -219,7 +182,7 @@ def _written(
     """The YAML of the value, as the settings understood it."""
     structured = config_keys.is_structured(path)
     if structured or not isinstance(value, str):
-        text = value if isinstance(value, str) else yaml_text(value)
+        text = value if isinstance(value, str) else config_splice.yaml_text(value)
         value = _value(text, path, file)
     elif value in ("null", "~") and config_keys.takes_null(path):
         value = None
@@ -231,11 +194,11 @@ def _written(
     candidate = config_text.Document(made.name, _put(made.tree, path, value), elsewhere)
     settings = config.validate(candidate, file, {}, tenant=tenant)
     if structured:
-        return yaml_text(config_text.resolve(value))
+        return config_splice.yaml_text(config_text.resolve(value))
     understood: Any = settings.model_dump(mode="json")
     for part in path:
         understood = understood[part]
-    return yaml_text(understood)
+    return config_splice.yaml_text(understood)
 
 
 def _value(text: str, path: tuple[str, ...], file: Path) -> Any:
@@ -258,98 +221,3 @@ def _put(tree: Any, path: tuple[str, ...], value: Any) -> Any:
         return value
     below = tree if isinstance(tree, dict) else {}
     return {**below, path[0]: _put(below.get(path[0]), path[1:], value)}
-
-
-# ---- where things stand in the text
-
-
-def _spliced(
-    text: str, made: config_text.Document, path: tuple[str, ...], written: str
-) -> str | None:
-    """The text with the value in its place; None where there is no simple place for it."""
-    line = "\r\n" if "\r\n" in text else "\n"
-    node = config_text.compose(text, made)
-    if node is None:
-        end = "" if not text or text.endswith("\n") else line
-        return f"{text}{end}{_nested(path, written)}{line}"
-    for n, part in enumerate(path):
-        if type(node).__name__ != "MappingNode":
-            return None
-        above, pair = node, next((p for p in node.value if p[0].value == part), None)
-        if pair is None:
-            return _added(text, above, _nested(path[n:], written), line)
-        key, node = pair
-        if node.start_mark.index < key.end_mark.index:
-            return None  # an alias: what it stands for is written elsewhere, for others too
-        rest = path[n + 1 :]
-        if not rest:
-            return _over(text, key, node, written)
-        if _is_null(node):
-            return _over(text, key, node, f"{{{_nested(rest, written)}}}")
-    return None
-
-
-def _nested(path: Sequence[str], written: str) -> str:
-    """`limits: {turns: 5}` of the path below which the value is to stand."""
-    for part in reversed(path[1:]):
-        written = f"{{{yaml_text(part)}: {written}}}"
-    return f"{yaml_text(path[0])}: {written}"
-
-
-def _is_null(node: Any) -> bool:
-    return type(node).__name__ == "ScalarNode" and str(node.tag).endswith(":null")
-
-
-def _is_unwritten(node: Any) -> bool:
-    """`key:` with nothing behind it: its mark may stand anywhere up to the next word."""
-    return node.start_mark.index == node.end_mark.index
-
-
-def _over(text: str, key: Any, node: Any, written: str) -> str:
-    """The value written over the old one; what stood below its key comes to stand beside it."""
-    if _is_unwritten(node):
-        at = _after(text, key)
-        return f"{text[:at]} {written}{text[at:]}"
-    start, end = node.start_mark.index, _end(text, node)
-    between = text[key.end_mark.index : start]
-    if "\n" in between and "#" not in between:
-        start = _after(text, key)
-        written = f" {written}"
-    return f"{text[:start]}{written}{text[end:]}"
-
-
-def _added(text: str, node: Any, pair: str, line: str) -> str:
-    """The pair as the last one of a mapping."""
-    if not node.flow_style:
-        at = _line_end(text, _end(text, node))
-        indent = " " * node.start_mark.column
-        return f"{text[:at]}{line}{indent}{pair}{text[at:]}"
-    if not node.value:
-        at = node.start_mark.index + 1
-        return f"{text[:at]}{pair}{text[at:]}"
-    key, value = node.value[-1]
-    at = key.end_mark.index if _is_unwritten(value) else _end(text, value)
-    return f"{text[:at]}, {pair}{text[at:]}"
-
-
-def _end(text: str, node: Any) -> int:
-    """Where the last word of a node ends: the marks of blocks reach over the comments that follow."""
-    start, end = node.start_mark.index, node.end_mark.index
-    if type(node).__name__ == "ScalarNode" or node.flow_style:
-        return start + len(text[start:end].rstrip())
-    last = node.value[-1]
-    if not isinstance(last, tuple):
-        return _end(text, last)
-    key, value = last
-    return _after(text, key) if _is_unwritten(value) else _end(text, value)
-
-
-def _after(text: str, key: Any) -> int:
-    """Where the value of a key begins, at the earliest."""
-    colon = text.find(":", key.end_mark.index)
-    return colon + 1 if colon >= 0 else key.end_mark.index
-
-
-def _line_end(text: str, at: int) -> int:
-    found = _LINE.search(text, at)
-    return found.start() if found else len(text)

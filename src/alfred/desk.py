@@ -6,59 +6,31 @@ imported here, so that deciding a card costs no model SDK.
 
 from __future__ import annotations
 
-import fcntl
 import getpass
-import json
 import os
-import subprocess
-import sys
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from alfred import clock, errors, ids
+from alfred import background, clock, errors, ids, orders
 from alfred.actions import approvals
 from alfred.actions.approvals import Approval, Decision
-from alfred.actions.grant import Grant
 from alfred.agents.registry import AgentConfig, AgentRegistry
+from alfred.orders import Order
 from alfred.runs import audit, budget, endings, ledger, rows, stop, views
 from alfred.runs.rows import NewRun, Run
 from alfred.runs.states import Status, Wait
 from alfred.store.connect import Store
 from alfred.store.tx import Tx
 
-BRIEF_LIMIT = 64_000
-"""Bytes of a brief."""
-
-COST_LIMIT = 1_000_000
-"""USD that a run may at most be allowed to cost."""
-
 MESSAGE_LIMIT = 16_000
 """Bytes of a message to a run."""
-
-
-WORKER_STARTS = 15 * clock.SECOND
-"""How long a worker that another command started may take to register."""
 
 
 def person() -> str:
     """Who sits at this terminal: `local:<uid>`, the owner."""
     return f"local:{os.getuid()}" if hasattr(os, "getuid") else f"local:{getpass.getuser()}"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Order:
-    """What somebody wants done, as they said it."""
-
-    brief: str
-    agent: str | None = None
-    workflow: str | None = None
-    model: str | None = None
-    folder: Path | None = None
-    inputs: Sequence[Path] = ()
-    max_cost_usd: float | None = None
-    dry_run: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,96 +58,23 @@ class Desk:
     # ---- starting ----
 
     def order(self, order: Order, *, model: Callable[[], str], actions: Sequence[str]) -> NewRun:
-        """The run that an order asks for; nothing is written yet.
-
-        Args:
-            model: Resolves the model, `provider:model`; asked when everything else is right.
-            actions: Ids of the actions that the run may propose.
-
-        Raises:
-            UsageError: an empty or too long brief, a folder or an input that cannot be used, a workflow nobody knows.
-            UnknownAgent: nobody is called so.
-        """
-        brief = order.brief.strip()
-        if not brief:
-            raise errors.UsageError("The brief is empty.", next='Say what to do: alfred run "…".')
-        size = len(brief.encode("utf-8", "surrogatepass"))
-        if size > BRIEF_LIMIT:
-            raise errors.UsageError(
-                f"The brief has {size} bytes, more than {BRIEF_LIMIT}.",
-                next="Give long material with --input FILE.",
-            )
-        if order.workflow not in (None, "agent"):
-            raise errors.UsageError(
-                f"No workflow is called {order.workflow!r}.", next="Known: agent."
-            )
-        agent = self.agent(order.agent)
-        run_id = ids.new()
-        inputs, max_cost = _inputs(order.inputs), _micro(order.max_cost_usd)
-        workspace = self.workspace(run_id, order.folder)
-        return NewRun(
-            id=run_id,
+        """The run that an order asks for; nothing is written yet. See `orders.read`."""
+        return orders.read(
+            order,
             tenant=self.tenant,
-            agent=agent.id,
-            workflow="agent",
-            step="boss-turn",
-            brief=brief,
-            title=brief.splitlines()[0][:80],
-            model=model(),
-            grants=Grant(actions=frozenset(actions)).encode(),
-            workspace=json.dumps(workspace),
-            inputs=json.dumps(inputs),
-            session_id=run_id,
-            dry_run=int(order.dry_run),
-            max_cost=max_cost,
+            home=self.home,
+            settings=self.settings,
+            model=model,
+            actions=actions,
         )
 
     def agent(self, name: str | None) -> AgentConfig:
         """The agent of this name; the default one for None."""
         return AgentRegistry.from_settings(self.settings).get(name)
 
-    def workspace(self, run_id: str, folder: Path | None) -> dict[str, Any]:
-        """Where a run works: the folder named, else the current one inside a git work tree, else one of its own.
-
-        Raises:
-            UsageError: it is no folder, or it holds alfred's own home.
-        """
-        chosen = folder if folder is not None else _work_tree(Path.cwd())
-        if chosen is None:
-            made = self.home / "workspaces" / run_id
-            return {"root": str(made), "made": True, "trusted": False}
-        try:
-            root = chosen.expanduser().resolve(strict=True)
-        except (OSError, RuntimeError) as problem:
-            raise errors.UsageError(
-                f"The folder {str(chosen)!r} cannot be used: {problem.__class__.__name__}.",
-                next="Name a folder that exists.",
-            ) from None
-        if not root.is_dir():
-            raise errors.UsageError(
-                f"{str(chosen)!r} is no folder.", next="Name a folder with --in."
-            )
-        home = self.home.resolve()
-        own = (home / "workspaces", home / "worktrees")
-        if home.is_relative_to(root) or (
-            root.is_relative_to(home) and not any(root.is_relative_to(o) and root != o for o in own)
-        ):
-            raise errors.UsageError(
-                f"The folder {str(chosen)!r} holds alfred's own home, where its rows and secrets lie.",
-                next="Name a folder that does not contain it, or move the home with ALFRED_HOME.",
-            )
-        trusted = any(
-            root.is_relative_to(Path(p).expanduser()) for p in self.settings.trust.workspaces
-        )
-        return {
-            "root": str(root),
-            "made": any(root.is_relative_to(o) for o in own),
-            "trusted": trusted,
-        }
-
     def start(self, new: NewRun) -> None:
         """Queues a run; a worker takes it."""
-        make_folder(new)
+        orders.make_folder(new)
         self.store.transact(ledger.start, new)
 
     # ---- deciding ----
@@ -188,7 +87,6 @@ class Desk:
         args_hash: str | None = None,
         text: str | None = None,
         reason: str | None = None,
-        confirmed: bool = False,
     ) -> Approval:
         """One decision about one card. High is approved only with the hash that the card showed.
 
@@ -200,7 +98,6 @@ class Desk:
             decision in ("approve", "retry")
             and card.risk == "high"
             and args_hash is None
-            and not confirmed
             and card.status == "pending"
         ):
             raise errors.HashRequired(
@@ -222,7 +119,7 @@ class Desk:
                 by=self.by,
                 via=self.via,
                 token=ids.new(),
-                args_hash=args_hash or (card.args_hash if confirmed else None),
+                args_hash=args_hash,
                 text=text,
                 reason=reason,
             ),
@@ -375,121 +272,6 @@ class Desk:
             )
         return found
 
-    # ---- nobody waits for a process that is not there ----
-
-    def worker_is_there(self) -> bool:
-        """Whether a live worker would take what is queued."""
-        with self.store.read() as look:
-            return bool(views.workers(look))
-
-    def ensure_worker(self, *, spawn: bool = True) -> str | None:
-        """Starts `alfred worker --until-idle` in the background when nobody would take what is queued.
-
-        The child holds a lock from before it registers until it is gone, so that of many commands at once one
-        starts it. Returns what to tell the person, None when a worker is there.
-        """
-        if self.worker_is_there():
-            return None
-        if not spawn or os.environ.get("ALFRED_NO_WORKER") == "1":
-            return "No worker is running: start one with `alfred worker`."
-        log = self.home / "logs" / "worker.log"
-        log.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        env = {**os.environ, "ALFRED_HOME": str(self.home)}
-        descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-        lock = os.open(log.with_name("worker.lock"), os.O_WRONLY | os.O_CREAT, 0o600)
-        try:
-            until = clock.monotonic() + WORKER_STARTS
-            while not _alone(lock):
-                # Somebody has just started one, or one is about to end: it registers, or it is gone, in a moment.
-                if self.worker_is_there():
-                    return None
-                if clock.monotonic() > until:
-                    return (
-                        "A worker was started a moment ago and is not there yet: `alfred status`."
-                    )
-                clock.sleep(0.05)
-            if self.worker_is_there():
-                return None
-            subprocess.Popen(
-                [sys.executable, "-m", "alfred", "worker", "--until-idle"],
-                stdin=subprocess.DEVNULL,
-                stdout=descriptor,
-                stderr=descriptor,
-                start_new_session=True,
-                env=env,
-                cwd=self.home,
-                pass_fds=(lock,),
-            )
-        finally:
-            os.close(descriptor)
-            os.close(lock)
-        return "No worker was running: one was started in the background, until everything is done."
-
-
-def for_tenant(desk: Desk, tenant: str, home: Path, settings: Any) -> Desk:
-    """The same person at another tenant's desk."""
-    return replace(desk, tenant=tenant, home=home, settings=settings)
-
-
-def _inputs(paths: Sequence[Path]) -> Mapping[str, str]:
-    found: dict[str, str] = {}
-    for path in paths:
-        try:
-            real = path.expanduser().resolve(strict=True)
-            if real.is_file():  # opening a pipe would wait for somebody to write into it
-                with real.open("rb"):
-                    pass
-        except (OSError, RuntimeError) as problem:
-            reason = (
-                problem.strerror
-                if isinstance(problem, OSError) and problem.strerror
-                else "it cannot be resolved"
-            )
-            raise errors.UsageError(
-                f"The input {str(path)!r} cannot be read: {reason}.",
-                next="Name a file that exists and can be read.",
-            ) from None
-        if not real.is_file():
-            raise errors.UsageError(
-                f"The input {str(path)!r} is no file.",
-                next="Give files with --input, a folder with --in.",
-            )
-        name = path.name
-        if name in found:
-            raise errors.UsageError(f"Two inputs are called {name!r}.", next="Rename one of them.")
-        found[name] = str(real)
-    return found
-
-
-def _work_tree(folder: Path) -> Path | None:
-    """The folder when it lies inside a git work tree. Only names are looked at: git itself is not started."""
-    return (
-        folder if any((parent / ".git").exists() for parent in (folder, *folder.parents)) else None
-    )
-
-
-def make_folder(new: NewRun) -> None:
-    """Makes the folder of a run that has one of its own."""
-    place = json.loads(new.workspace or "{}")
-    if place.get("made"):
-        Path(place["root"]).mkdir(mode=0o700, parents=True, exist_ok=True)
-
-
-def _alone(lock: int) -> bool:
-    """Takes the lock of the background worker, which its child inherits; False while another one holds it."""
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
-
-
-def _micro(usd: float | None) -> int | None:
-    if usd is None:
-        return None
-    if not 0 < usd <= COST_LIMIT:
-        raise errors.UsageError(
-            f"--max-cost must be more than 0 and at most {COST_LIMIT}, not {usd}.",
-            next="Give USD, for example 0.50.",
-        )
-    return int(usd * 1_000_000)
+    def ensure_worker(self) -> str | None:
+        """Nobody waits for a process that is not there. See `background.ensure_worker`."""
+        return background.ensure_worker(self.store, self.home)

@@ -17,7 +17,7 @@ from typing import Any
 import psutil
 import pytest
 
-from alfred import config, desk, home
+from alfred import config, desk, home, orders
 from alfred.runs import views
 from alfred.store import connect
 from alfred.store.tx import Tx
@@ -117,7 +117,7 @@ class Machine:
         store = connect.open_store(self.url)
         try:
             at_desk = desk.Desk(store=store, settings=config.Settings(), home=self.home)
-            order = desk.Order(brief=brief, folder=self.project)
+            order = orders.Order(brief=brief, folder=self.project)
             new = at_desk.order(order, model=lambda: self.model, actions=["files.list"])
             at_desk.start(new)
             return new.id

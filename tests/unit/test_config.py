@@ -14,7 +14,16 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from alfred import clock, config, config_edit, config_keys, config_schema, config_text, errors
+from alfred import (
+    clock,
+    config,
+    config_keys,
+    config_schema,
+    config_splice,
+    config_text,
+    config_values,
+    errors,
+)
 
 
 @pytest.fixture
@@ -787,8 +796,8 @@ values = st.fixed_dictionaries(
         "policy.mode": modes,
         "policy.rules": st.lists(rules, max_size=3),
         "approvals.approvers": st.lists(word, max_size=3),
-        "approvals.low_after": durations.map(config_schema.duration_text),
-        "approvals.expire_after": durations.map(config_schema.duration_text),
+        "approvals.low_after": durations.map(config_values.duration_text),
+        "approvals.expire_after": durations.map(config_values.duration_text),
         "budget.per_run_usd": st.one_of(st.none(), dollars),
         "budget.per_day_tokens": st.one_of(st.none(), counts),
         "limits.turns": counts,
@@ -819,7 +828,7 @@ def read(text: str, env: dict[str, str] | None = None) -> config.Settings:
 
 @given(values)
 def test_any_settings_that_are_written_are_read_again(flat: dict[str, Any]):
-    once = read(config_edit.yaml_text(nested(flat)) + "\n")
+    once = read(config_splice.yaml_text(nested(flat)) + "\n")
     for key, value in flat.items():
         found: Any = once
         for part in key.split("."):
@@ -830,7 +839,7 @@ def test_any_settings_that_are_written_are_read_again(flat: dict[str, Any]):
             assert found == value, key
     dumped = once.model_dump(mode="json")
     dumped["budget"]["per_run_usd"] = once.budget.per_run_usd
-    again = read(config_edit.yaml_text(dumped) + "\n")
+    again = read(config_splice.yaml_text(dumped) + "\n")
     assert again.model_dump() == once.model_dump()
 
 

@@ -16,7 +16,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from alfred import config, config_edit, config_text, errors
+from alfred import config, config_edit, config_splice, config_text, errors
 from alfred import home as places
 
 TEXT = """\
@@ -483,7 +483,7 @@ def test_any_edits_give_what_they_say_and_keep_every_comment(
             at = at[part]
         assert at == config_text.resolve(
             config_text.parse(
-                f"v: {new if isinstance(new, str) else config_edit.yaml_text(new)}", "x"
+                f"v: {new if isinstance(new, str) else config_splice.yaml_text(new)}", "x"
             ).tree["v"]
         )
         unchanged = {k: v for k, v in before.items() if k != "agents"}

@@ -362,6 +362,6 @@ trees = st.recursive(
 
 @given(st.dictionaries(plain, trees, max_size=5))
 def test_any_tree_that_is_written_is_read_again(tree: dict[str, object]):
-    from alfred import config_edit
+    from alfred import config_splice
 
-    assert parsed(f"{config_edit.yaml_text(tree)}\n").tree == tree
+    assert parsed(f"{config_splice.yaml_text(tree)}\n").tree == tree

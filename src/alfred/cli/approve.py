@@ -28,8 +28,7 @@ def approvals_list(
         status: `all` shows decided ones too.
         run: Only those of one run.
     """
-    base = common.open()
-    try:
+    with common.open() as base:
         found = base.desk.cards(status=status, run=run)
         # Whoever may decide has seen them now: the clock of low ones starts.
         base.desk.shown(found)
@@ -46,8 +45,6 @@ def approvals_list(
             else:
                 terminal.out(f"  {card.status.replace('_', ' ')} by {card.decided_by or 'alfred'}")
         return 0
-    finally:
-        base.close()
 
 
 def approve(
@@ -65,8 +62,7 @@ def approve(
         hash: The hash that the card showed.
         as_: For a call whose outcome is unknown: it happened, retry it, skip it.
     """
-    base = common.open()
-    try:
+    with common.open() as base:
         desk = base.desk
         if run is not None:
             chosen = [c.id for c in desk.cards(run=run) if c.kind == "action" and c.risk != "high"]
@@ -107,8 +103,6 @@ def approve(
             return desk.decide(card.id, "approve")
 
         return _each(base, ids, one, common)
-    finally:
-        base.close()
 
 
 def reject(
@@ -124,8 +118,7 @@ def reject(
         why: The reason; the model reads it.
         end: End the run too, and everything below it.
     """
-    base = common.open()
-    try:
+    with common.open() as base:
         decision = "reject_and_end" if end else "reject"
         return _each(
             base,
@@ -133,8 +126,6 @@ def reject(
             lambda ref: base.desk.decide(base.desk.card(ref).id, decision, reason=why),
             common,
         )
-    finally:
-        base.close()
 
 
 def answer(id: str, text: str, /, *, common: Common = DEFAULT) -> int:
@@ -144,16 +135,13 @@ def answer(id: str, text: str, /, *, common: Common = DEFAULT) -> int:
         id: The card of the question.
         text: Your answer.
     """
-    base = common.open()
-    try:
+    with common.open() as base:
         return _each(
             base,
             (id,),
             lambda ref: base.desk.decide(base.desk.card(ref).id, "answer", text=text),
             common,
         )
-    finally:
-        base.close()
 
 
 def _each(

@@ -17,14 +17,11 @@ from alfred.store import restore as restoring
 
 def upgrade(*, common: Common = DEFAULT) -> int:
     """Bring the schema to this program's version, after a backup."""
-    base = app.base(folder=common.folder(), upgrade=False)
-    try:
+    with app.base(folder=common.folder(), upgrade=False) as base:
         migrate.upgrade(
             base.store, home.backups(base.home), extras=app.queue if base.store.pg else None
         )
         return _said(common, {"schema": migrate.HEAD}, f"The schema is at {migrate.HEAD}.")
-    finally:
-        base.close()
 
 
 def backup(*, to: Path | None = None, common: Common = DEFAULT) -> int:
@@ -33,16 +30,13 @@ def backup(*, to: Path | None = None, common: Common = DEFAULT) -> int:
     Args:
         to: The folder for it, instead of the home's backups.
     """
-    base = app.base(folder=common.folder(), upgrade=False)
-    try:
+    with app.base(folder=common.folder(), upgrade=False) as base:
         made = backups.backup(base.store, to or home.backups(base.home))
         return _said(
             common,
             {"path": str(made), "bytes": made.stat().st_size},
             f"Written and checked: {made}",
         )
-    finally:
-        base.close()
 
 
 def restore(
@@ -58,8 +52,7 @@ def restore(
         path: The backup.
         force: Replace what is in the database now.
     """
-    base = app.base(folder=common.folder(), upgrade=False)
-    try:
+    with app.base(folder=common.folder(), upgrade=False) as base:
         restoring.restore(
             path,
             base.store,
@@ -72,8 +65,6 @@ def restore(
             {"restored": str(path)},
             "Restored. Live runs are paused: `alfred runs resume` each, or --all.",
         )
-    finally:
-        base.close()
 
 
 def move(to: str, /, *, common: Common = DEFAULT) -> int:
@@ -82,8 +73,7 @@ def move(to: str, /, *, common: Common = DEFAULT) -> int:
     Args:
         to: `sqlite` or `postgresql://…`.
     """
-    base = app.base(folder=common.folder())
-    try:
+    with app.base(folder=common.folder()) as base:
         url = f"sqlite:///{home.database_file(base.home)}" if to == "sqlite" else to
         if url == base.store.url:
             raise errors.UsageError("The ledger is there already.")
@@ -96,14 +86,11 @@ def move(to: str, /, *, common: Common = DEFAULT) -> int:
         return _said(
             common, {"database": "moved"}, "Every row is there, and config.yaml points to it now."
         )
-    finally:
-        base.close()
 
 
 def check(*, common: Common = DEFAULT) -> int:
     """Look for damage and broken invariants."""
-    base = app.base(folder=common.folder())
-    try:
+    with app.base(folder=common.folder()) as base:
         found = invariants.check(base.store)
         if common.json:
             told = [{"check": f.check, "count": f.count, "rows": list(f.rows)} for f in found]
@@ -114,8 +101,6 @@ def check(*, common: Common = DEFAULT) -> int:
             if not found:
                 terminal.out("No damage, and every invariant holds.")
         return int(bool(found))
-    finally:
-        base.close()
 
 
 def _said(common: Common, value: object, text: str) -> int:

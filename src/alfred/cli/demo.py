@@ -7,7 +7,6 @@ own transcript. Nothing is touched but a scratch home and the file that is appro
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import signal
@@ -23,14 +22,13 @@ from cyclopts import Parameter
 from alfred import app, errors
 from alfred.actions import approvals
 from alfred.actions.approvals import Approval
-from alfred.cli import cards, terminal
-from alfred.desk import Desk, Order
+from alfred.cli import cards, demo_script, terminal
+from alfred.desk import Desk
+from alfred.orders import Order
 from alfred.runs import audit, rows, views
 from alfred.runs.rows import Run
 from alfred.runs.states import Status
 
-REPORT = "alfred-report.md"
-BRIEF = f"Investigate this repository: its git log and its files. Write what you find to {REPORT}."
 PATIENCE = 50.0
 """Seconds that each part of the demo may take."""
 
@@ -108,23 +106,10 @@ class _Demo:
         return made
 
     def _start(self, base: app.Base) -> str:
-        self._script(
-            [
-                {
-                    "say": "I look at the history and the files first.",
-                    "calls": [
-                        {"tool": "git.log", "args": {"limit": 10}},
-                        {"tool": "git.status", "args": {}},
-                        {"tool": "files.list", "args": {}},
-                    ],
-                    "usage": {"input": 900, "output": 60},
-                },
-                {"say": "Now I write down what I found.", "delay": 60},
-            ]
-        )
+        demo_script.look_first(self.scenario)
         actions, _ = app.actions_of(base.home)
         model = self.paid or f"scripted:{self.scenario}"
-        order = Order(brief=BRIEF, folder=self.repository, max_cost_usd=0.5)
+        order = Order(brief=demo_script.BRIEF, folder=self.repository, max_cost_usd=0.5)
         new = base.desk.order(order, model=lambda: model, actions=actions.names())
         base.desk.start(new)
         self._title(f"1. Run {terminal.short(new.id)} is a row in the ledger; a worker takes it")
@@ -152,7 +137,9 @@ class _Demo:
 
     def _resume(self, base: app.Base, run_id: str) -> float:
         if not self.paid:
-            self._script_the_rest(base, run_id)
+            with base.store.read() as look:
+                calls = views.show(look, run_id)["calls"]
+            demo_script.write_the_report(self.scenario, run_id, calls)
         began = time.monotonic()
         worker = self._worker()
         took: float | None = None
@@ -225,7 +212,7 @@ class _Demo:
             )
         for call in whole["calls"]:
             terminal.say(f"  {call['status']:>9}  {call['action']} (risk {call['risk']})")
-        written = self.repository / REPORT
+        written = self.repository / demo_script.REPORT
         chain = "holds" if broken is None else f"is broken at row {broken.n}: {broken.why}"
         doubled = len(whole["steps"]) - len({step["seq"] for step in whole["steps"]})
         self._title("6. The numbers")
@@ -261,46 +248,6 @@ class _Demo:
 
     # ---- parts ----
 
-    def _script(self, turns: list[dict[str, Any]]) -> None:
-        # JSON is YAML: nothing has to be quoted by hand.
-        self.scenario.write_text(
-            json.dumps({"runs": [{"match": ".", "turns": turns}]}, ensure_ascii=False)
-        )
-
-    def _script_the_rest(self, base: app.Base, run_id: str) -> None:
-        """The script's next turns, out of what the run's own calls returned."""
-        with base.store.read() as look:
-            calls = views.show(look, run_id)["calls"]
-        log, files = _result(calls, "git.log"), _result(calls, "files.list")
-        report = "\n".join(
-            [
-                "# What alfred saw in this repository",
-                "",
-                f"Written by run {run_id}, which was killed with -9 in the middle and went on.",
-                "",
-                "## Latest commits",
-                "",
-                *(f"    {line}" for line in log[:20]),
-                "",
-                "## Files",
-                "",
-                *(f"    {line}" for line in files[:20]),
-                "",
-            ]
-        )
-        self._script(
-            [
-                {"say": "(committed before the kill)"},
-                {
-                    "say": "Now I write down what I found.",
-                    "calls": [{"tool": "files.write", "args": {"path": REPORT, "content": report}}],
-                    "usage": {"input": 1_400, "output": 300},
-                    "delay": 0.2,
-                },
-                {"say": f"The report is in {REPORT}.", "usage": {"input": 1_800, "output": 12}},
-            ]
-        )
-
     def _worker(self) -> subprocess.Popen[bytes]:
         log = (self.scratch / "worker.log").open("ab")
         return subprocess.Popen(
@@ -332,22 +279,3 @@ class _Demo:
     def _title(self, text: str) -> None:
         terminal.say("")
         terminal.say(terminal.colour(text, "bold", sys.stderr))
-
-
-def _result(calls: list[dict[str, Any]], action: str) -> list[str]:
-    """What a call of the run returned, as lines."""
-    for call in calls:
-        if call["action"] == action and call["status"] == "done":
-            value = call["result"]
-            entries = value["entries"] if isinstance(value, dict) and "entries" in value else value
-            if isinstance(entries, list):
-                return [_line(entry) for entry in entries]
-            return str(value).splitlines()
-    return ["(it could not be read)"]
-
-
-def _line(entry: Any) -> str:
-    """One entry of a list that a call returned, in words."""
-    if isinstance(entry, dict) and "sha" in entry:
-        return f"{entry['sha'][:12]} {entry['date'][:10]} {entry['author']}: {entry['subject']}"
-    return entry["path"] if isinstance(entry, dict) and "path" in entry else str(entry)

@@ -44,15 +44,15 @@ def tree() -> cyclopts.App:
             "See it work: a run on this repository, a card, a kill -9, and the same run again.",
         ),
         ("run", "work:run", "Give alfred something to do, and watch it."),
-        ("tell", "work:tell", "Say something to a run."),
-        ("stop", "work:stop", "Stop everything (--all)."),
+        ("tell", "steer:tell", "Say something to a run."),
+        ("stop", "steer:stop", "Stop everything (--all)."),
         ("approve", "approve:approve", "Allow what a card shows."),
         ("reject", "approve:reject", "Say no to a card."),
         ("answer", "approve:answer", "Answer a question."),
         ("tools", "show:tools", "What an agent may use, and how each call is decided."),
         ("spend", "show:spend", "What was spent."),
-        ("worker", "work:worker", "Execute runs in this process."),
-        ("serve", "work:serve", "Worker, timers and sweep in one process. Opens no port yet."),
+        ("worker", "serve:worker", "Execute runs in this process."),
+        ("serve", "serve:serve", "Worker, timers and sweep in one process. Opens no port yet."),
     ):
         root.command(f"alfred.cli.{where}", name=name, help=about)
     for group, about, commands in (
@@ -67,7 +67,7 @@ def tree() -> cyclopts.App:
                     "One run: its steps, what was said, its calls and cards.",
                 ),
                 ("watch", "work:watch", "Watch a run until it ends."),
-                ("cancel", "work:cancel", "End a run and everything below it."),
+                ("cancel", "steer:cancel", "End a run and everything below it."),
                 (
                     "resume",
                     "work:resume",

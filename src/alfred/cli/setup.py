@@ -16,8 +16,7 @@ def setup(*, common: Common = DEFAULT) -> int:
     made = not home.config_file(folder).exists()
     if made:
         config_edit.write_default(folder)
-    base = app.base(folder=folder)
-    try:
+    with app.base(folder=folder) as base:
         from alfred.llm import catalog
         from alfred.trust import sandbox, secrets
 
@@ -40,8 +39,6 @@ def setup(*, common: Common = DEFAULT) -> int:
         terminal.out("")
         terminal.out('Next: alfred run "look at this folder and tell me what it is"')
         return 0
-    finally:
-        base.close()
 
 
 def show_settings(*, common: Common = DEFAULT) -> int:

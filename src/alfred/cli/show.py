@@ -21,8 +21,7 @@ _TONE = {
 
 def status(*, common: Common = DEFAULT) -> int:
     """What runs, what waits for you, what it costs."""
-    base = common.open()
-    try:
+    with common.open() as base:
         with base.store.read() as look:
             told = views.status(look, base.desk.tenant, base.settings.timezone)
             halted = stop.stopped(look, base.desk.tenant)
@@ -58,8 +57,6 @@ def status(*, common: Common = DEFAULT) -> int:
                 terminal.out(f"  {terminal.short(card['id'])}  [{card['risk']}] {card['title']}")
             terminal.out("  alfred approvals list")
         return 0
-    finally:
-        base.close()
 
 
 def runs_list(
@@ -80,8 +77,7 @@ def runs_list(
         raise errors.UsageError(
             f"--limit is {limit}.", next=f"Give a number from 1 to {views.MOST}."
         )
-    base = common.open()
-    try:
+    with common.open() as base:
         with base.store.read() as look:
             found, _next = views.runs(look, base.desk.tenant, status=status, limit=limit)
         if common.json:
@@ -105,8 +101,6 @@ def runs_list(
             ],
         )
         return 0
-    finally:
-        base.close()
 
 
 def runs_show(run: str, /, *, common: Common = DEFAULT) -> int:
@@ -115,8 +109,7 @@ def runs_show(run: str, /, *, common: Common = DEFAULT) -> int:
     Args:
         run: The run's id.
     """
-    base = common.open()
-    try:
+    with common.open() as base:
         with base.store.read() as look:
             whole = views.show(look, views.resolve(look, "runs", base.desk.tenant, run))
         if common.json:
@@ -124,8 +117,6 @@ def runs_show(run: str, /, *, common: Common = DEFAULT) -> int:
             return 0
         _whole(whole)
         return 0
-    finally:
-        base.close()
 
 
 def _whole(whole: dict[str, Any]) -> None:
@@ -201,8 +192,7 @@ def tools(*, agent: str | None = None, common: Common = DEFAULT) -> int:
     """
     from alfred.actions import policy
 
-    base = common.open()
-    try:
+    with common.open() as base:
         who = base.desk.agent(agent)
         registry, problems = app.actions_of(base.home)
         rows: list[dict[str, Any]] = []
@@ -238,14 +228,11 @@ def tools(*, agent: str | None = None, common: Common = DEFAULT) -> int:
             ],
         )
         return 0
-    finally:
-        base.close()
 
 
 def spend(*, common: Common = DEFAULT) -> int:
     """What was spent."""
-    base = common.open()
-    try:
+    with common.open() as base:
         with base.store.read() as look:
             told = budget.spend(look, base.desk.tenant, base.settings.timezone)
         if common.json:
@@ -280,14 +267,11 @@ def spend(*, common: Common = DEFAULT) -> int:
                 ],
             )
         return 0
-    finally:
-        base.close()
 
 
 def audit_verify(*, common: Common = DEFAULT) -> int:
     """Walk the hash chain."""
-    base = common.open()
-    try:
+    with common.open() as base:
         with base.store.read() as look:
             rows, broken = audit.verify(look)
         found = (
@@ -300,5 +284,3 @@ def audit_verify(*, common: Common = DEFAULT) -> int:
         else:
             terminal.out(f"Row {broken.n} of {broken.tenant}: {broken.why}.")
         return int(broken is not None)
-    finally:
-        base.close()

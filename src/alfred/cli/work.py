@@ -1,11 +1,9 @@
-"""Commands that start, drive, watch and steer runs."""
+"""Commands that start a run and stay with it: run, resume, watch."""
 
 from __future__ import annotations
 
-import json
 import os
 import signal
-import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -13,20 +11,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import Parameter
 
 from alfred import app, errors
-from alfred.actions import ledger as calls_ledger
-from alfred.cli import live, terminal
+from alfred.cli import live, outcome, terminal
 from alfred.cli.terminal import DEFAULT, Common
-from alfred.desk import Order, make_folder
-from alfred.runs import leases, rows, views
+from alfred.orders import Order, make_folder
+from alfred.runs import leases
 from alfred.runs.rows import Run
 from alfred.runs.states import Status
 
 if TYPE_CHECKING:
     from alfred.runs.worker import Worker
-
-
-GRACE = 5.0
-"""Seconds that a worker which is told to end gives its steps: less than the 10 s after which containers are killed."""
 
 
 def run(
@@ -56,8 +49,7 @@ def run(
         dry_run: Read, but change and ask nothing; say what would have been done.
         detach: Start it and return.
     """
-    base = common.open()
-    try:
+    with common.open() as base:
         view = live.View(base.desk, quiet=common.json)
         whole = _whole(base, view)
         order = Order(
@@ -76,7 +68,7 @@ def run(
         if detach:
             base.desk.start(new)
             note = base.desk.ensure_worker()
-            return _started(base, new.id, note, as_json=common.json)
+            return outcome.started(base, new.id, note, as_json=common.json)
         if not common.json:
             terminal.say(
                 f"run {terminal.short(new.id)}: {terminal.shown(new.title)} ({terminal.shown(new.model, 200)})"
@@ -84,8 +76,6 @@ def run(
         make_folder(new)
         worker = whole.worker(kind="run", root=new.id)
         return _drive(base, worker, view, new.id, lambda: worker.begin(new), common)
-    finally:
-        base.close()
 
 
 def resume(
@@ -101,8 +91,7 @@ def resume(
         run: The run's id.
         all: Everything that was stopped goes on.
     """
-    base = common.open()
-    try:
+    with common.open() as base:
         if all:
             woken = base.desk.resume_all()
             note = base.desk.ensure_worker() if woken else None
@@ -122,8 +111,6 @@ def resume(
         # A worker of our own in any case: it takes the run now, or when its holder should go.
         worker = _whole(base, view).worker(kind="run", root=found.id)
         return _drive(base, worker, view, found.id, lambda: worker.claim_once(found.id), common)
-    finally:
-        base.close()
 
 
 def watch(run: str, /, *, common: Common = DEFAULT) -> int:
@@ -132,186 +119,22 @@ def watch(run: str, /, *, common: Common = DEFAULT) -> int:
     Args:
         run: The run's id.
     """
-    base = common.open()
-    try:
+    with common.open() as base:
         found = base.desk.run(run)
         if found.status in (Status.QUEUED, Status.RUNNING):
             note = _unattended(base, found)
             if note:
                 terminal.say(note)
         view = live.View(base.desk, quiet=common.json)
-        return _ended(base, view, view.follow(found.id), as_json=common.json)
-    finally:
-        base.close()
+        return outcome.ended(base, view, view.follow(found.id), as_json=common.json)
 
 
-def tell(run: str, text: str, /, *, common: Common = DEFAULT) -> int:
-    """Say something to a run.
-
-    Args:
-        run: The run's id.
-        text: What it should know or do.
-    """
-    base = common.open()
-    try:
-        told = base.desk.tell(run, text)
-        note = base.desk.ensure_worker()
-        if common.json:
-            terminal.document(
-                {
-                    "id": told.id,
-                    "run_id": told.run_id,
-                    "consumed": told.consumed,
-                    "waits_for": told.waits_for,
-                    "follow_up": told.follow_up,
-                }
-            )
-        elif told.follow_up:
-            terminal.out(f"The run was over; run {terminal.short(told.follow_up)} follows it up.")
-        elif told.consumed:
-            terminal.out("Taken as the answer to its question.")
-        elif told.waits_for:
-            terminal.out(f"It is read after the run has what it waits for: {told.waits_for}.")
-        else:
-            terminal.out("It is read at the next turn.")
-        if note:
-            terminal.say(note)
-        return 0
-    finally:
-        base.close()
-
-
-def cancel(run: str, /, *, why: str | None = None, common: Common = DEFAULT) -> int:
-    """End a run and everything below it.
-
-    Args:
-        run: The run's id.
-        why: The reason, for the audit.
-    """
-    base = common.open()
-    try:
-        found = base.desk.cancel(run, why=why)
-        note = base.desk.ensure_worker() if found.parent_id else None
-        if common.json:
-            terminal.document(_summary(base, found))
-        else:
-            terminal.out(
-                f"Run {terminal.short(found.id)} is {'cancelled' if not found.live else 'being cancelled'}."
-            )
-            if note:
-                terminal.say(note)
-        return 0
-    finally:
-        base.close()
-
-
-def stop(
-    *, all: Annotated[bool, Parameter(name="--all", negative="")] = False, common: Common = DEFAULT
-) -> int:
-    """Stop everything: no new effect from now on.
-
-    Args:
-        all: Yes, everything.
-    """
-    if not all:
-        raise errors.UsageError(
-            "`alfred stop` stops everything, so it wants to be told.",
-            next="`alfred stop --all`, or `alfred runs cancel RUN`.",
-        )
-    base = common.open()
-    try:
-        paused = base.desk.stop_all()
-        if common.json:
-            terminal.document({"paused": paused})
-        else:
-            terminal.out(f"Stopped: {terminal.count(paused, 'run')} paused, nothing is started.")
-            terminal.out("`alfred runs resume --all` lets it go on.")
-        return 0
-    finally:
-        base.close()
-
-
-def worker(
-    *,
-    until_idle: Annotated[bool, Parameter(negative="")] = False,
-    slots: int | None = None,
-    common: Common = DEFAULT,
-) -> int:
-    """Execute runs in this process.
-
-    Args:
-        until_idle: End when no run is queued or running; parked ones do not hold it.
-        slots: How many runs at once, instead of limits.concurrent_runs.
-    """
-    return _serve(common, kind="worker", until_idle=until_idle, slots=slots)
-
-
-def serve(*, common: Common = DEFAULT) -> int:
-    """Worker, timers and sweep in one process. Opens no port yet."""
-    return _serve(common, kind="serve", until_idle=False, slots=None)
-
-
-def _serve(common: Common, *, kind: str, until_idle: bool, slots: int | None) -> int:
-    base = common.open()
-    ended = threading.Event()
-    before = {
-        number: signal.signal(number, lambda *_: ended.set())
-        for number in (signal.SIGTERM, signal.SIGINT)
-    }
-    try:
-        whole = _whole(base)
-        for problem in whole.load_errors:
-            terminal.say(f"alfred: skipped {problem}")
-        options: dict[str, Any] = {"kind": kind}
-        if slots is not None:
-            if slots < 1:
-                raise errors.UsageError(f"--slots must be at least 1, not {slots}.")
-            options["slots"] = slots
-        made = _serving(whole, options)
-        what = "worker, timers and sweep; no port is opened" if kind == "serve" else "worker"
-        terminal.say(
-            f"alfred {what}: {terminal.count(made.slots, 'slot')}, home {terminal.shown(str(base.home))}"
-        )
-        while until_idle and not ended.is_set() and not base.store.broken:
-            if made.idle():
-                # Gone from the list of workers first, then one more look: whoever queued a run meanwhile either
-                # saw this worker, and its run is seen here, or starts another one.
-                made.stop()
-                if made.idle():
-                    return 0
-                made = _serving(whole, options)
-            ended.wait(0.1)
-        while not ended.wait(1) and not base.store.broken:
-            pass
-        terminal.say("alfred: ends; what runs is handed back")
-        made.stop(grace=GRACE)
-        if base.store.broken:
-            raise errors.StoreUnavailable(
-                f"The database can no longer be written from this process: {base.store.broken}.",
-                next="Look at the disk, then start it again: nothing that was committed is lost.",
-            )
-        return 0
-    finally:
-        base.close()
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-def _serving(whole: app.Whole, options: dict[str, Any]) -> Worker:
-    made = whole.worker(**options)
-    made.start()
-    return made
-
-
-# ---- shared by the commands that stay with a run -----------------------------------------------------------
-
-
-def _whole(base: app.Base, view: live.View | None = None) -> app.Whole:
+def _whole(base: app.Base, view: live.View) -> app.Whole:
     """Everything that executes; what it has to say beside the run goes to the home's log, not to the terminal."""
     from alfred import logs
 
     logs.configure(base.home)
-    return app.whole(base, watch=view.stream if view else None)
+    return app.whole(base, watch=view.stream)
 
 
 def _model(whole: app.Whole, order: Order) -> str:
@@ -399,7 +222,7 @@ def _drive(
         for number, handler in before.items():
             signal.signal(number, handler)
     worker.stop(grace=0 if found.live else 5)
-    return _ended(base, view, found, as_json=common.json)
+    return outcome.ended(base, view, found, as_json=common.json)
 
 
 def _holder(base: app.Base, run: Run) -> str:
@@ -416,73 +239,3 @@ def _unattended(base: app.Base, run: Run) -> str | None:
     with base.store.read() as look:
         held = [w for w in leases.workers(look) if w.id == run.worker and not leases.gone(w)]
     return None if held else base.desk.ensure_worker()
-
-
-_KINDS = {"action": "card", "question": "question", "outcome": "outcome"}
-_WOULD = {"execute": "would do", "stage": "would ask", "refuse": "would refuse"}
-
-
-def _summary(base: app.Base, run: Run) -> dict[str, Any]:
-    with base.store.read() as look:
-        told = views.end(look, run.id)
-        if run.dry_run:
-            told["proposed"] = [_would(call) for call in calls_ledger.skipped(look, run.id)]
-    return told
-
-
-def _would(call: calls_ledger.Call) -> dict[str, Any]:
-    decision = json.loads(call.decision) if call.decision else {}
-    return {
-        "action": call.action,
-        "args": call.arguments,
-        "risk": call.risk,
-        "decision": decision.get("verdict"),
-        "preview": call.preview,
-    }
-
-
-def _started(base: app.Base, run_id: str, note: str | None, *, as_json: bool) -> int:
-    with base.store.read() as look:
-        found = rows.get(look, run_id)
-    assert found is not None
-    if as_json:
-        terminal.document(_summary(base, found))
-    else:
-        terminal.out(
-            f"run {terminal.short(run_id)} is queued; `alfred runs watch {terminal.short(run_id)}`."
-        )
-    if note:
-        terminal.say(note)
-    return 0
-
-
-def _ended(base: app.Base, view: live.View, run: Run, *, as_json: bool) -> int:
-    code = live.exit_code(run)
-    summary = _summary(base, run)
-    if as_json:
-        terminal.document(summary)
-        return code
-    if run.result:
-        if not view.repeats(run.result):
-            terminal.out(terminal.display.display(run.result, multiline=True))
-    elif run.status == Status.COMPLETED:
-        terminal.out("(no words)")
-    used = summary["usage"]
-    terminal.say(
-        f"{terminal.short(run.id)}: {run.status}"
-        + (f" on {run.wait}" if run.wait else "")
-        + f", {terminal.usage(used)}"
-    )
-    if summary["error"]:
-        terminal.say(
-            f"  {summary['error']['code']}: {terminal.shown(summary['error']['detail'], 400)}"
-        )
-    if run.status == Status.PARKED:
-        terminal.say(f"  It goes on with {live.wakes(run)}.")
-        for card in summary["waiting"]:
-            terminal.say(f"  {_KINDS[card['kind']]} {terminal.short(card['id'])}: {card['title']}")
-    for call in summary.get("proposed") or ():
-        would = _WOULD.get(call["decision"], call["decision"])
-        terminal.out(f"{would}: {terminal.shown(call['action'])} [{call['risk'] or '-'}]")
-        terminal.out("  " + "\n  ".join((call["preview"] or "").splitlines()))
-    return code

@@ -1,0 +1,88 @@
+"""Commands that steer runs from outside: tell one something, end one, stop everything."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from alfred import errors
+from alfred.cli import outcome, terminal
+from alfred.cli.terminal import DEFAULT, Common
+
+
+def tell(run: str, text: str, /, *, common: Common = DEFAULT) -> int:
+    """Say something to a run.
+
+    Args:
+        run: The run's id.
+        text: What it should know or do.
+    """
+    with common.open() as base:
+        told = base.desk.tell(run, text)
+        note = base.desk.ensure_worker()
+        if common.json:
+            terminal.document(
+                {
+                    "id": told.id,
+                    "run_id": told.run_id,
+                    "consumed": told.consumed,
+                    "waits_for": told.waits_for,
+                    "follow_up": told.follow_up,
+                }
+            )
+        elif told.follow_up:
+            terminal.out(f"The run was over; run {terminal.short(told.follow_up)} follows it up.")
+        elif told.consumed:
+            terminal.out("Taken as the answer to its question.")
+        elif told.waits_for:
+            terminal.out(f"It is read after the run has what it waits for: {told.waits_for}.")
+        else:
+            terminal.out("It is read at the next turn.")
+        if note:
+            terminal.say(note)
+        return 0
+
+
+def cancel(run: str, /, *, why: str | None = None, common: Common = DEFAULT) -> int:
+    """End a run and everything below it.
+
+    Args:
+        run: The run's id.
+        why: The reason, for the audit.
+    """
+    with common.open() as base:
+        found = base.desk.cancel(run, why=why)
+        note = base.desk.ensure_worker() if found.parent_id else None
+        if common.json:
+            terminal.document(outcome.of(base, found))
+        else:
+            terminal.out(
+                f"Run {terminal.short(found.id)} is {'cancelled' if not found.live else 'being cancelled'}."
+            )
+            if note:
+                terminal.say(note)
+        return 0
+
+
+def stop(
+    *, all: Annotated[bool, Parameter(name="--all", negative="")] = False, common: Common = DEFAULT
+) -> int:
+    """Stop everything: no new effect from now on.
+
+    Args:
+        all: Yes, everything.
+    """
+    if not all:
+        raise errors.UsageError(
+            "`alfred stop` stops everything, so it wants to be told.",
+            next="`alfred stop --all`, or `alfred runs cancel RUN`.",
+        )
+    with common.open() as base:
+        paused = base.desk.stop_all()
+        if common.json:
+            terminal.document({"paused": paused})
+        else:
+            terminal.out(f"Stopped: {terminal.count(paused, 'run')} paused, nothing is started.")
+            terminal.out("`alfred runs resume --all` lets it go on.")
+        return 0

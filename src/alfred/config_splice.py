@@ -1,0 +1,143 @@
+"""A value written into the text of config.yaml: over the old one, or as a new key at the end of what it belongs to.
+
+Invariant: everything that is not the value stays to the letter: comments, order, quoting, layout. Where there is
+no simple place for it, nothing is written.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from decimal import Decimal
+from typing import Any
+
+from alfred import config_text
+
+_PLAIN = re.compile(
+    r"[A-Za-z_][\w./+-]*(?::[\w./+-]+)*|[0-9]+(?:ms|[smhd])|[\w./+-]*/[\w./+-]*", re.A
+)
+_MEANT = frozenset(
+    {"true", "false", "yes", "no", "on", "off", "y", "n", "null"}
+)  # to one YAML or another
+_LINE = re.compile(r"\r?\n")
+
+
+def spliced(
+    text: str, made: config_text.Document, path: tuple[str, ...], written: str
+) -> str | None:
+    """The text with the value in its place; None where there is no simple place for it."""
+    line = "\r\n" if "\r\n" in text else "\n"
+    node = config_text.compose(text, made)
+    if node is None:
+        end = "" if not text or text.endswith("\n") else line
+        return f"{text}{end}{_nested(path, written)}{line}"
+    for n, part in enumerate(path):
+        if type(node).__name__ != "MappingNode":
+            return None
+        above, pair = node, next((p for p in node.value if p[0].value == part), None)
+        if pair is None:
+            return _added(text, above, _nested(path[n:], written), line)
+        key, node = pair
+        if node.start_mark.index < key.end_mark.index:
+            return None  # an alias: what it stands for is written elsewhere, for others too
+        rest = path[n + 1 :]
+        if not rest:
+            return _over(text, key, node, written)
+        if _is_null(node):
+            return _over(text, key, node, f"{{{_nested(rest, written)}}}")
+    return None
+
+
+def _nested(path: Sequence[str], written: str) -> str:
+    """`limits: {turns: 5}` of the path below which the value is to stand."""
+    for part in reversed(path[1:]):
+        written = f"{{{yaml_text(part)}: {written}}}"
+    return f"{yaml_text(path[0])}: {written}"
+
+
+def _is_null(node: Any) -> bool:
+    return type(node).__name__ == "ScalarNode" and str(node.tag).endswith(":null")
+
+
+def _is_unwritten(node: Any) -> bool:
+    """`key:` with nothing behind it: its mark may stand anywhere up to the next word."""
+    return node.start_mark.index == node.end_mark.index
+
+
+def _over(text: str, key: Any, node: Any, written: str) -> str:
+    """The value written over the old one; what stood below its key comes to stand beside it."""
+    if _is_unwritten(node):
+        at = _after(text, key)
+        return f"{text[:at]} {written}{text[at:]}"
+    start, end = node.start_mark.index, _end(text, node)
+    between = text[key.end_mark.index : start]
+    if "\n" in between and "#" not in between:
+        start = _after(text, key)
+        written = f" {written}"
+    return f"{text[:start]}{written}{text[end:]}"
+
+
+def _added(text: str, node: Any, pair: str, line: str) -> str:
+    """The pair as the last one of a mapping."""
+    if not node.flow_style:
+        at = _line_end(text, _end(text, node))
+        indent = " " * node.start_mark.column
+        return f"{text[:at]}{line}{indent}{pair}{text[at:]}"
+    if not node.value:
+        at = node.start_mark.index + 1
+        return f"{text[:at]}{pair}{text[at:]}"
+    key, value = node.value[-1]
+    at = key.end_mark.index if _is_unwritten(value) else _end(text, value)
+    return f"{text[:at]}, {pair}{text[at:]}"
+
+
+def _end(text: str, node: Any) -> int:
+    """Where the last word of a node ends: the marks of blocks reach over the comments that follow."""
+    start, end = node.start_mark.index, node.end_mark.index
+    if type(node).__name__ == "ScalarNode" or node.flow_style:
+        return start + len(text[start:end].rstrip())
+    last = node.value[-1]
+    if not isinstance(last, tuple):
+        return _end(text, last)
+    key, value = last
+    return _after(text, key) if _is_unwritten(value) else _end(text, value)
+
+
+def _after(text: str, key: Any) -> int:
+    """Where the value of a key begins, at the earliest."""
+    colon = text.find(":", key.end_mark.index)
+    return colon + 1 if colon >= 0 else key.end_mark.index
+
+
+def _line_end(text: str, at: int) -> int:
+    found = _LINE.search(text, at)
+    return found.start() if found else len(text)
+
+
+def yaml_text(value: Any) -> str:
+    """A value as YAML in one line, with quotes wherever some YAML could read something else."""
+    if value is None:
+        return "null"
+    if isinstance(value, dict):
+        return (
+            "{" + ", ".join(f"{yaml_text(str(k))}: {yaml_text(v)}" for k, v in value.items()) + "}"
+        )
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(yaml_text(v) for v in value) + "]"
+    if isinstance(value, bool | int):
+        return config_text.as_text(value)
+    if isinstance(value, float | Decimal):
+        return format(Decimal(repr(value)) if isinstance(value, float) else value, "f")
+    text = str(value)
+    if _PLAIN.fullmatch(text) and text.lower() not in _MEANT:
+        return text
+    quoted = json.dumps(text, ensure_ascii=False)
+    return "".join(c if c.isprintable() else _escaped(c) for c in quoted)
+
+
+def _escaped(character: str) -> str:
+    code = ord(character)
+    return (
+        f"\\x{code:02x}" if code < 256 else f"\\u{code:04x}" if code < 65536 else f"\\U{code:08x}"
+    )

@@ -1,0 +1,185 @@
+"""An order: what somebody wants done, and the run that it asks for.
+
+Invariant: an order is read whole before anything is written: who does it, where, with what, for how much. What is
+wrong with it is told with the value that was given.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from alfred import errors, ids
+from alfred.actions.grant import Grant
+from alfred.agents.registry import AgentRegistry
+from alfred.runs.rows import NewRun
+
+if TYPE_CHECKING:
+    from alfred.config import Settings
+
+BRIEF_LIMIT = 64_000
+"""Bytes of a brief."""
+
+COST_LIMIT = 1_000_000
+"""USD that a run may at most be allowed to cost."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Order:
+    """What somebody wants done, as they said it."""
+
+    brief: str
+    agent: str | None = None
+    workflow: str | None = None
+    model: str | None = None
+    folder: Path | None = None
+    inputs: Sequence[Path] = ()
+    max_cost_usd: float | None = None
+    dry_run: bool = False
+
+
+def read(
+    order: Order,
+    *,
+    tenant: str,
+    home: Path,
+    settings: Settings,
+    model: Callable[[], str],
+    actions: Sequence[str],
+) -> NewRun:
+    """The run that an order asks for; nothing is written yet.
+
+    Args:
+        model: Resolves the model, `provider:model`; asked when everything else is right.
+        actions: Ids of the actions that the run may propose.
+
+    Raises:
+        UsageError: an empty or too long brief, a folder or an input that cannot be used, a workflow nobody knows.
+        UnknownAgent: nobody is called so.
+    """
+    brief = order.brief.strip()
+    if not brief:
+        raise errors.UsageError("The brief is empty.", next='Say what to do: alfred run "…".')
+    size = len(brief.encode("utf-8", "surrogatepass"))
+    if size > BRIEF_LIMIT:
+        raise errors.UsageError(
+            f"The brief has {size} bytes, more than {BRIEF_LIMIT}.",
+            next="Give long material with --input FILE.",
+        )
+    if order.workflow not in (None, "agent"):
+        raise errors.UsageError(f"No workflow is called {order.workflow!r}.", next="Known: agent.")
+    agent = AgentRegistry.from_settings(settings).get(order.agent)
+    run_id = ids.new()
+    inputs, max_cost = _inputs(order.inputs), _micro(order.max_cost_usd)
+    place = workspace(run_id, order.folder, home=home, trusted=settings.trust.workspaces)
+    return NewRun(
+        id=run_id,
+        tenant=tenant,
+        agent=agent.id,
+        workflow="agent",
+        step="boss-turn",
+        brief=brief,
+        title=brief.splitlines()[0][:80],
+        model=model(),
+        grants=Grant(actions=frozenset(actions)).encode(),
+        workspace=json.dumps(place),
+        inputs=json.dumps(inputs),
+        session_id=run_id,
+        dry_run=int(order.dry_run),
+        max_cost=max_cost,
+    )
+
+
+def workspace(
+    run_id: str, folder: Path | None, *, home: Path, trusted: Sequence[Path]
+) -> dict[str, Any]:
+    """Where a run works: the folder named, else the current one inside a git work tree, else one of its own.
+
+    Raises:
+        UsageError: it is no folder, or it holds alfred's own home.
+    """
+    chosen = folder if folder is not None else _work_tree(Path.cwd())
+    if chosen is None:
+        made = home / "workspaces" / run_id
+        return {"root": str(made), "made": True, "trusted": False}
+    try:
+        root = chosen.expanduser().resolve(strict=True)
+    except (OSError, RuntimeError) as problem:
+        raise errors.UsageError(
+            f"The folder {str(chosen)!r} cannot be used: {problem.__class__.__name__}.",
+            next="Name a folder that exists.",
+        ) from None
+    if not root.is_dir():
+        raise errors.UsageError(f"{str(chosen)!r} is no folder.", next="Name a folder with --in.")
+    home = home.resolve()
+    own = (home / "workspaces", home / "worktrees")
+    if home.is_relative_to(root) or (
+        root.is_relative_to(home) and not any(root.is_relative_to(o) and root != o for o in own)
+    ):
+        raise errors.UsageError(
+            f"The folder {str(chosen)!r} holds alfred's own home, where its rows and secrets lie.",
+            next="Name a folder that does not contain it, or move the home with ALFRED_HOME.",
+        )
+    return {
+        "root": str(root),
+        "made": any(root.is_relative_to(o) for o in own),
+        "trusted": any(root.is_relative_to(path.expanduser()) for path in trusted),
+    }
+
+
+def make_folder(new: NewRun) -> None:
+    """Makes the folder of a run that has one of its own."""
+    place = json.loads(new.workspace or "{}")
+    if place.get("made"):
+        Path(place["root"]).mkdir(mode=0o700, parents=True, exist_ok=True)
+
+
+def _inputs(paths: Sequence[Path]) -> Mapping[str, str]:
+    found: dict[str, str] = {}
+    for path in paths:
+        try:
+            real = path.expanduser().resolve(strict=True)
+            if real.is_file():  # opening a pipe would wait for somebody to write into it
+                with real.open("rb"):
+                    pass
+        except (OSError, RuntimeError) as problem:
+            reason = (
+                problem.strerror
+                if isinstance(problem, OSError) and problem.strerror
+                else "it cannot be resolved"
+            )
+            raise errors.UsageError(
+                f"The input {str(path)!r} cannot be read: {reason}.",
+                next="Name a file that exists and can be read.",
+            ) from None
+        if not real.is_file():
+            raise errors.UsageError(
+                f"The input {str(path)!r} is no file.",
+                next="Give files with --input, a folder with --in.",
+            )
+        name = path.name
+        if name in found:
+            raise errors.UsageError(f"Two inputs are called {name!r}.", next="Rename one of them.")
+        found[name] = str(real)
+    return found
+
+
+def _work_tree(folder: Path) -> Path | None:
+    """The folder when it lies inside a git work tree. Only names are looked at: git itself is not started."""
+    return (
+        folder if any((parent / ".git").exists() for parent in (folder, *folder.parents)) else None
+    )
+
+
+def _micro(usd: float | None) -> int | None:
+    if usd is None:
+        return None
+    if not 0 < usd <= COST_LIMIT:
+        raise errors.UsageError(
+            f"--max-cost must be more than 0 and at most {COST_LIMIT}, not {usd}.",
+            next="Give USD, for example 0.50.",
+        )
+    return int(usd * 1_000_000)
