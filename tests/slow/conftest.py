@@ -136,14 +136,11 @@ class Machine:
 
     def workers(self) -> list[psutil.Process]:
         """Processes of this home that execute runs, whoever started them."""
-        found = []
-        for process in psutil.process_iter():
-            with contextlib.suppress(psutil.Error):
-                if process.environ().get("ALFRED_HOME") == str(self.home) and (
-                    {"worker", "serve"} & set(process.cmdline()[3:4])
-                ):
-                    found.append(process)
-        return found
+        return [process for process, home in _executing() if home == self.home]
+
+    def workers_below(self, folder: Path) -> list[psutil.Process]:
+        """Processes that execute runs of homes in a folder."""
+        return [process for process, home in _executing() if home.is_relative_to(folder)]
 
     def end(self) -> None:
         for process in self.started:
@@ -151,10 +148,18 @@ class Machine:
                 with contextlib.suppress(ProcessLookupError):
                     os.killpg(process.pid, signal.SIGKILL)
             process.communicate()
-        for process in self.workers():
+        for process in self.workers_below(self.project.parent):
             with contextlib.suppress(psutil.Error):
                 process.kill()
                 process.wait(PATIENCE)
+
+
+def _executing() -> Iterator[tuple[psutil.Process, Path]]:
+    """Every process that executes runs, and its home."""
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):
+            if {"worker", "serve"} & set(process.cmdline()[3:4]):
+                yield process, Path(process.environ().get("ALFRED_HOME", "/"))
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import signal
 import tempfile
 from pathlib import Path
 
@@ -83,4 +84,15 @@ def test_ctrl_c_leaves_nothing_behind(machine: Machine, scratch: Path) -> None:
         screen.type("\x03")
         assert screen.code() == 130
     assert "Traceback" not in screen.screen
+    assert _left(machine, scratch) == []
+
+
+def test_a_demo_that_is_told_to_end_leaves_nothing_behind(machine: Machine, scratch: Path) -> None:
+    demo = machine.start("demo")
+    machine.until(lambda: machine.workers_below(scratch), "its worker is at work")
+    demo.send_signal(signal.SIGTERM)
+    told, _ = demo.communicate(timeout=60)
+    assert demo.returncode == 143, told
+    assert "Traceback" not in told
+    assert machine.workers_below(scratch) == []
     assert _left(machine, scratch) == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 from collections import Counter
@@ -66,6 +67,38 @@ def test_a_worker_that_is_asked_to_end_hands_its_run_back(machine: Machine) -> N
     assert "handed back" in told
     whole = machine.show(run)
     assert (whole["run"]["status"], whole["run"]["attempt"]) == ("queued", 1)
+
+
+def test_a_storm_of_signals_ends_a_worker_once_and_its_run_is_handed_back(machine: Machine) -> None:
+    machine.script({"say": "This takes long.", "delay": 300})
+    run = machine.queue("take long")
+    worker = machine.start("worker", "--json")
+    machine.until(lambda: machine.runs()[0]["status"] == "running", "the run is running")
+    for _ in range(2_000):
+        worker.send_signal(signal.SIGTERM)
+        worker.send_signal(signal.SIGINT)
+    told, _ = worker.communicate(timeout=60)
+    assert worker.returncode == 0, told
+    assert told.count("handed back") == 1
+    assert "Traceback" not in told
+    assert json.loads(told.splitlines()[-1])["ended"] == "signal"
+    whole = machine.show(run)
+    assert (whole["run"]["status"], whole["run"]["attempt"]) == ("queued", 1)
+
+
+def test_a_storm_of_ctrl_c_leaves_a_run_once_and_nothing_is_lost(machine: Machine) -> None:
+    machine.script({"say": "This takes long.", "delay": 300})
+    command = machine.start("run", "take long", "--model", machine.model)
+    machine.until(
+        lambda: [r for r in machine.runs() if r["status"] == "running"], "the run is running"
+    )
+    for _ in range(2_000):
+        command.send_signal(signal.SIGINT)
+    told, _ = command.communicate(timeout=60)
+    assert command.returncode == 130, told
+    assert told.count("Nothing is lost") == 1
+    assert "Traceback" not in told
+    assert machine.runs()[0]["status"] == "queued"
 
 
 def test_of_many_commands_exactly_one_starts_a_worker_and_says_so(machine: Machine) -> None:

@@ -14,6 +14,8 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -23,6 +25,7 @@ from alfred import app, errors
 from alfred.actions import approvals
 from alfred.actions.approvals import Approval
 from alfred.cli import cards, demo_script, terminal
+from alfred.cli.leaving import Signals
 from alfred.desk import Desk
 from alfred.orders import Order
 from alfred.runs import audit, rows, views
@@ -45,25 +48,26 @@ def demo(
         model: Use this model instead of the script. It may cost money, so a terminal asks first.
         keep: Keep the scratch home, to look around in it.
     """
-    scratch = Path(tempfile.mkdtemp(prefix="alfred-demo-"))
-    if (
-        model
-        and terminal.interactive()
-        and not terminal.yes(f"Use {model}? It may cost up to $0.50.")
-    ):
-        model = None
-    try:
-        return _Demo(scratch, model, as_json=common.json).play()
-    finally:
-        if keep:
-            terminal.say(f"The scratch home is kept: ALFRED_HOME={scratch / 'home'}")
-        else:
-            shutil.rmtree(scratch, ignore_errors=True)
+    with Signals(signal.SIGINT, signal.SIGTERM, signal.SIGHUP) as signals:
+        ask = model is not None and terminal.interactive()
+        if ask and not terminal.yes(f"Use {model}? It may cost up to $0.50."):
+            model = None
+        scratch = Path(tempfile.mkdtemp(prefix="alfred-demo-"))
+        try:
+            return _Demo(scratch, model, signals.wait, as_json=common.json).play()
+        finally:
+            if keep:
+                terminal.say(f"The scratch home is kept: ALFRED_HOME={scratch / 'home'}")
+            else:
+                shutil.rmtree(scratch, ignore_errors=True)
 
 
 class _Demo:
-    def __init__(self, scratch: Path, model: str | None, *, as_json: bool):
+    def __init__(
+        self, scratch: Path, model: str | None, wait: Callable[[float], None], *, as_json: bool
+    ):
         self.scratch = scratch
+        self.wait = wait
         self.paid = model
         self.as_json = as_json
         self.scenario = scratch / "scenario.yaml"
@@ -78,14 +82,11 @@ class _Demo:
         own = self.repository.parent == self.scratch
         made = " (you do not stand in one, so the demo has made it)" if own else ""
         terminal.say(f"  repository: {self.repository}{made}")
-        base = app.base()
-        try:
+        with app.base() as base:
             run_id = self._start(base)
             first = self._kill_in_the_middle(base, run_id)
             resumed = self._resume(base, run_id)
             return self._account(base, run_id, first, resumed, began)
-        finally:
-            base.close()
 
     # ---- 1: the run begins ----
 
@@ -118,14 +119,16 @@ class _Demo:
     # ---- 2: kill -9 ----
 
     def _kill_in_the_middle(self, base: app.Base, run_id: str) -> Run:
-        worker = self._worker()
-        seen = self._until(
-            base, run_id, lambda run: run.seq >= 2 or not run.live or run.status == Status.PARKED
-        )
-        # While it asks its model for the next turn: in the middle of a step, nothing of which is committed.
-        time.sleep(0.2)
-        os.killpg(worker.pid, signal.SIGKILL)
-        worker.wait()
+        with self._worker() as worker:
+            seen = self._until(
+                base,
+                run_id,
+                lambda run: run.seq >= 2 or not run.live or run.status == Status.PARKED,
+            )
+            # While it asks its model for the next turn: in the middle of a step, nothing of which is committed.
+            self.wait(0.2)
+            os.killpg(worker.pid, signal.SIGKILL)
+            worker.wait()
         run = self._run(base, run_id)
         self._title(f"2. kill -9 {worker.pid}, in the middle of step {run.seq + 1}")
         terminal.say(
@@ -141,37 +144,32 @@ class _Demo:
                 calls = views.show(look, run_id)["calls"]
             demo_script.write_the_report(self.scenario, run_id, calls)
         began = time.monotonic()
-        worker = self._worker()
+        with self._worker() as worker:
+            self._title(f"3. A new worker, {worker.pid}, goes on where it was")
+            return self._taken_over(base, run_id, began)
+
+    def _taken_over(self, base: app.Base, run_id: str, began: float) -> float:
+        """Follows the run to its end; the seconds until the new worker had it."""
         took: float | None = None
-        self._title(f"3. A new worker, {worker.pid}, goes on where it was")
         until = time.monotonic() + PATIENCE
-        try:
-            while time.monotonic() < until:
-                run = self._run(base, run_id)
-                if took is None and (
-                    (run.attempt > 1 and run.status == Status.RUNNING) or run.seq > 2
-                ):
-                    took = time.monotonic() - began
-                    terminal.say(
-                        f"  taken over after {took:.2f} s, as attempt {run.attempt}; no step is repeated"
-                    )
-                if not run.live:
-                    break
-                pending = base.desk.cards(run=run_id)
-                if run.status == Status.PARKED and pending:
-                    self._title("4. A change to your folder waits for you")
-                    self._decide(base.desk, pending[0])
-                    continue
-                time.sleep(0.03)
-            else:
-                raise errors.AlfredError(
-                    "The demo's run did not end in time.",
-                    next="`alfred demo --keep`, then look at it.",
+        while time.monotonic() < until:
+            run = self._run(base, run_id)
+            if took is None and ((run.attempt > 1 and run.status == Status.RUNNING) or run.seq > 2):
+                took = time.monotonic() - began
+                terminal.say(
+                    f"  taken over after {took:.2f} s, as attempt {run.attempt}; no step is repeated"
                 )
-        finally:
-            os.killpg(worker.pid, signal.SIGTERM)
-            worker.wait(20)
-        return took or 0.0
+            if not run.live:
+                return took or 0.0
+            pending = base.desk.cards(run=run_id)
+            if run.status == Status.PARKED and pending:
+                self._title("4. A change to your folder waits for you")
+                self._decide(base.desk, pending[0])
+                continue
+            self.wait(0.03)
+        raise errors.AlfredError(
+            "The demo's run did not end in time.", next="`alfred demo --keep`, then look at it."
+        )
 
     def _decide(self, desk: Desk, card: Approval) -> None:
         if terminal.interactive():
@@ -248,15 +246,27 @@ class _Demo:
 
     # ---- parts ----
 
-    def _worker(self) -> subprocess.Popen[bytes]:
-        log = (self.scratch / "worker.log").open("ab")
-        return subprocess.Popen(
-            [sys.executable, "-m", "alfred", "worker"],
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            start_new_session=True,
-        )
+    @contextmanager
+    def _worker(self) -> Generator[subprocess.Popen[bytes]]:
+        """A worker in a process of its own, which is gone at the end of the block, however that comes."""
+        with (self.scratch / "worker.log").open("ab") as log:
+            worker = subprocess.Popen(
+                [sys.executable, "-m", "alfred", "worker"],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+        try:
+            yield worker
+        finally:
+            if worker.poll() is None:
+                os.killpg(worker.pid, signal.SIGTERM)
+                try:
+                    worker.wait(20)
+                except subprocess.TimeoutExpired:
+                    os.killpg(worker.pid, signal.SIGKILL)
+                    worker.wait()
 
     def _run(self, base: app.Base, run_id: str) -> Run:
         with base.store.read() as look:
@@ -270,7 +280,7 @@ class _Demo:
             run = self._run(base, run_id)
             if ready(run):
                 return run
-            time.sleep(0.02)
+            self.wait(0.02)
         log = (self.scratch / "worker.log").read_text(errors="replace")[-800:]
         raise errors.AlfredError(
             f"The worker of the demo did not get on: {log}", next="`alfred doctor`"

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import sys
 import threading
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from alfred import clock, errors
@@ -96,17 +97,19 @@ class View:
         shown = self._live and sys.stdout.isatty()
         return shown and self._said.strip() == result.strip()
 
-    def follow(self, run_id: str, *, worker: Worker | None = None) -> Run:
+    def follow(
+        self, run_id: str, *, wait: Callable[[float], None], worker: Worker | None = None
+    ) -> Run:
         """Follows one run to its end, or to a wait for somebody who is not here.
 
         Args:
+            wait: Waits so many seconds between two looks. What it raises, as `Left`, ends the following.
             worker: The worker of this process, if it has one: what that one drives is streamed already.
 
         Raises:
             StoreUnavailable: the database was away, or could not be written, for longer than AWAY.
         """
         asked: set[str] = set()
-        bell = threading.Event()
         holder = None
         mine = worker.holder.worker if worker else None
         while True:
@@ -120,7 +123,7 @@ class View:
                 self._news(run_id, streamed=self._streamed if holder is None else holder == mine)
             except errors.StoreUnavailable as problem:
                 self._patience(problem, run_id)
-                bell.wait(0.2)
+                wait(0.2)
                 continue
             if worker is not None and worker.trouble is not None:
                 self._patience(worker.trouble, run_id)
@@ -139,7 +142,7 @@ class View:
                         asked.add(card.id)
                         return run
                 continue
-            bell.wait(0.05)
+            wait(0.05)
 
     def _patience(self, trouble: errors.StoreUnavailable, run_id: str) -> None:
         """Says once that the database is away, and gives up when it stays so."""

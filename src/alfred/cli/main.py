@@ -12,6 +12,7 @@ import cyclopts
 
 from alfred import errors
 from alfred.cli import terminal
+from alfred.cli.leaving import Left
 from alfred.version import VERSION
 
 _QUIET = cyclopts.Parameter(show_default=lambda value: value or None)
@@ -133,6 +134,9 @@ def main(argv: Sequence[str]) -> int:
     except KeyboardInterrupt:
         terminal.say("")
         return 130
+    except Left as left:
+        terminal.say("")
+        return left.code
     except BrokenPipeError:
         # The reader went away: nothing more to say, and Python must not complain at exit either.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

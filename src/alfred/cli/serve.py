@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import signal
-import threading
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
 from alfred import app, errors, logs
 from alfred.cli import terminal
+from alfred.cli.leaving import Left, Signals
 from alfred.cli.terminal import DEFAULT, Common
 
 if TYPE_CHECKING:
@@ -41,37 +41,31 @@ def serve(*, common: Common = DEFAULT) -> int:
 
 
 def _serve(common: Common, *, kind: str, until_idle: bool, slots: int | None) -> int:
-    base = common.open()
-    ended = threading.Event()
-    before = {
-        number: signal.signal(number, lambda *_: ended.set())
-        for number in (signal.SIGTERM, signal.SIGINT)
-    }
-    try:
+    if slots is not None and slots < 1:
+        raise errors.UsageError(
+            f"--slots is {slots}.", next="Give 1 or more: how many runs at once."
+        )
+    with Signals(signal.SIGTERM, signal.SIGINT) as signals, common.open() as base:
         logs.configure(base.home)
         whole = app.whole(base)
         for problem in whole.load_errors:
             terminal.say(f"alfred: skipped {problem}")
-        options: dict[str, Any] = {"kind": kind}
-        if slots is not None:
-            if slots < 1:
-                raise errors.UsageError(f"--slots must be at least 1, not {slots}.")
-            options["slots"] = slots
-        made = _serving(whole, options)
+        made = _started(whole, kind, slots)
         what = "worker, timers and sweep; no port is opened" if kind == "serve" else "worker"
         terminal.say(
             f"alfred {what}: {terminal.count(made.slots, 'slot')}, home {terminal.shown(str(base.home))}"
         )
-        while until_idle and not ended.is_set() and not base.store.broken:
-            if made.idle():
-                # Gone from the list of workers first, then one more look: whoever queued a run meanwhile either
-                # saw this worker, and its run is seen here, or starts another one.
-                made.stop()
-                if made.idle():
-                    return 0
-                made = _serving(whole, options)
-            ended.wait(0.1)
-        while not ended.wait(1) and not base.store.broken:
+        try:
+            while not base.store.broken:
+                if until_idle and made.idle():
+                    # Gone from the list of workers first, then one more look: whoever queued a run meanwhile
+                    # either saw this worker, and its run is seen here, or starts another one.
+                    made.stop()
+                    if made.idle():
+                        return _ended(common, kind, made, "idle")
+                    made = _started(whole, kind, slots)
+                signals.wait(0.1 if until_idle else 1)
+        except Left:
             pass
         terminal.say("alfred: ends; what runs is handed back")
         made.stop(grace=GRACE)
@@ -80,14 +74,17 @@ def _serve(common: Common, *, kind: str, until_idle: bool, slots: int | None) ->
                 f"The database can no longer be written from this process: {base.store.broken}.",
                 next="Look at the disk, then start it again: nothing that was committed is lost.",
             )
-        return 0
-    finally:
-        base.close()
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        return _ended(common, kind, made, "signal")
 
 
-def _serving(whole: app.Whole, options: dict[str, Any]) -> Worker:
-    made = whole.worker(**options)
+def _started(whole: app.Whole, kind: str, slots: int | None) -> Worker:
+    options = {"slots": slots} if slots is not None else {}
+    made = whole.worker(kind=kind, **options)
     made.start()
     return made
+
+
+def _ended(common: Common, kind: str, made: Worker, why: str) -> int:
+    if common.json:
+        terminal.document({"kind": kind, "worker": made.holder.worker, "ended": why})
+    return 0

@@ -17,6 +17,7 @@ from typing import Annotated, Any
 from cyclopts import Parameter
 
 from alfred import app, config, errors, home
+from alfred.cli import leaving
 from alfred.trust import display
 
 NO_INPUT = "ALFRED_NO_INPUT"
@@ -78,16 +79,15 @@ def interactive() -> bool:
 
 def yes(question: str) -> bool:
     """Asks on the terminal; anything but a yes is a no."""
-    sys.stderr.write(f"{question} [y/N] ")
-    sys.stderr.flush()
-    return sys.stdin.readline().strip().lower() in ("y", "yes")
+    return line(f"{question} [y/N]").lower() in ("y", "yes")
 
 
 def line(question: str) -> str:
     """Asks for one line on the terminal."""
     sys.stderr.write(f"{question} ")
     sys.stderr.flush()
-    return sys.stdin.readline().strip()
+    with leaving.asking():
+        return sys.stdin.readline().strip()
 
 
 def fail(problem: errors.AlfredError, *, as_json: bool) -> int:

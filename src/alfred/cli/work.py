@@ -6,12 +6,13 @@ import os
 import signal
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
 from alfred import app, errors
 from alfred.cli import live, outcome, terminal
+from alfred.cli.leaving import Left, Signals
 from alfred.cli.terminal import DEFAULT, Common
 from alfred.orders import Order, make_folder
 from alfred.runs import leases
@@ -126,7 +127,9 @@ def watch(run: str, /, *, common: Common = DEFAULT) -> int:
             if note:
                 terminal.say(note)
         view = live.View(base.desk, quiet=common.json)
-        return outcome.ended(base, view, view.follow(found.id), as_json=common.json)
+        with Signals(signal.SIGINT, signal.SIGTERM) as signals:
+            ended = view.follow(found.id, wait=signals.wait)
+        return outcome.ended(base, view, ended, as_json=common.json)
 
 
 def _whole(base: app.Base, view: live.View) -> app.Whole:
@@ -170,21 +173,6 @@ def _model(whole: app.Whole, order: Order) -> str:
     return str(name)
 
 
-_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-
-
-class _Left(BaseException):
-    """A signal that ends the process: the run is handed back first."""
-
-    def __init__(self, number: int):
-        super().__init__(number)
-        self.number = number
-
-
-def _leave(number: int, _frame: Any) -> None:
-    raise _Left(number)
-
-
 def _drive(
     base: app.Base,
     worker: Worker,
@@ -194,35 +182,27 @@ def _drive(
     common: Common,
 ) -> int:
     """Stays with a run. Ctrl-C and SIGTERM hand it back; when the window closes, a worker goes on with it."""
-    before = {number: signal.getsignal(number) for number in _SIGNALS}
-    for number, handler in before.items():
-        if handler is not signal.SIG_IGN:  # under nohup a closed window is not news
-            signal.signal(number, _leave)
-    try:
-        worker.start()
-        if not begin():
-            found = base.desk.run(run_id)
-            if found.status == Status.RUNNING and found.worker != worker.holder.worker:
-                terminal.say(f"{_holder(base, found)} drives this run; watching it.")
-            elif found.status == Status.QUEUED:
-                terminal.say("waiting for a free slot")
-                base.dispatcher.notify([run_id])
-        found = view.follow(run_id, worker=worker)
-    except _Left as left:
-        for number in _SIGNALS:
-            signal.signal(number, signal.SIG_IGN)
-        worker.stop(grace=0)
-        if left.number == signal.SIGHUP:
-            base.desk.ensure_worker()
-        else:
-            ref = terminal.short(run_id)
-            terminal.say(f"\nLeft. Nothing is lost: `alfred runs resume {ref}` goes on.")
-        return 128 + left.number
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-    worker.stop(grace=0 if found.live else 5)
-    return outcome.ended(base, view, found, as_json=common.json)
+    with Signals(signal.SIGINT, signal.SIGTERM, signal.SIGHUP) as signals:
+        try:
+            worker.start()
+            if not begin():
+                found = base.desk.run(run_id)
+                if found.status == Status.RUNNING and found.worker != worker.holder.worker:
+                    terminal.say(f"{_holder(base, found)} drives this run; watching it.")
+                elif found.status == Status.QUEUED:
+                    terminal.say("waiting for a free slot")
+                    base.dispatcher.notify([run_id])
+            found = view.follow(run_id, wait=signals.wait, worker=worker)
+        except Left as left:
+            worker.stop(grace=0)
+            if left.number == signal.SIGHUP:
+                base.desk.ensure_worker()
+            else:
+                ref = terminal.short(run_id)
+                terminal.say(f"\nLeft. Nothing is lost: `alfred runs resume {ref}` goes on.")
+            return left.code
+        worker.stop(grace=0 if found.live else 5)
+        return outcome.ended(base, view, found, as_json=common.json)
 
 
 def _holder(base: app.Base, run: Run) -> str:
