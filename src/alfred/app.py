@@ -86,7 +86,34 @@ def base(*, folder: Path | None = None, tenant: str = "main", upgrade: bool = Tr
             next="Set ALFRED_HOME to a folder with a name in UTF-8.",
         )
     home.ensure(folder)
-    settings = config.load(folder)
+    return _over(folder, config.load(folder), tenant=tenant, upgrade=upgrade)
+
+
+def base_despite(problem: errors.AlfredError, folder: Path) -> tuple[Base, str | None]:
+    """Opens the ledger although the configuration, or the home around a ledger on a server, cannot be used.
+
+    For `stop --all` alone, which must not wait until that is mended. Nothing is made in the home.
+
+    Args:
+        problem: What `base` said.
+
+    Returns:
+        The ledger with settings that are the defaults, and where its database was named; None: nowhere, so it is
+        the home's own.
+
+    Raises:
+        HomeRefused: `problem`, where the ledger lies in the home that was refused.
+        SchemaMismatch, StoreUnavailable, ConfigError: the database cannot be used either.
+    """
+    database, place = config.database_despite(folder)
+    if isinstance(problem, errors.HomeRefused) and database == "sqlite":
+        raise problem
+    return _over(folder, config.Settings.model_construct(database=database)), place
+
+
+def _over(
+    folder: Path, settings: config.Settings, *, tenant: str = "main", upgrade: bool = True
+) -> Base:
     dispatcher = Dispatcher(poll=1.0 if settings.database != "sqlite" else 0.1)
     store = _opened(folder, settings)
     delivery = _Delivery(store, dispatcher)

@@ -22,7 +22,7 @@ from typing import Any
 
 import pydantic
 
-from alfred import config_keys, config_text
+from alfred import config_keys, config_text, config_values, errors
 from alfred import home as home_places
 from alfred.config_keys import mistyped
 from alfred.config_schema import PolicyRule, Settings, json_schema
@@ -31,6 +31,7 @@ from alfred.config_show import sources
 __all__ = [
     "PolicyRule",
     "Settings",
+    "database_despite",
     "database_url",
     "json_schema",
     "load",
@@ -40,6 +41,8 @@ __all__ = [
 ]
 
 _LEASE = re.compile(r"(?:[5-9]|[12][0-9])(?:\.[0-9]{1,3})?|30(?:\.0{1,3})?")
+
+_DATABASE_LINE = re.compile(r"""database:[ \t]+(['"]?)(?P<value>\S+)\1[ \t]*(?:#.*)?""")
 
 
 def load(
@@ -113,6 +116,31 @@ def database_url(settings: Settings, home: Path) -> str:
         file = urllib.parse.quote(str(home_places.database_file(home)))  # a `?` would end the path
         return f"sqlite:///{file}"
     return settings.database
+
+
+def database_despite(home: Path, env: Mapping[str, str] = os.environ) -> tuple[str, str | None]:
+    """What `database` says in a configuration that cannot be loaded, and where; for who must act all the same.
+
+    Asked are the environment, which wins as always, the file as YAML, and where it is no proper YAML the line
+    that begins with `database:`. When none of them says it, it is `sqlite`, and the place is None.
+    """
+    for name, path in config_keys.variables().items():
+        if path == ("database",) and config_values.is_database(env.get(name)):
+            return env[name], name
+    file = home_places.config_file(home)
+    try:
+        text = config_text.read(file) or ""
+    except errors.ConfigError:
+        return "sqlite", None
+    made = config_text.parse(text, file.name)
+    named = made.tree.get("database")
+    if config_values.is_database(named):
+        return named, made.place(("database",))
+    for number, line in enumerate(text.splitlines(), start=1):
+        found = _DATABASE_LINE.fullmatch(line)
+        if found and config_values.is_database(found["value"]):
+            return found["value"], f"{file.name}:{number}"
+    return "sqlite", None
 
 
 # ---- the environment

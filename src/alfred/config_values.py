@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from decimal import Decimal
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeGuard
 
 from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, WithJsonSchema
 from pydantic_core import PydanticCustomError
@@ -147,8 +147,13 @@ def machine_timezone() -> str:
         return "UTC"
 
 
+def is_database(text: object) -> TypeGuard[str]:
+    """Whether this is written like the name of a ledger's database."""
+    return isinstance(text, str) and _DATABASE.fullmatch(text) is not None
+
+
 def _database(text: str) -> str:
-    if not _DATABASE.fullmatch(text):
+    if not is_database(text):
         raise wrong("must be sqlite, or postgresql:// with host and name")
     return text
 

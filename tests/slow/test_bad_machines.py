@@ -64,7 +64,8 @@ def test_a_home_on_a_read_only_file_system_is_told(machine: Machine) -> None:
     probe = subprocess.run([*command, "true"], capture_output=True, text=True, check=False)
     if probe.returncode:
         pytest.skip(f"no mount namespace here: {probe.stderr.strip()}")
-    for arguments in (["status"], ["run", "x", "--model", machine.model], ["setup"], ["doctor"]):
+    commands = (["status"], ["run", "x", "--model", machine.model], ["setup"], ["stop", "--all"])
+    for arguments in (*commands, ["doctor"]):
         said = subprocess.run(
             [*command, sys.executable, "-m", "alfred", *arguments],
             capture_output=True,
@@ -75,6 +76,30 @@ def test_a_home_on_a_read_only_file_system_is_told(machine: Machine) -> None:
             timeout=60,
         )
         _clear(said, 1 if arguments == ["doctor"] else 2, "cannot be written")
+
+
+@pytest.mark.needs_program("unshare")
+def test_a_ledger_on_a_server_is_stopped_from_a_home_that_cannot_be_written(
+    machine: Machine, pg_url: str
+) -> None:
+    machine.env["ALFRED_DATABASE_URL"] = pg_url
+    assert machine.alfred("status").returncode == 0
+    script = 'mount --bind "$0" "$0" && mount -o remount,bind,ro "$0" && exec "$@"'
+    command = ["unshare", "--mount", "--map-root-user", "sh", "-c", script, str(machine.home)]
+    probe = subprocess.run([*command, "true"], capture_output=True, text=True, check=False)
+    if probe.returncode:
+        pytest.skip(f"no mount namespace here: {probe.stderr.strip()}")
+    said = subprocess.run(
+        [*command, sys.executable, "-m", "alfred", "stop", "--all"],
+        capture_output=True,
+        text=True,
+        env=machine.env,
+        cwd=machine.project,
+        check=False,
+        timeout=60,
+    )
+    _clear(said, 0, "Stopped", "cannot be written", "ALFRED_DATABASE_URL")
+    assert "stopped at" in machine.alfred("status").stdout
 
 
 @pytest.mark.needs_program("unshare")
@@ -98,8 +123,12 @@ def test_a_disk_that_fills_up_in_a_run_loses_nothing_and_the_run_goes_on_with_sp
         set +e
         alfred run second --model "$MODEL" --json > "$OUT/second" 2> "$OUT/second.err"
         echo $? > "$OUT/code"
+        alfred stop --all > "$OUT/stop" 2>&1
+        echo $? >> "$OUT/stop"
         rm "$HOME_/full"
         set -e
+        alfred stop --all > "$OUT/stopped"
+        alfred runs resume --all
         alfred run third --model "$MODEL" --json > "$OUT/third" 2> "$OUT/third.err"
         alfred db check > "$OUT/check"
         alfred audit verify >> "$OUT/check"
@@ -139,6 +168,9 @@ def test_a_disk_that_fills_up_in_a_run_loses_nothing_and_the_run_goes_on_with_sp
     assert "Waiting for it" in told["middle.err"]
     assert told["code"].strip() in ("1", "2"), told
     assert "full" in told["second"] or "no space left" in told["second"], told
+    assert "full" in told["stop"] or "no space left" in told["stop"], told
+    assert "alfred worker" in told["stop"] and told["stop"].endswith(("\n1\n", "\n2\n")), told
+    assert "nothing is started" in told["stopped"]
     assert "Traceback" not in "".join(told.values())
     assert '"completed"' in told["third"]
     assert "No damage" in told["check"]

@@ -6,9 +6,11 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from alfred import errors
+from alfred import app, errors, home
 from alfred.cli import outcome, terminal
 from alfred.cli.terminal import DEFAULT, Common
+
+_BY_HAND = "Until then end what acts yourself: the processes `alfred worker`, `alfred serve` and `alfred run`."
 
 
 def tell(run: str, text: str, /, *, common: Common = DEFAULT) -> int:
@@ -78,11 +80,36 @@ def stop(
             "`alfred stop` stops everything, so it wants to be told.",
             next="`alfred stop --all`, or `alfred runs cancel RUN`.",
         )
-    with common.open() as base:
-        paused = base.desk.stop_all()
-        if common.json:
-            terminal.document({"paused": paused})
-        else:
-            terminal.out(f"Stopped: {terminal.count(paused, 'run')} paused, nothing is started.")
-            terminal.out("`alfred runs resume --all` lets it go on.")
-        return 0
+    try:
+        with _ledger(common) as base:
+            paused = base.desk.stop_all()
+    except errors.AlfredError as problem:
+        # Another home is no way out: stopping an empty ledger there would look like success.
+        way = None if isinstance(problem, errors.HomeRefused) else problem.next
+        problem.next = " ".join(filter(None, (way, _BY_HAND)))
+        raise
+    if common.json:
+        terminal.document({"paused": paused})
+    else:
+        terminal.out(f"Stopped: {terminal.count(paused, 'run')} paused, nothing is started.")
+        terminal.out("`alfred runs resume --all` lets it go on.")
+    return 0
+
+
+def _ledger(common: Common) -> app.Base:
+    """The ledger, however the configuration stands: whoever wants to stop everything does not have to mend it first."""
+    try:
+        return common.open()
+    except (errors.ConfigError, errors.HomeRefused) as problem:
+        folder = common.folder()
+        base, place = app.base_despite(problem, folder)
+        terminal.say(f"alfred: {terminal.shown(problem.detail.splitlines()[0], 300)}")
+        terminal.say("  It is stopped all the same; `alfred doctor` tells what is wrong.")
+        named = (
+            f"The ledger is the one that {place} names."
+            if place
+            else f"No database is named there: the ledger is taken to be {home.database_file(folder)}."
+            " If it is another one: `ALFRED_DATABASE_URL=… alfred stop --all`."
+        )
+        terminal.say(f"  {named}")
+        return base
