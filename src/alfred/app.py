@@ -6,23 +6,22 @@ actions, gate, model and workflows, for processes that execute runs.
 
 from __future__ import annotations
 
-import logging
 import os
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from alfred import config, errors, home, ids
+from alfred import config, config_text, errors, home, ids
+from alfred.agents import registry as agents_registry
+from alfred.config_live import LiveSettings
 from alfred.desk import Desk, person
 from alfred.runs.dispatcher import Dispatcher
 from alfred.runs.rows import Caps
 from alfred.store import connect, migrate
 from alfred.store.connect import Store
 from alfred.store.tx import Tx
-
-log = logging.getLogger(__name__)
 
 if TYPE_CHECKING:
     from alfred.actions.registry import LoadError, Registry
@@ -86,7 +85,26 @@ def base(*, folder: Path | None = None, tenant: str = "main", upgrade: bool = Tr
             next="Set ALFRED_HOME to a folder with a name in UTF-8.",
         )
     home.ensure(folder)
-    return _over(folder, config.load(folder), tenant=tenant, upgrade=upgrade)
+    return _over(folder, settings_of(folder), tenant=tenant, upgrade=upgrade)
+
+
+def settings_of(folder: Path, tenant: str = "main") -> config.Settings:
+    """The settings of a tenant.
+
+    Raises:
+        ConfigError, ConfigErrors: all that is wrong with them, of every floor, together.
+    """
+    return config.load(folder, tenant=tenant, check=check)
+
+
+def check(tree: Mapping[str, Any]) -> list[config_text.Finding]:
+    """What the floors above `config` find wrong with the keys that it keeps raw for them.
+
+    Args:
+        tree: The configuration as it is written. There are no `Settings` of one that is wrong elsewhere, and all that
+            is wrong is told at once.
+    """
+    return agents_registry.problems(tree)
 
 
 def base_despite(problem: errors.AlfredError, folder: Path) -> tuple[Base, str | None]:
@@ -164,7 +182,7 @@ def whole(base: Base, *, watch: Callable[[str, str, dict[str, Any]], None] | Non
     def secret(_tenant: str, name: str) -> str | None:
         return secrets.get(name, home=base.home)
 
-    settings = _Settings(base.home)
+    settings = LiveSettings(base.home, settings_of)
     gate = Dispatch(
         base.store,
         registry,
@@ -178,7 +196,7 @@ def whole(base: Base, *, watch: Callable[[str, str, dict[str, Any]], None] | Non
         agent=lambda tenant, name: AgentRegistry.from_settings(settings.of(tenant)).get(name),
         home=settings.home,
         cheap=lambda tenant, boss: catalog.tier(
-            "cheap", boss=boss, configured=settings.tiers(tenant), env=os.environ
+            "cheap", boss=boss, configured=_tiers(settings.of(tenant)), env=os.environ
         ),
         recall=search.recall,
     )
@@ -226,7 +244,10 @@ def whole(base: Base, *, watch: Callable[[str, str, dict[str, Any]], None] | Non
             caps=caps,
             dispatcher=base.dispatcher,
             beats=beats(
-                fired, settings.zone, quiet=settings.quiet, crons=options.get("root") is None
+                fired,
+                lambda tenant: settings.of(tenant).timezone,
+                quiet=lambda tenant: _is_quiet(settings.of(tenant)),
+                crons=options.get("root") is None,
             ),
             **options,
         )
@@ -322,51 +343,11 @@ def queue(tx: Tx) -> None:
     install(tx)
 
 
-class _Settings:
-    """Each tenant's settings as they are on disk now; a file that broke meanwhile keeps what was read before."""
+def _is_quiet(settings: config.Settings) -> bool:
+    from alfred.actions import approvals
 
-    def __init__(self, folder: Path):
-        self._folder = folder
-        self._known: dict[str, tuple[tuple[int, int], config.Settings]] = {}
-
-    def home(self, tenant: str) -> Path:
-        return self._folder if tenant == "main" else home.of_tenant(self._folder, tenant)
-
-    def of(self, tenant: str) -> config.Settings:
-        folder = self.home(tenant)
-        stamp = _stamp(home.config_file(folder))
-        known = self._known.get(tenant)
-        if known is not None and known[0] == stamp:
-            return known[1]
-        try:
-            settings = config.load(self._folder, tenant=tenant)
-        except errors.ConfigError as problem:
-            if known is None:
-                raise
-            log.warning(
-                "config.yaml of %s is broken; what it said before holds: %s", tenant, problem.detail
-            )
-            settings = known[1]
-        self._known[tenant] = (stamp, settings)
-        return settings
-
-    def zone(self, tenant: str) -> str:
-        return self.of(tenant).timezone
-
-    def quiet(self, tenant: str) -> bool:
-        from alfred.actions import approvals
-
-        settings = self.of(tenant)
-        return approvals.is_quiet(settings.approvals.quiet_hours, settings.timezone)
-
-    def tiers(self, tenant: str) -> dict[str, str | None]:
-        models = self.of(tenant).models
-        return {"helper": models.helper, "cheap": models.cheap}
+    return approvals.is_quiet(settings.approvals.quiet_hours, settings.timezone)
 
 
-def _stamp(path: Path) -> tuple[int, int]:
-    try:
-        found = path.stat()
-    except OSError:
-        return (0, 0)
-    return (found.st_mtime_ns, found.st_size)
+def _tiers(settings: config.Settings) -> dict[str, str | None]:
+    return {"helper": settings.models.helper, "cheap": settings.models.cheap}

@@ -158,6 +158,8 @@ def workers(folder: Path, settings: Any, store: Store | None) -> Iterable[Findin
 
 def model(folder: Path, settings: Any, store: Store | None) -> Iterable[Finding]:
     """Which model a run would use."""
+    if settings is None:
+        return
     from alfred.llm import catalog
     from alfred.trust import secrets
 
@@ -175,6 +177,8 @@ def model(folder: Path, settings: Any, store: Store | None) -> Iterable[Finding]
 
 def sandbox(folder: Path, settings: Any, store: Store | None) -> Iterable[Finding]:
     """Whether commands can be confined, by trying to get out."""
+    if settings is None:
+        return
     from alfred.trust import sandbox as box
 
     if settings.sandbox == "off":
@@ -251,7 +255,11 @@ CHECKS: tuple[Check, ...] = (program, places, ledger, workers, model, sandbox, p
 
 
 def look(folder: Path, settings: Any, store: Store | None) -> list[Finding]:
-    """Every check, in order."""
+    """Every check, in order.
+
+    Args:
+        settings: None where the configuration cannot be used: what depends on it is not looked at.
+    """
     found: list[Finding] = []
     for check in CHECKS:
         try:

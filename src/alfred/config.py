@@ -16,7 +16,8 @@ from __future__ import annotations
 import os
 import re
 import urllib.parse
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ from alfred.config_schema import PolicyRule, Settings, json_schema
 from alfred.config_show import sources
 
 __all__ = [
+    "Check",
     "PolicyRule",
     "Settings",
     "database_despite",
@@ -45,8 +47,17 @@ _LEASE = re.compile(r"(?:[5-9]|[12][0-9])(?:\.[0-9]{1,3})?|30(?:\.0{1,3})?")
 _DATABASE_LINE = re.compile(r"""database:[ \t]+(['"]?)(?P<value>\S+)\1[ \t]*(?:#.*)?""")
 
 
+Check = Callable[[Mapping[str, Any]], Sequence[config_text.Finding]]
+"""Looks at a configuration as it is written, which need not be right otherwise: what a higher floor finds wrong with the
+keys that are its own. Findings without a place get that of their key."""
+
+
 def load(
-    home: Path, env: Mapping[str, str] = os.environ, *, tenant: str = home_places.MAIN
+    home: Path,
+    env: Mapping[str, str] = os.environ,
+    *,
+    tenant: str = home_places.MAIN,
+    check: Check | None = None,
 ) -> Settings:
     """The settings of a tenant. A missing file means the defaults.
 
@@ -54,6 +65,7 @@ def load(
         home: The home folder itself, of `home.path()`.
         env: The environment, as the caller completed it.
         tenant: Whose settings; another tenant than `main` has a file of its own and inherits nothing.
+        check: What higher floors have to say; it is told together with everything else that is wrong.
 
     Raises:
         ConfigError: one thing is wrong, in the file or in the environment.
@@ -62,7 +74,7 @@ def load(
     file = home_places.config_file(home_places.of_tenant(home, tenant))
     text = config_text.read(file)
     made = config_text.Document(file.name) if text is None else config_text.parse(text, file.name)
-    return validate(made, file, env, tenant=tenant)
+    return validate(made, file, env, tenant=tenant, check=check)
 
 
 def validate(
@@ -71,6 +83,7 @@ def validate(
     env: Mapping[str, str],
     *,
     tenant: str = home_places.MAIN,
+    check: Check | None = None,
 ) -> Settings:
     """The settings of a parsed text, completed by the environment. Its findings count as problems too.
 
@@ -96,14 +109,16 @@ def validate(
             config_text.Finding((), message, config_text.shown(lease), config_keys.LEASE)
         )
     settings = None
+    more = [
+        replace(f, place=f.place or _place(f.path, made, origins))
+        for f in (check(tree) if check else ())
+    ]
     try:
         settings = Settings.model_validate(tree)
     except pydantic.ValidationError as wrong:
-        stopped = {f.path for f in findings}  # what could not be read is not wrong a second time
-        for error in wrong.errors(include_url=False):
-            finding = _finding(error, tree, made, origins)
-            if finding.path not in stopped:
-                findings.append(finding)
+        more = [_finding(e, made, origins) for e in wrong.errors(include_url=False)] + more
+    stopped = {f.path for f in findings}  # what could not be read is not wrong a second time
+    findings += [f for f in more if f.path not in stopped]
     if findings or settings is None:
         raise config_text.error(file, sorted(findings, key=_order))
     settings._origins.update(origins)
@@ -216,7 +231,6 @@ _SAID = {
 
 def _finding(
     error: Any,
-    tree: dict[str, Any],
     made: config_text.Document,
     origins: dict[config_text.Where, str],
 ) -> config_text.Finding:
@@ -241,10 +255,15 @@ def _finding(
         got = None
     elif isinstance(error["input"], str) and config_keys.is_raw(path):
         got = "a text"  # where tokens and addresses stand
-    place = next(
-        (origins[path[:n]] for n in range(len(path), 0, -1) if path[:n] in origins), made.name
-    )
-    return config_text.Finding(path, message, got, place.removeprefix("env:"))
+    return config_text.Finding(path, message, got, _place(path, made, origins))
+
+
+def _place(
+    path: config_text.Where, made: config_text.Document, origins: dict[config_text.Where, str]
+) -> str:
+    """Where a key, or what it lies in, was given: a line of the file, or a variable."""
+    within = (origins[path[:n]] for n in range(len(path), 0, -1) if path[:n] in origins)
+    return next(within, made.name).removeprefix("env:")
 
 
 def _unknown_key(path: config_text.Where) -> str:

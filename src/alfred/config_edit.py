@@ -15,7 +15,7 @@ import json
 import os
 import tempfile
 import threading
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +41,12 @@ _threads = threading.Lock()
 
 
 def edit(
-    home: Path, key: str | Sequence[str], value: Any, *, tenant: str = home_places.MAIN
+    home: Path,
+    key: str | Sequence[str],
+    value: Any,
+    *,
+    tenant: str = home_places.MAIN,
+    check: config.Check | None = None,
 ) -> Settings:
     """Sets one key of config.yaml and returns the settings that the file now gives.
 
@@ -51,6 +56,7 @@ def edit(
         value: A text as one would write it in the file (a list or mapping as YAML in one line), or the
             value itself: None, bool, number, text, list, dict.
         tenant: Whose config.yaml.
+        check: As for `config.load`.
 
     Raises:
         ConfigError: no setting has this key, the value is wrong, or the file is: it stays as it was.
@@ -61,7 +67,7 @@ def edit(
     with _alone(file):
         text = config_text.read(file)
         text = "alfred: 1\n" if text is None else text
-        changed, settings = _changed(text, path, value, file, tenant)
+        changed, settings = _changed(text, path, value, file, _judge(file, tenant, check))
         if changed != text:
             replace(file, changed)
     return settings
@@ -84,7 +90,8 @@ def write_default(
         there = os.path.lexists(file)
         if not there:
             for key, value in (values or {}).items():
-                text, _ = _changed(text, tuple(key.split(".")), value, file, tenant)
+                path = tuple(key.split("."))
+                text, _ = _changed(text, path, value, file, _judge(file, tenant, None))
             replace(file, text)
         write_schema(home, tenant=tenant)
     return not there
@@ -151,15 +158,23 @@ def _alone(file: Path) -> Generator[None]:
             os.close(handle)
 
 
+_Judge = Callable[[config_text.Document], Settings]
+"""The settings of a parsed text, or the error that says what is wrong with it."""
+
+
+def _judge(file: Path, tenant: str, check: config.Check | None) -> _Judge:
+    return lambda made: config.validate(made, file, {}, tenant=tenant, check=check)
+
+
 def _changed(
-    text: str, path: tuple[str, ...], value: Any, file: Path, tenant: str
+    text: str, path: tuple[str, ...], value: Any, file: Path, judge: _Judge
 ) -> tuple[str, Settings]:
     """The text with one value set, and its settings."""
     made = config_text.parse(text, file.name)
     if made.findings:
         raise config_text.error(file, made.findings)
     try:
-        written = _written(made, path, value, file, tenant)
+        written = _written(made, path, value, file, judge)
     except errors.ConfigError as wrong:
         wrong.next = (
             "Nothing was changed: correct what is named. `alfred config schema` has every key."
@@ -173,11 +188,11 @@ def _changed(
             f"{config_text.dotted(path)} cannot be set in {file.name} as that is laid out",
             next=f"Write `{path[-1]}` into {file} by hand.",
         )
-    return new, config.validate(after, file, {}, tenant=tenant)
+    return new, judge(after)
 
 
 def _written(
-    made: config_text.Document, path: tuple[str, ...], value: Any, file: Path, tenant: str
+    made: config_text.Document, path: tuple[str, ...], value: Any, file: Path, judge: _Judge
 ) -> str:
     """The YAML of the value, as the settings understood it."""
     structured = config_keys.is_structured(path)
@@ -192,7 +207,7 @@ def _written(
         if any(a != b for a, b in zip(path, at, strict=False))
     }
     candidate = config_text.Document(made.name, _put(made.tree, path, value), elsewhere)
-    settings = config.validate(candidate, file, {}, tenant=tenant)
+    settings = judge(candidate)
     if structured:
         return config_splice.yaml_text(config_text.resolve(value))
     understood: Any = settings.model_dump(mode="json")

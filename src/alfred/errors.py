@@ -67,6 +67,8 @@ class UsageError(AlfredError):
 class ConfigError(AlfredError):
     """The configuration is wrong."""
 
+    # `detail` tells all that `errors` has, with places.
+
     code, exit_code, status = "config", 2, 422
 
 

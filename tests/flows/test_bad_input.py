@@ -72,6 +72,59 @@ def test_every_problem_of_a_broken_config_is_told_with_its_line(alfred: Alfred, 
     assert len(problem["errors"]) == 3
 
 
+@pytest.mark.parametrize(
+    "command",
+    [
+        *(["status"], ["run", "x"], ["runs", "list"], ["approvals", "list"], ["tools"], ["spend"]),
+        *(["worker", "--until-idle"], ["db", "check"], ["config", "show"], ["setup"]),
+        ["config", "edit", "limits.turns", "5"],
+    ],
+    ids=" ".join,
+)
+def test_every_command_tells_what_is_wrong_with_agents_together_with_the_rest(
+    alfred: Alfred, home: Path, command: list[str]
+) -> None:
+    home.mkdir()
+    text = "alfred: 1\nmodle: x\nagents:\n  Ops: {modle: x}\nbudget: {per_agent: {op: {}}}\n"
+    (home / "config.yaml").write_text(text)
+    problem = _problem(alfred(*command, "--json"), 2)
+    fields = [e["field"] for e in problem["errors"]]
+    assert fields == ["modle", "agents.Ops", "agents.Ops.modle", "budget.per_agent.op"]
+    assert (home / "config.yaml").read_text() == text
+
+
+def test_doctor_has_a_line_for_everything_that_is_wrong_with_the_configuration(
+    alfred: Alfred, home: Path
+) -> None:
+    alfred("status")
+    (home / "config.yaml").write_text("alfred: 1\nmodle: x\nagents: {a: {modle: x}}\n")
+    told = alfred("doctor", "--json")
+    assert told.code == 1
+    found = [f["text"] for f in told.json["findings"] if f["name"] == "config"]
+    assert [text.split(": is no")[0] for text in found] == [
+        "config.yaml:2: modle",
+        "config.yaml:3: agents.a.modle",
+    ]
+    said = alfred("doctor")
+    assert said.out.count("config.yaml:2") == said.out.count("config.yaml:3") == 1
+
+
+def test_a_mistyped_key_of_an_agent_cannot_be_set(alfred: Alfred, home: Path) -> None:
+    alfred("setup")
+    before = (home / "config.yaml").read_text()
+    problem = _problem(alfred("config", "edit", "agents.coder.modle", "x", "--json"), 2)
+    assert "model" in problem["detail"]
+    assert (home / "config.yaml").read_text() == before
+    assert alfred("config", "edit", "agents.coder.model", "openai:x").code == 0
+
+
+def test_one_problem_of_the_configuration_is_told_once(alfred: Alfred, home: Path) -> None:
+    home.mkdir()
+    (home / "config.yaml").write_text("alfred: 1\nagents: {a: {modle: x}}\n")
+    said = alfred("status")
+    assert said.err.count("modle") == 1
+
+
 def test_a_home_of_another_product_is_refused_and_left_alone(alfred: Alfred, home: Path) -> None:
     home.mkdir(exist_ok=True)
     (home / "config.yaml").write_text("theirs: true\n")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ DONE = {"say": "Done."}
 BROKEN = {
     "no proper YAML": "alfred: 1\nmodel: [auto\n  \t- x: {",
     "keys that mean nothing": "alfred: 1\nmodle: auto\nlimits: {turns: many}\n",
+    "an agent that cannot be": "alfred: 1\nagents: {Main: {modle: x}}\n",
     "a database that cannot be read": "alfred: 1\ndatabase: mongodb://h/x\n",
     "bytes that are no text": b"alfred: 1\n\xff\xfe\x00\n",
     "too long": "alfred: 1\n# " + "x" * 2_000_000 + "\n",
@@ -96,7 +96,7 @@ def test_a_home_of_something_else_is_not_stopped_and_left_alone(alfred: Alfred, 
     said = alfred("stop", "--all", "--json")
     assert (said.code, said.json["error"]["code"]) == (2, "home_refused")
     assert "alfred worker" in said.json["error"]["next"]
-    assert os.listdir(home) == ["config.yaml"]
+    assert [path.name for path in home.iterdir()] == ["config.yaml"]
 
 
 def test_a_database_that_cannot_be_reached_is_told_with_what_can_be_done(

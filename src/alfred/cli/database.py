@@ -82,7 +82,7 @@ def move(to: str, /, *, common: Common = DEFAULT) -> int:
             restoring.move(base.store, target, extras=app.queue if target.pg else None)
         finally:
             target.close()
-        config_edit.edit(base.home, "database", to)
+        config_edit.edit(base.home, "database", to, check=app.check)
         return _said(
             common, {"database": "moved"}, "Every row is there, and config.yaml points to it now."
         )

@@ -32,7 +32,7 @@ def doctor(
     trouble: list[checks.Finding] = [
         checks.Finding("environment", "warning", warning) for warning in config.mistyped(os.environ)
     ]
-    settings, base = config.Settings(), None
+    settings, base = None, None
     try:
         if fix:
             home.ensure(folder)
@@ -43,11 +43,12 @@ def doctor(
             ):
                 if path.exists():
                     path.chmod(0o600)
-        settings = config.load(folder)
+        settings = app.settings_of(folder)
         base = app.base(folder=folder)
+    except errors.ConfigError as problem:
+        trouble += _of_the_configuration(problem)
     except errors.AlfredError as problem:
         trouble.append(checks.Finding("home", "error", problem.detail, problem.next))
-        trouble.extend(checks.Finding(e.field, "error", e.message) for e in problem.errors)
     try:
         found = (
             [*trouble, *checks.look(folder, settings, base.store if base else None)]
@@ -77,3 +78,13 @@ def doctor(
     finally:
         if base:
             base.close()
+
+
+def _of_the_configuration(problem: errors.ConfigError) -> list[checks.Finding]:
+    """A line for each thing that is wrong; what to do about it stands once."""
+    lines = problem.detail.splitlines()
+    *rest, last = [line.strip() for line in (lines[1:] if len(problem.errors) > 1 else lines)]
+    return [
+        *(checks.Finding("config", "error", text) for text in rest),
+        checks.Finding("config", "error", last, problem.next),
+    ]

@@ -43,7 +43,7 @@ def setup(*, common: Common = DEFAULT) -> int:
 
 def show_settings(*, common: Common = DEFAULT) -> int:
     """Every value, and where it comes from."""
-    shown = config.sources(config.load(common.folder()))
+    shown = config.sources(app.settings_of(common.folder()))
     for warning in config.mistyped(os.environ):
         terminal.say(warning)
     if common.json:
@@ -64,7 +64,7 @@ def edit_setting(key: str, value: str, /, *, common: Common = DEFAULT) -> int:
     """
     folder = common.folder()
     home.ensure(folder)
-    config_edit.edit(folder, key, value)
+    config_edit.edit(folder, key, value, check=app.check)
     if common.json:
         terminal.document({"key": key, "value": value})
     else:

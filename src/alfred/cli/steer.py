@@ -103,8 +103,8 @@ def _ledger(common: Common) -> app.Base:
     except (errors.ConfigError, errors.HomeRefused) as problem:
         folder = common.folder()
         base, place = app.base_despite(problem, folder)
-        terminal.say(f"alfred: {terminal.shown(problem.detail.splitlines()[0], 300)}")
-        terminal.say("  It is stopped all the same; `alfred doctor` tells what is wrong.")
+        said = terminal.shown(problem.detail.splitlines()[0], 300).rstrip(".:")
+        terminal.say(f"alfred: {said}. It is stopped all the same; `alfred doctor` tells more.")
         named = (
             f"The ledger is the one that {place} names."
             if place

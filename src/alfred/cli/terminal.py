@@ -96,8 +96,7 @@ def fail(problem: errors.AlfredError, *, as_json: bool) -> int:
         document({"error": problem.problem()})
         return problem.exit_code
     say(f"alfred: {display.display(problem.detail, multiline=True)}")
-    told = problem.detail if problem.errors and problem.errors[0].message in problem.detail else ""
-    for entry in () if told else problem.errors:
+    for entry in () if isinstance(problem, errors.ConfigError) else problem.errors:
         got = "" if entry.got is None else f" (given: {display.display(str(entry.got), limit=80)})"
         say(f"  {entry.field}: {display.display(entry.message, limit=300)}{got}")
     if problem.next:
