@@ -1,8 +1,14 @@
-"""Identifiers: ULIDs, 26 characters of Crockford base 32, sorted by the time they were made."""
+"""Identifiers: ULIDs, 26 characters of Crockford base 32, sorted by the time they were made.
+
+Invariant: the ids that one thread makes are in the order in which it made them, also within a millisecond, so that
+what was written together (the cards of one turn) is listed as it was meant. The end of an id, which people type, is
+chance alone.
+"""
 
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable
 
 from ulid import ULID
@@ -10,6 +16,16 @@ from ulid import ULID
 from alfred import clock
 
 _random: Callable[[int], bytes] = os.urandom
+
+
+class _Made(threading.local):
+    """The millisecond and the counter of the last id of this thread."""
+
+    ms = -1
+    count = 0
+
+
+_made = _Made()
 
 
 def install(source: Callable[[int], bytes]) -> Callable[[int], bytes]:
@@ -20,8 +36,12 @@ def install(source: Callable[[int], bytes]) -> Callable[[int], bytes]:
 
 
 def new() -> str:
-    """A new ULID: 48 bits of milliseconds, 80 bits of chance."""
-    return str(ULID((clock.now() // 1000).to_bytes(6, "big") + _random(10)))
+    """A new ULID: 48 bits of milliseconds, 16 bits that begin anywhere and count within them, 64 bits of chance."""
+    ms, chance = clock.now() // 1000, _random(10)
+    start = int.from_bytes(chance[:2], "big") >> 1  # room to count up
+    count = (_made.count + 1) & 0xFFFF if ms == _made.ms else start
+    _made.ms, _made.count = ms, count
+    return str(ULID(ms.to_bytes(6, "big") + count.to_bytes(2, "big") + chance[2:]))
 
 
 def secret(size: int = 32) -> bytes:
