@@ -7,6 +7,7 @@ run that reaches a cap of its own gets one last turn without tools and ends with
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -16,7 +17,7 @@ from alfred.actions import canonical, dispatch, pipeline, results
 from alfred.actions import ledger as calls_ledger
 from alfred.actions.dispatch import Dispatch
 from alfred.actions.grant import Grant
-from alfred.actions.ledger import NewCall
+from alfred.actions.ledger import Call, NewCall
 from alfred.actions.registry import Registry
 from alfred.agents import compact, prompt
 from alfred.agents import ledger as agent_ledger
@@ -257,6 +258,11 @@ class Turns:
                     integrity="external" if external else "derived",
                 )
             )
+        if not ctx.run.dry_run and self.settings(ctx.run.tenant).policy.mode == "off":
+            for call in settled:
+                if _off(call):
+                    detail = f"{call.action} was refused: the mode is off (policy.mode)."
+                    return Fail("refused", detail, result=state.get("text"))
         return Next(
             "boss-turn", {**state, "tokens": state.get("tokens", 0) + catalog.tokens(grown)}
         )
@@ -308,6 +314,14 @@ def _forget(ctx: StepContext) -> None:
     """The turn did not happen: what it would have added is added when it does."""
     ctx.items.clear()
     ctx.writes.clear()
+
+
+def _off(call: Call) -> bool:
+    """Whether a call was refused because the mode is off."""
+    if call.status != "refused":
+        return False
+    said = json.loads(call.result or "{}")
+    return said.get("error", {}).get("code") == "mode_off"
 
 
 def _unread(call: ProposedCall, ordinal: int, most: int) -> str | None:

@@ -50,7 +50,7 @@ def exit_code(run: Run) -> int:
         return 0
     if run.status in (Status.FAILED, Status.CANCELLED):
         code = json.loads(run.error).get("code", "") if run.error else ""
-        return 4 if code == "refused" or code.startswith("cap:") or code == "mode_off" else 1
+        return 4 if code == "refused" or code.startswith("cap:") else 1
     return 3
 
 

@@ -175,6 +175,39 @@ def test_the_models_reason_stands_on_the_card_as_its_claim(desk: Desk) -> None:
     assert [c.claim for c in desk.all("select claim from approvals")] == ["The owner said so."]
 
 
+# ---- the mode is off
+
+
+def test_where_everything_is_off_the_first_refused_call_is_the_end(desk: Desk) -> None:
+    desk.configure(policy={"mode": "off"})
+    run = desk.does(say("looking", LOOK))
+    assert (run.status, error(desk, run), run.result) == ("failed", "refused", "looking")
+    assert [c.status for c in desk.calls(run, 0)] == ["refused"]
+    assert desk.items(run)[-1]["kind"] == "result"
+    answered = desk.does(say("nothing to do"))
+    assert answered.status == "completed"
+
+
+def test_a_call_that_was_approved_before_everything_was_turned_off_is_the_end_too(
+    desk: Desk,
+) -> None:
+    run = desk.does(say("send", ("w.ask", {"text": "x"})))
+    desk.decide("approve")
+    desk.configure(policy={"mode": "off"})
+    desk.go()
+    assert error(desk, run) == "refused"
+
+
+def test_where_one_action_is_off_or_nothing_is_done_anyway_the_run_goes_on(desk: Desk) -> None:
+    desk.configure(policy={"rules": [{"action": "w.look", "mode": "off"}]})
+    assert desk.does(say("looking", LOOK), say("done")).status == "completed"
+    desk.configure(
+        policy={"mode": "off", "rules": [{"action": "w.look", "mode": "gated"}]},
+    )
+    assert desk.does(say("looking", LOOK), say("done")).status == "completed"
+    assert desk.does(say("send", ("w.ask", {"text": "x"})), say("done"), dry_run=1).result == "done"
+
+
 # ---- caps
 
 
