@@ -12,19 +12,23 @@ import sys
 from pathlib import Path
 
 from alfred import clock
-from alfred.runs import views
+from alfred.runs import stop, views
 from alfred.store.connect import Store
 
 WORKER_STARTS = 15 * clock.SECOND
 """How long a worker that another command started may take to register."""
 
 
-def ensure_worker(store: Store, home: Path) -> str | None:
+def ensure_worker(store: Store, home: Path, tenant: str) -> str | None:
     """Starts `alfred worker --until-idle` in the background when nobody would take what is queued.
 
     The child holds a lock from before it registers until it is gone, so that of many commands at once one
-    starts it. Returns what to tell the person, None when a worker is there.
+    starts it; none is where everything was stopped. Returns what to tell the person, None when a worker is there.
     """
+    with store.read() as look:
+        halted = stop.stopped(look, tenant)
+    if halted is not None:
+        return f"Everything was stopped at {clock.rfc3339(halted)}: `alfred runs resume --all` lets it go on."
     if _there(store):
         return None
     if os.environ.get("ALFRED_NO_WORKER") == "1":

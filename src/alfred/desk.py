@@ -136,11 +136,20 @@ class Desk:
             )
         return found
 
-    def cards(self, *, status: str = "pending", run: str | None = None) -> list[Approval]:
-        """Cards, newest first."""
+    def cards(
+        self,
+        *,
+        status: str = "pending",
+        run: str | None = None,
+        limit: int = views.MOST,
+        cursor: str = "",
+    ) -> list[Approval]:
+        """Cards, newest first; behind a cursor, which is the id of the last card that was seen, the next ones."""
         with self.store.read() as look:
             run_id = views.resolve(look, "runs", self.tenant, run) if run else ""
-            return approvals.listed(look, self.tenant, status=status, run_id=run_id, limit=200)
+            return approvals.listed(
+                look, self.tenant, status=status, run_id=run_id, before=cursor, limit=limit
+            )
 
     def shown(self, cards: Sequence[Approval]) -> None:
         """A person saw these cards: the clock of the low ones starts."""
@@ -228,13 +237,7 @@ class Desk:
                 f"Run {run.id[-6:].lower()} is over: {run.status}.",
                 next="Start again with `alfred run`, or tell it something: `alfred tell RUN …` begins a follow-up.",
             )
-        with self.store.read() as look:
-            halted = stop.stopped(look, self.tenant)
-        if halted is not None:
-            raise errors.UsageError(
-                f"Everything was stopped at {clock.rfc3339(halted)}.",
-                next="`alfred runs resume --all` lets it go on.",
-            )
+        self.refuse_if_stopped()
 
         def verb(tx: Tx) -> None:
             rows.lock(tx, run.id)
@@ -245,6 +248,20 @@ class Desk:
 
         self.store.transact(verb)
         return self.run(run.id)
+
+    def refuse_if_stopped(self) -> None:
+        """For whoever would wait for a run that nothing may drive.
+
+        Raises:
+            UsageError: everything was stopped.
+        """
+        with self.store.read() as look:
+            halted = stop.stopped(look, self.tenant)
+        if halted is not None:
+            raise errors.UsageError(
+                f"Everything was stopped at {clock.rfc3339(halted)}.",
+                next="`alfred runs resume --all` lets it go on.",
+            )
 
     def stop_all(self) -> list[str]:
         """No new effect from now on: every running run is paused, nothing is claimed."""
@@ -274,4 +291,4 @@ class Desk:
 
     def ensure_worker(self) -> str | None:
         """Nobody waits for a process that is not there. See `background.ensure_worker`."""
-        return background.ensure_worker(self.store, self.home)
+        return background.ensure_worker(self.store, self.home, self.tenant)

@@ -53,7 +53,7 @@ def test_a_change_to_a_brought_folder_waits_and_happens_once_it_is_approved(
     card = told.json["waiting"][0]
     assert not (folder / "report.md").exists()
 
-    listed = alfred("approvals", "list", "--json").json
+    listed = alfred("approvals", "list", "--json").json["approvals"]
     assert [entry["id"] for entry in listed] == [card["id"]]
     assert listed[0]["risk"] == "medium"
     assert "+hello" in listed[0]["preview"]
@@ -133,7 +133,7 @@ def test_a_dry_run_changes_and_asks_nothing_and_says_what_it_would_have_done(
     ]
     assert "+hello" in told.json["proposed"][0]["preview"]
     assert not (folder / "report.md").exists()
-    assert alfred("approvals", "list", "--json").json == []
+    assert alfred("approvals", "list", "--json").json == {"approvals": [], "next": None}
 
 
 def test_a_run_without_a_folder_works_in_one_of_its_own_where_writing_needs_nobody(
@@ -164,6 +164,17 @@ def test_a_cap_of_turns_ends_with_a_last_word_and_code_4(
     assert told.code == 4
     assert told.json["error"]["code"] == "cap:turns"
     assert told.json["result"] == "What I have."
+
+
+def test_a_mode_that_is_off_ends_a_run_that_wants_to_act_with_code_4(
+    alfred: Alfred, script: Any, folder: Path
+) -> None:
+    alfred("config", "edit", "policy.mode", "off")
+    told = alfred("run", "write", "--in", folder, "--model", script(WRITE, DONE), "--json")
+    assert (told.code, told.json["error"]["code"]) == (4, "refused")
+    assert "policy.mode" in told.json["error"]["detail"]
+    only_words = alfred("run", "say", "--in", folder, "--model", script(DONE))
+    assert only_words.code == 0
 
 
 def test_an_exhausted_scenario_fails_by_its_name(alfred: Alfred, script: Any, folder: Path) -> None:
@@ -247,6 +258,23 @@ def test_stop_pauses_what_waits_in_line_and_resume_lets_it_go(
     assert alfred("runs", "resume", told["id"]).code == 0
 
 
+def test_where_everything_was_stopped_nobody_waits_for_a_run_that_nothing_drives(
+    alfred: Alfred, script: Any, folder: Path
+) -> None:
+    alfred("stop", "--all")
+    refused = alfred("run", "x", "--in", folder, "--model", script(DONE), "--json")
+    assert (refused.code, refused.json["error"]["code"]) == (2, "usage")
+    assert "resume --all" in refused.json["error"]["next"]
+    assert alfred("runs", "list", "--json").json == []
+    queued = alfred("run", "x", "--in", folder, "--model", script(DONE), "--detach")
+    assert queued.code == 0
+    assert "stopped" in queued.err and "resume --all" in queued.err
+    assert "alfred worker" not in alfred("status").out
+    resumed = alfred("runs", "resume", "--all")
+    assert "1 run may go on" in resumed.out
+    assert "alfred worker" in resumed.err
+
+
 def test_a_message_after_the_end_becomes_a_run_of_the_same_session(
     alfred: Alfred, script: Any, folder: Path
 ) -> None:
@@ -286,7 +314,7 @@ def test_high_is_approved_only_with_the_hash_that_was_shown(
         {"calls": [{"tool": "files.write", "args": {"path": ".env", "content": "A=1\n"}}]}, DONE
     )
     told = alfred("run", "x", "--in", folder, "--model", model, "--json").json
-    card = alfred("approvals", "list", "--json").json[0]
+    card = alfred("approvals", "list", "--json").json["approvals"][0]
     assert card["risk"] == "high"
     refused = alfred("approve", card["id"], "--json")
     assert (refused.code, refused.json["error"]["code"]) == (2, "hash_required")

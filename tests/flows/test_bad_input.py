@@ -353,7 +353,7 @@ def test_what_somebody_wrote_is_never_raw_on_a_terminal(
     )
     said = [alfred("run", HOSTILE, "--in", folder, "--model", model)]
     assert said[0].code == 3, said[0].err
-    cards = alfred("approvals", "list", "--json").json
+    cards = alfred("approvals", "list", "--json").json["approvals"]
     run = cards[0]["run_id"]
     said += [alfred("approvals", "list"), alfred("status"), alfred("runs", "list")]
     said += [alfred("runs", "show", run), alfred("spend")]

@@ -20,6 +20,8 @@ def approvals_list(
     *,
     status: Literal["pending", "all"] = "pending",
     run: str | None = None,
+    limit: int = 50,
+    cursor: str = "",
     common: Common = DEFAULT,
 ) -> int:
     """Cards that wait, with what each would do.
@@ -27,23 +29,40 @@ def approvals_list(
     Args:
         status: `all` shows decided ones too.
         run: Only those of one run.
+        limit: How many, at most 200: the newest ones.
+        cursor: Go on behind this card: `next` of the answer before.
     """
+    terminal.check_limit(limit)
     with common.open() as base:
-        found = base.desk.cards(status=status, run=run)
+        desk = base.desk
+        cursor = cursor and desk.card(cursor).id
+        found = desk.cards(status=status, run=run, limit=limit, cursor=cursor)
         # Whoever may decide has seen them now: the clock of low ones starts.
-        base.desk.shown(found)
+        desk.shown(found)
+        with base.store.read() as look:
+            run_id = views.resolve(look, "runs", desk.tenant, run) if run else ""
+            about = {"status": status, "run_id": run_id}
+            page = views.approvals(look, desk.tenant, limit=limit, cursor=cursor, **about)
+            more = 0
+            if page["next"]:
+                more = views.approvals_before(look, desk.tenant, page["next"], **about)
         if common.json:
-            terminal.document([_shape(base, card) for card in found])
+            terminal.document(page)
             return 0
         if not found:
-            terminal.out("Nothing waits for you.")
+            terminal.out("Nothing waits for you." if status == "pending" else "There are no cards.")
         for card in reversed(found):
             for line in cards.render(card):
                 terminal.out(line)
-            if card.status == "pending":
-                terminal.out(f"  {_how(card)}")
-            else:
-                terminal.out(f"  {card.status.replace('_', ' ')} by {card.decided_by or 'alfred'}")
+            terminal.out(
+                f"  {cards.how(card) if card.status == 'pending' else cards.decided(card)}"
+            )
+        if more:
+            which = f" --status {status}" * (status != "pending") + (f" --run {run}" if run else "")
+            terminal.out(
+                f"{terminal.count(more, 'older card')} not shown here:"
+                f" `alfred approvals list{which} --cursor {terminal.short(page['next'])}`"
+            )
         return 0
 
 
@@ -82,7 +101,7 @@ def approve(
             if card.kind != "action":
                 raise errors.UsageError(
                     f"{terminal.short(card.id)} is {'a question' if card.kind == 'question' else 'about an outcome'}.",
-                    next=_how(card),
+                    next=cards.how(card),
                 )
             if card.status == "pending" and not common.json:
                 for line in cards.render(card):
@@ -94,7 +113,7 @@ def approve(
             if len(ids) > 1:
                 raise errors.HashRequired(
                     f"{card.title}: a high risk is never approved together with others.",
-                    next=f"Approve it alone: {_how(card)}",
+                    next=f"Approve it alone: {cards.how(card)}",
                 )
             if terminal.interactive() and terminal.yes(
                 "  This is a high risk. Approve exactly this?"
@@ -182,17 +201,3 @@ def _each(
 def _shape(base: app.Base, card: Approval) -> dict[str, Any]:
     with base.store.read() as look:
         return views.approval(look, card.id)
-
-
-def _how(card: Approval) -> str:
-    ref = terminal.short(card.id)
-    match card.kind:
-        case "question":
-            return f'alfred answer {ref} "…"'
-        case "outcome":
-            return f"alfred approve {ref} --as happened|retry|skip"
-    return (
-        f"alfred approve {ref}"
-        + (f" --hash {card.args_hash[:12]}" if card.risk == "high" else "")
-        + f"   or   alfred reject {ref}"
-    )

@@ -83,3 +83,23 @@ def _outcome(desk: Desk, card: Approval) -> bool:
         return False
     desk.decide(card.id, decision, args_hash=card.args_hash)
     return True
+
+
+def how(card: Approval) -> str:
+    """How a card is decided from a command line."""
+    ref = terminal.short(card.id)
+    match card.kind:
+        case "question":
+            return f'alfred answer {ref} "…"'
+        case "outcome":
+            return f"alfred approve {ref} --as happened|retry|skip"
+    return (
+        f"alfred approve {ref}"
+        + (f" --hash {card.args_hash[:12]}" if card.risk == "high" else "")
+        + f"   or   alfred reject {ref}"
+    )
+
+
+def decided(card: Approval) -> str:
+    """What became of a card, in words."""
+    return f"{card.status.replace('_', ' ')} by {card.decided_by or 'alfred'}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any, Literal
 
-from alfred import app, clock, errors
+from alfred import app, clock
 from alfred.cli import terminal
 from alfred.cli.terminal import DEFAULT, Common
 from alfred.runs import audit, budget, stop, views
@@ -41,8 +41,8 @@ def status(*, common: Common = DEFAULT) -> int:
         for fire in told["next_fires"]:
             terminal.out(f"next: {terminal.shown(fire['name'])} at {fire['at']}")
         late = told["late"]
-        if any(late.values()):
-            said = ", ".join(f"{n} {name}" for name, n in late.items() if n)
+        if any(late.values()) and halted is None:
+            said = ", ".join(terminal.count(n, name[:-1]) for name, n in late.items() if n)
             terminal.out(
                 terminal.colour(
                     f"late, and nobody is there to do it: {said}. Start `alfred worker`.", "yellow"
@@ -73,13 +73,10 @@ def runs_list(
         status: Only those in this state.
         limit: How many, at most 200.
     """
-    if not 1 <= limit <= views.MOST:
-        raise errors.UsageError(
-            f"--limit is {limit}.", next=f"Give a number from 1 to {views.MOST}."
-        )
+    terminal.check_limit(limit)
     with common.open() as base:
         with base.store.read() as look:
-            found, _next = views.runs(look, base.desk.tenant, status=status, limit=limit)
+            found, more = views.runs(look, base.desk.tenant, status=status, limit=limit)
         if common.json:
             terminal.document(found)
             return 0
@@ -100,6 +97,8 @@ def runs_list(
                 for run in found
             ],
         )
+        if more:
+            terminal.out(f"There are older ones: `alfred runs list --limit {views.MOST}`.")
         return 0
 
 

@@ -18,6 +18,7 @@ from cyclopts import Parameter
 
 from alfred import app, config, errors, home
 from alfred.cli import leaving
+from alfred.runs import views
 from alfred.trust import display
 
 NO_INPUT = "ALFRED_NO_INPUT"
@@ -102,6 +103,14 @@ def fail(problem: errors.AlfredError, *, as_json: bool) -> int:
     if problem.next:
         say(f"  {display.display(problem.next, multiline=True)}")
     return problem.exit_code
+
+
+def check_limit(limit: int) -> None:
+    """Refuses a number of entries that no page has."""
+    if not 1 <= limit <= views.MOST:
+        raise errors.UsageError(
+            f"--limit is {limit}.", next=f"Give a number from 1 to {views.MOST}."
+        )
 
 
 def short(identifier: str) -> str:

@@ -15,7 +15,7 @@ from alfred.cli import live, outcome, terminal
 from alfred.cli.leaving import Left, Signals
 from alfred.cli.terminal import DEFAULT, Common
 from alfred.orders import Order, make_folder
-from alfred.runs import leases
+from alfred.runs import leases, views
 from alfred.runs.rows import Run
 from alfred.runs.states import Status
 
@@ -51,6 +51,8 @@ def run(
         detach: Start it and return.
     """
     with common.open() as base:
+        if not detach:
+            base.desk.refuse_if_stopped()
         view = live.View(base.desk, quiet=common.json)
         whole = _whole(base, view)
         order = Order(
@@ -95,11 +97,13 @@ def resume(
     with common.open() as base:
         if all:
             woken = base.desk.resume_all()
-            note = base.desk.ensure_worker() if woken else None
+            with base.store.read() as look:
+                queued = views.counts(look, base.desk.tenant)[Status.QUEUED]
+            note = base.desk.ensure_worker() if queued else None
             if common.json:
                 terminal.document({"resumed": woken, "note": note})
             else:
-                terminal.out(f"{terminal.count(woken, 'run')} may go on.")
+                terminal.out(f"{terminal.count(queued, 'run')} may go on.")
                 if note:
                     terminal.say(note)
             return 0

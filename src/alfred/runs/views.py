@@ -91,6 +91,10 @@ _APPROVALS = Sql(
     f"{_CARD} where p.tenant=:tenant and p.id<:before and (:status='all' or p.status=:status)"
     " and (:run_id='' or p.run_id=:run_id) order by p.id desc limit :limit"
 )
+_APPROVALS_BEFORE = Sql(
+    "select count(*) from approvals where tenant=:tenant and id<:before and (:status='all' or status=:status)"
+    " and (:run_id='' or run_id=:run_id)"
+)
 _OF_RUN = Sql(f"{_CARD} where p.run_id=:id order by p.id")
 _COUNTS = Sql("select status,count(*) as n from runs where tenant=:tenant group by status")
 _PENDING = Sql("select count(*) from approvals where status='pending' and tenant=:tenant")
@@ -252,6 +256,14 @@ def approvals(
     )
     cards = [shapes.approval(row) for row in found[:limit]]
     return {"approvals": cards, "next": following(found, limit)}
+
+
+def approvals_before(
+    tx: Tx, tenant: str, cursor: str, *, status: str = "pending", run_id: str = ""
+) -> int:
+    """How many cards the pages behind this cursor have."""
+    told = {"tenant": tenant, "before": cursor, "status": status, "run_id": run_id}
+    return tx(_APPROVALS_BEFORE, **told).scalar_one()
 
 
 def approval(tx: Tx, approval_id: str) -> Json:
