@@ -188,15 +188,17 @@ class Desk:
         return Told(message_id, run.id, False, None, follow_up.id)
 
     def follow_up(self, run: Run, brief: str) -> NewRun:
-        """A run of the same session, for a message that came after the end."""
-        said = f"Earlier in this session you were asked:\n{run.brief}\n\nYou answered:\n{run.result or '(no answer)'}\n\nNow: {brief}"
+        """A run of the same session, for a message that came after the end.
+
+        Its brief is that message. What was said before it is told with its own labels, see `agents.earlier`.
+        """
         new = NewRun(
             id=ids.new(),
             tenant=run.tenant,
             agent=run.agent,
             workflow=run.workflow,
             step="boss-turn",
-            brief=said,
+            brief=brief,
             title=brief.splitlines()[0][:80],
             model=run.model,
             grants=run.grants,

@@ -9,6 +9,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from alfred.runs import rows
+from alfred.runs.rows import Item, Run
 from alfred.store.statement import Sql
 from alfred.store.tx import Tx
 
@@ -17,6 +19,14 @@ _SUMMARY = Sql(
     "select item from transcript where run_id=:run_id and kind='note' and item like '%\"summary_of\"%'"
     " order by n desc limit 1"
 )
+_SAID = Sql(
+    "select kind,item,integrity,confidentiality from transcript"
+    " where run_id=:run_id and kind in('user','assistant','note') order by n"
+)
+_BEFORE = Sql(
+    "select id from runs where tenant=:tenant and session_id=:session_id and id<:id"
+    " and status in('completed','failed','cancelled') order by id desc limit 1"
+)
 _HEAD = Sql("select item from transcript where run_id=:run_id and kind='system' order by n limit 1")
 
 
@@ -24,6 +34,28 @@ def stored_head(tx: Tx, run_id: str) -> dict[str, Any] | None:
     """The head that the run began with, None before its first turn."""
     found = tx(_HEAD, run_id=run_id).scalar()
     return json.loads(found) if found else None
+
+
+def before(tx: Tx, run: Run) -> Run | None:
+    """The newest run of the same session that was over when this one began."""
+    if run.session_id is None or run.session_id == run.id:
+        return None
+    about = {"tenant": run.tenant, "session_id": run.session_id, "id": run.id}
+    found = tx(_BEFORE, **about).scalar()
+    return rows.get(tx, found) if found else None
+
+
+def said(tx: Tx, run_id: str) -> list[Item]:
+    """What was said in a run, by people, by the model and by alfred itself, each with its labels."""
+    return [
+        Item(
+            kind=row.kind,
+            item=json.loads(row.item),
+            integrity=row.integrity,
+            confidentiality=row.confidentiality,
+        )
+        for row in tx(_SAID, run_id=run_id).all()
+    ]
 
 
 def items(tx: Tx, run_id: str) -> list[dict[str, Any]]:

@@ -19,7 +19,7 @@ from alfred.actions.dispatch import Dispatch
 from alfred.actions.grant import Grant
 from alfred.actions.ledger import Call, NewCall
 from alfred.actions.registry import Registry
-from alfred.agents import compact, prompt
+from alfred.agents import compact, earlier, prompt
 from alfred.agents import ledger as agent_ledger
 from alfred.agents.metered import Blocked, Failed, Meter, Unpaid
 from alfred.agents.registry import AgentConfig
@@ -148,10 +148,16 @@ class Turns:
             grant=Grant.decode(run.grants),
         )
         ctx.items.append(Item(kind="system", item=head, integrity="trusted"))
-        first = []
         remembered = self.recall(ctx) if agent.memory_enabled else None
+        source = "external" if ctx.external else "derived"
+        with ctx.store.read() as look:
+            said = earlier.exchange(look, run)
+        ctx.items += said
+        ctx.external = ctx.external or any(item.integrity == "external" for item in said)
+        first = [item.item for item in said]
         if remembered:
-            first.append(self._keep(ctx, "note", {"kind": "note", "text": remembered}))
+            note = {"kind": "note", "text": remembered}
+            first.append(self._keep(ctx, "note", note, integrity=source))
         brief = text.sanitize(run.brief or "")[0]
         first.append(self._keep(ctx, "user", {"kind": "user", "text": brief}, integrity="owner"))
         return head, first

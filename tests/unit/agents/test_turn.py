@@ -76,6 +76,10 @@ def test_memories_are_recalled_once_and_external_ones_make_the_run_external(desk
     assert run.external == 1
     first_answer = next(i for i in desk.items(run) if i["kind"] == "assistant")
     assert first_answer["integrity"] == "external"
+    assert desk.items(run)[1]["integrity"] == "external"
+    desk.recall = lambda ctx: "You remember: tea."
+    own = desk.does(say("done"))
+    assert (desk.items(own)[1]["integrity"], own.external) == ("derived", 0)
     desk.configure(agents={"main": {"memory_enabled": "false"}})
     desk.does(say("done"))
     assert [i.get("text") for i in parsed(desk.sent[-1])[2:]] == ["do it"]
