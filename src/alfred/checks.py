@@ -145,15 +145,15 @@ def workers(folder: Path, settings: Any, store: Store | None) -> Iterable[Findin
         )
     if alive:
         yield Finding("workers", "ok", f"{len(alive)} alive")
-    elif waiting:
+    elif waiting and halted is None:
         yield Finding(
             "workers",
             "warning",
-            f"Nobody executes, and {waiting} runs or timers wait.",
+            f"Nobody executes, and something waits for it: {waiting} of runs, timers and crons.",
             "alfred worker",
         )
     else:
-        yield Finding("workers", "note", "None is running; nothing waits for one.")
+        yield Finding("workers", "note", "None is running, and none is needed now.")
 
 
 def model(folder: Path, settings: Any, store: Store | None) -> Iterable[Finding]:

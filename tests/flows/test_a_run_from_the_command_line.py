@@ -120,6 +120,31 @@ def test_a_question_is_answered_by_telling(alfred: Alfred, script: Any, folder: 
     assert "the second" in next(i for i in whole["transcript"] if i["kind"] == "result")["text"]
 
 
+def test_a_question_is_shown_with_its_choices_and_answered_by_its_card(
+    alfred: Alfred, script: Any, folder: Path
+) -> None:
+    ask = {"question": "Which one?", "choices": ["the first", "the second"]}
+    model = script({"calls": [{"tool": "ask.user", "args": ask}]}, DONE)
+    told = alfred("run", "ask me", "--in", folder, "--model", model, "--json").json
+    listed = alfred("approvals", "list").out
+    assert "│   Which one?\n│   - the first\n│   - the second\n" in listed
+    assert "[question]" in alfred("status").out
+    card = told["waiting"][0]["id"]
+    for wrong in (["approve", card], ["approve", card, "--as", "happened"]):
+        said = alfred(*wrong, "--json")
+        assert (said.code, said.json["error"]["code"]) == (2, "usage")
+        assert "alfred answer" in said.json["error"]["next"]
+    assert alfred("answer", card, "the first").code == 0
+    assert alfred("runs", "resume", told["id"]).code == 0
+
+
+def test_an_approval_is_about_what_it_says(alfred: Alfred, script: Any, folder: Path) -> None:
+    told = alfred("run", "write", "--in", folder, "--model", script(WRITE, DONE), "--json").json
+    said = alfred("approve", told["waiting"][0]["id"], "--as", "skip", "--json")
+    assert (said.code, said.json["error"]["code"]) == (2, "usage")
+    assert "alfred approve" in said.json["error"]["next"]
+
+
 def test_a_dry_run_changes_and_asks_nothing_and_says_what_it_would_have_done(
     alfred: Alfred, script: Any, folder: Path
 ) -> None:
@@ -345,3 +370,12 @@ def test_high_is_approved_only_with_the_hash_that_was_shown(
     assert alfred("approve", card["id"], "--hash", card["args_hash"][:12]).code == 0
     assert alfred("runs", "resume", told["id"]).code == 0
     assert (folder / ".env").read_text() == "A=1\n"
+
+
+def test_help_shows_every_command_and_each_command_can_be_called_for_help(alfred: Alfred) -> None:
+    said = alfred("--help")
+    assert said.code == 0
+    names = "setup doctor status demo run tell stop approve reject answer tools spend worker serve runs approvals db audit config"
+    for name in names.split():
+        assert f"│ {name} " in said.out
+        assert f"Usage: alfred {name} " in alfred(name, "--help").out

@@ -115,14 +115,15 @@ def test_run_that_is_dry_says_what_it_would_have_done(
     assert (first["risk"], first["decision"]) == ("medium", "stage")
 
 
-def test_runs_watch_resume_and_cancel_say_what_run_says(
+def test_runs_resume_cancel_and_watch_say_what_run_says(
     alfred: Alfred, parked: dict[str, Any]
 ) -> None:
-    for command in (("runs", "watch"), ("runs", "resume")):
-        said = alfred(*command, parked["id"], "--json")
-        assert (said.code, said.json) == (3, parked)
+    said = alfred("runs", "resume", parked["id"], "--json")
+    assert (said.code, said.json) == (3, parked)
     said = alfred("runs", "cancel", parked["id"], "--json")
     assert (said.code, set(said.json), said.json["status"]) == (0, RUN, "cancelled")
+    watched = alfred("runs", "watch", parked["id"], "--json")
+    assert (watched.code, watched.json) == (1, said.json)
 
 
 def test_runs_list_is_an_array_newest_first(

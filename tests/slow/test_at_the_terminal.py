@@ -174,3 +174,29 @@ def test_a_run_that_another_process_drives_is_watched_and_taken_when_that_one_di
         "dispatch-tools",
         "boss-turn",
     ]
+
+
+def test_whoever_watches_stays_while_somebody_elsewhere_decides(machine: Machine) -> None:
+    machine.script(WRITE, DONE)
+    parked = machine.json("run", "write", "--model", machine.model)
+    watcher = machine.start("runs", "watch", parked["id"])
+    assert watcher.stdout is not None
+    told = ""
+    while "alfred approve" not in told:
+        told += watcher.stdout.readline()
+    card = parked["waiting"][0]["id"]
+    machine.alfred("approve", card)
+    assert machine.alfred("runs", "resume", parked["id"]).returncode == 0
+    rest, _ = watcher.communicate(timeout=60)
+    assert watcher.returncode == 0, told + rest
+    assert "All is done." in rest
+
+
+def test_a_watcher_at_a_terminal_may_decide_later_and_stays(machine: Machine) -> None:
+    machine.script(WRITE, DONE)
+    parked = machine.json("run", "write", "--model", machine.model)
+    with machine.terminal("runs", "watch", parked["id"]) as screen:
+        screen.expect("approve?")
+        screen.type("l\r")
+        machine.alfred("reject", parked["waiting"][0]["id"], "--end")
+        assert screen.code() == 4

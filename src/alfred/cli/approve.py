@@ -14,6 +14,11 @@ from alfred.cli.terminal import DEFAULT, Common
 from alfred.runs import views
 
 _As = Literal["happened", "retry", "skip"]
+_KINDS = {
+    "action": "about a call that has not happened yet",
+    "question": "a question",
+    "outcome": "about a call whose outcome nobody knows",
+}
 
 
 def approvals_list(
@@ -96,13 +101,12 @@ def approve(
 
         def one(ref: str) -> Approval:
             card = desk.card(ref)
+            if (card.kind == "outcome") != (as_ is not None) or card.kind == "question":
+                raise errors.UsageError(
+                    f"{terminal.short(card.id)} is {_KINDS[card.kind]}.", next=cards.how(card)
+                )
             if as_ is not None:
                 return desk.decide(card.id, as_, args_hash=hash)
-            if card.kind != "action":
-                raise errors.UsageError(
-                    f"{terminal.short(card.id)} is {'a question' if card.kind == 'question' else 'about an outcome'}.",
-                    next=cards.how(card),
-                )
             if card.status == "pending" and not common.json:
                 for line in cards.render(card):
                     terminal.say(line)

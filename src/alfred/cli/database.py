@@ -76,7 +76,9 @@ def move(to: str, /, *, common: Common = DEFAULT) -> int:
     with app.base(folder=common.folder()) as base:
         url = f"sqlite:///{home.database_file(base.home)}" if to == "sqlite" else to
         if url == base.store.url:
-            raise errors.UsageError("The ledger is there already.")
+            raise errors.UsageError(
+                "The ledger is there already.", next="`alfred config show` says where: `database`."
+            )
         target = connect.open_store(url)
         try:
             restoring.move(base.store, target, extras=app.queue if target.pg else None)

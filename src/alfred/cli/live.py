@@ -54,9 +54,9 @@ def exit_code(run: Run) -> int:
     return 3
 
 
-def wakes(run: Run) -> str:
-    """What a parked run goes on with, in words."""
-    return _WAKES.get(Wait(run.wait), run.wait) if run.wait else "a free slot"
+def wakes(wait: str | None) -> str:
+    """What a run that waits for this goes on with, in words."""
+    return _WAKES[Wait(wait)] if wait else "a free slot"
 
 
 class View:
@@ -98,13 +98,19 @@ class View:
         return shown and self._said.strip() == result.strip()
 
     def follow(
-        self, run_id: str, *, wait: Callable[[float], None], worker: Worker | None = None
+        self,
+        run_id: str,
+        *,
+        wait: Callable[[float], None],
+        worker: Worker | None = None,
+        stay: bool = False,
     ) -> Run:
         """Follows one run to its end, or to a wait for somebody who is not here.
 
         Args:
             wait: Waits so many seconds between two looks. What it raises, as `Left`, ends the following.
             worker: The worker of this process, if it has one: what that one drives is streamed already.
+            stay: Whether to stay through those waits too: somebody elsewhere may end them.
 
         Raises:
             StoreUnavailable: the database was away, or could not be written, for longer than AWAY.
@@ -135,13 +141,17 @@ class View:
             if run.status == Status.PARKED and run.wait in LEAVE_ON:
                 self._line()
                 fresh = [card for card in reversed(pending) if card.id not in asked]
-                if not (self.ask and fresh):
+                if not stay and not (self.ask and fresh):
                     return run
                 for card in fresh:
-                    if not cards.ask(self.desk, card):
-                        asked.add(card.id)
-                        return run
-                continue
+                    if self.ask:
+                        if cards.ask(self.desk, card):
+                            continue
+                        if not stay:
+                            return run
+                    elif not self.quiet:
+                        self._say(f"{card.title}: {cards.how(card)}")
+                    asked.add(card.id)
             wait(0.05)
 
     def _patience(self, trouble: errors.StoreUnavailable, run_id: str) -> None:

@@ -20,43 +20,45 @@ _QUIET = cyclopts.Parameter(show_default=lambda value: value or None)
 
 _HELP = "An assistant that keeps working when the window is closed, and never acts beyond what its owner allowed."
 
+Command = tuple[str, str, str]
+"""A command's name, its function below `alfred.cli`, what it does."""
 
-def tree() -> cyclopts.App:
-    """Every command, by name."""
-    root = cyclopts.App(
-        name="alfred",
-        help=_HELP,
-        version=f"alfred {VERSION}",
-        result_action="return_value",
-        help_format="plaintext",
-        default_parameter=_QUIET,
-    )
-    for name, where, about in (
+_COMMANDS: dict[str, tuple[Command, ...]] = {
+    "Work": (
+        ("run", "work:run", "Give alfred something to do, and watch it."),
+        ("tell", "steer:tell", "Say something to a run."),
+        ("stop", "steer:stop", "Stop everything (--all)."),
+    ),
+    "Decide": (
+        ("approve", "approve:approve", "Allow what a card shows."),
+        ("reject", "approve:reject", "Say no to a card."),
+        ("answer", "approve:answer", "Answer a question."),
+    ),
+    "Look": (
+        ("status", "show:status", "What runs, what waits for you, what it costs."),
+        ("spend", "show:spend", "What was spent."),
+        ("tools", "show:tools", "What an agent may use, and how each call is decided."),
+    ),
+    "Set up and keep going": (
         ("setup", "setup:setup", "Make the home, and a first config.yaml."),
         (
             "doctor",
             "doctor:doctor",
             "Look at everything alfred needs, and say what to do about what is wrong.",
         ),
-        ("status", "show:status", "What runs, what waits for you, what it costs."),
         (
             "demo",
             "demo:demo",
             "See it work: a run on this repository, a card, a kill -9, and the same run again.",
         ),
-        ("run", "work:run", "Give alfred something to do, and watch it."),
-        ("tell", "steer:tell", "Say something to a run."),
-        ("stop", "steer:stop", "Stop everything (--all)."),
-        ("approve", "approve:approve", "Allow what a card shows."),
-        ("reject", "approve:reject", "Say no to a card."),
-        ("answer", "approve:answer", "Answer a question."),
-        ("tools", "show:tools", "What an agent may use, and how each call is decided."),
-        ("spend", "show:spend", "What was spent."),
         ("worker", "serve:worker", "Execute runs in this process."),
         ("serve", "serve:serve", "Worker, timers and sweep in one process. Opens no port yet."),
-    ):
-        root.command(f"alfred.cli.{where}", name=name, help=about)
-    for group, about, commands in (
+    ),
+}
+"""Commands of one word, by what a person wants of them: the panels of `alfred --help`."""
+
+_GROUPS: dict[str, tuple[tuple[str, str, tuple[Command, ...]], ...]] = {
+    "Work": (
         (
             "runs",
             "List, look at, watch, cancel and resume runs.",
@@ -76,10 +78,26 @@ def tree() -> cyclopts.App:
                 ),
             ),
         ),
+    ),
+    "Decide": (
         (
             "approvals",
             "Cards: what waits for a person.",
             (("list", "approve:approvals_list", "Cards that wait, with what each would do."),),
+        ),
+    ),
+    "Look": (
+        ("audit", "Who decided what.", (("verify", "show:audit_verify", "Walk the hash chain."),)),
+    ),
+    "Set up and keep going": (
+        (
+            "config",
+            "Settings.",
+            (
+                ("show", "setup:show_settings", "Every value, and where it comes from."),
+                ("edit", "setup:edit_setting", "Set one value, keeping comments."),
+                ("schema", "setup:print_schema", "The JSON schema of config.yaml."),
+            ),
         ),
         (
             "db",
@@ -92,23 +110,37 @@ def tree() -> cyclopts.App:
                 ("check", "database:check", "Look for damage and broken invariants."),
             ),
         ),
-        ("audit", "Who decided what.", (("verify", "show:audit_verify", "Walk the hash chain."),)),
-        (
-            "config",
-            "Settings.",
-            (
-                ("show", "setup:show_settings", "Every value, and where it comes from."),
-                ("edit", "setup:edit_setting", "Set one value, keeping comments."),
-                ("schema", "setup:print_schema", "The JSON schema of config.yaml."),
-            ),
-        ),
-    ):
-        sub = cyclopts.App(
-            name=group, help=about, help_format="plaintext", default_parameter=_QUIET
-        )
-        for name, where, help_ in commands:
-            sub.command(f"alfred.cli.{where}", name=name, help=help_)
-        root.command(sub)
+    ),
+}
+"""Commands of two words, in the same panels: their group, what it is about, its commands."""
+
+
+def tree() -> cyclopts.App:
+    """Every command, by name."""
+    root = cyclopts.App(
+        name="alfred",
+        help=_HELP,
+        version=f"alfred {VERSION}",
+        result_action="return_value",
+        help_format="plaintext",
+        default_parameter=_QUIET,
+        group_commands=cyclopts.Group("Besides", sort_key=len(_COMMANDS)),
+    )
+    for number, (title, commands) in enumerate(_COMMANDS.items()):
+        panel = cyclopts.Group(title, sort_key=number)
+        for name, where, about in commands:
+            root.command(f"alfred.cli.{where}", name=name, help=about, group=panel)
+        for name, about, below in _GROUPS.get(title, ()):
+            sub = cyclopts.App(
+                name=name,
+                help=about,
+                help_format="plaintext",
+                default_parameter=_QUIET,
+                group=panel,
+            )
+            for inner, where, about_inner in below:
+                sub.command(f"alfred.cli.{where}", name=inner, help=about_inner)
+            root.command(sub)
     root.register_install_completion_command(name="--install-completion")
     return root
 
@@ -129,6 +161,8 @@ def main(argv: Sequence[str]) -> int:
         return terminal.fail(problem, as_json=as_json)
     except cyclopts.CycloptsError as problem:
         said = " ".join(str(problem).split())
+        if said.startswith('Unknown command "-'):
+            said = "A command comes first, its options behind it."
         usage = errors.UsageError(said, next=f"`{_named(problem)} --help` shows how it is written.")
         return terminal.fail(usage, as_json=as_json)
     except KeyboardInterrupt:

@@ -72,7 +72,7 @@ def ended(base: app.Base, view: live.View, run: Run, *, as_json: bool) -> int:
             f"  {summary['error']['code']}: {terminal.shown(summary['error']['detail'], 400)}"
         )
     if run.status == Status.PARKED:
-        terminal.say(f"  It goes on with {live.wakes(run)}.")
+        terminal.say(f"  It goes on with {live.wakes(run.wait)}.")
         for card in summary["waiting"]:
             terminal.say(f"  {_KINDS[card['kind']]} {terminal.short(card['id'])}: {card['title']}")
     for call in summary.get("proposed") or ():

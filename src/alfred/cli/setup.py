@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from alfred import app, config, config_edit, config_schema, errors, home
+from alfred import app, config, config_edit, config_schema, config_splice, errors, home
 from alfred.cli import terminal
 from alfred.cli.terminal import DEFAULT, Common
 
@@ -37,7 +37,8 @@ def setup(*, common: Common = DEFAULT) -> int:
         terminal.out(told)
         terminal.out(f"sandbox: {box.kind or 'none: ' + box.reason}")
         terminal.out("")
-        terminal.out('Next: alfred run "look at this folder and tell me what it is"')
+        first = "" if model else "give it a model, as said above, then "
+        terminal.out(f'Next: {first}alfred run "look at this folder and tell me what it is"')
         return 0
 
 
@@ -51,7 +52,8 @@ def show_settings(*, common: Common = DEFAULT) -> int:
         return 0
     for key, entry in shown.items():
         source = "" if entry["source"] == "default" else f"   ({entry['source']})"
-        terminal.out(f"{key}: {terminal.shown(str(entry['value']), 200)}{source}")
+        value = terminal.shown(config_splice.yaml_text(entry["value"]), 200)
+        terminal.out(f"{key}: {value}{source}")
     return 0
 
 
@@ -60,7 +62,7 @@ def edit_setting(key: str, value: str, /, *, common: Common = DEFAULT) -> int:
 
     Args:
         key: The dotted key, for example budget.per_run_usd.
-        value: The new value.
+        value: The new value; a list or a mapping as YAML in one line, as in [a, b] or {a: 1}.
     """
     folder = common.folder()
     home.ensure(folder)

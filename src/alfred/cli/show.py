@@ -6,9 +6,12 @@ import json
 from typing import Any, Literal
 
 from alfred import app, clock
-from alfred.cli import terminal
+from alfred.cli import live, terminal
 from alfred.cli.terminal import DEFAULT, Common
 from alfred.runs import audit, budget, stop, views
+
+_BY_ITSELF = ("timer", "budget", "limit")
+"""Waits whose end is a time that says something; others have a deadline only."""
 
 _TONE = {
     "completed": "green",
@@ -54,7 +57,10 @@ def status(*, common: Common = DEFAULT) -> int:
                 terminal.colour(f"{many} {'waits' if many == 1 else 'wait'} for you:", "yellow")
             )
             for card in open_cards:
-                terminal.out(f"  {terminal.short(card['id'])}  [{card['risk']}] {card['title']}")
+                what = card["risk"] if card["kind"] == "action" else card["kind"]
+                terminal.out(f"  {terminal.short(card['id'])}  [{what}] {card['title']}")
+            if many > len(open_cards):
+                terminal.out(f"  and {many - len(open_cards)} more")
             terminal.out("  alfred approvals list")
         return 0
 
@@ -84,7 +90,7 @@ def runs_list(
             terminal.out('No runs yet. Try: alfred run "…"')
             return 0
         terminal.table(
-            ("run", "status", "agent", "when", "cost", "brief"),
+            ("run", "status", "agent", "begun (UTC)", "cost", "brief"),
             [
                 (
                     terminal.short(run["id"]),
@@ -128,6 +134,9 @@ def _whole(whole: dict[str, Any]) -> None:
         f" attempt {run['attempt']}, {terminal.count(run['seq'], 'step')}"
     )
     terminal.out(terminal.usage(run["usage"]))
+    if run["wait"]:
+        until = f", at {run['wakes_at']}" if run["wait"] in _BY_ITSELF else ""
+        terminal.out(f"goes on with {live.wakes(run['wait'])}{until}")
     terminal.out("")
     terminal.out("steps")
     for step in whole["steps"]:
@@ -139,7 +148,8 @@ def _whole(whole: dict[str, Any]) -> None:
     for item in whole["transcript"]:
         if item["kind"] == "system":
             continue
-        said = item["kind"] + (f" of {terminal.shown(item['tool'])}" if item["tool"] else "")
+        tool = terminal.shown(item["tool"]).replace("__", ".") if item["tool"] else ""
+        said = item["kind"] + (f" of {tool}" if tool else "")
         lines = _lines(item["text"] or "")
         if item["tool"]:
             terminal.out(f"  {said}")
@@ -149,9 +159,11 @@ def _whole(whole: dict[str, Any]) -> None:
     if whole["calls"]:
         terminal.out("")
         terminal.out("calls")
+        turns = list(dict.fromkeys(call["turn"] for call in whole["calls"]))
         for call in whole["calls"]:
+            place = f"{turns.index(call['turn']) + 1}.{call['ordinal'] + 1}"
             terminal.out(
-                f"  turn {call['turn'] + 1}.{call['ordinal'] + 1}  {call['status']:<9} {terminal.shown(call['action'])} [{call['risk'] or '-'}]"
+                f"  {place:<5} {call['status']:<9} {terminal.shown(call['action'])} [{call['risk'] or '-'}]"
                 f" {terminal.shown(json.dumps(call['args'], ensure_ascii=False), 100)}"
             )
     if whole["approvals"]:

@@ -123,15 +123,6 @@ def shown(text: str | None, limit: int = 80) -> str:
     return display.display(" ".join((text or "").split()), limit=limit)
 
 
-def ago(us: int, now: int) -> str:
-    """How long ago, in one unit."""
-    seconds = max(0, (now - us) // 1_000_000)
-    for size, unit in ((86_400, "d"), (3_600, "h"), (60, "m")):
-        if seconds >= size:
-            return f"{seconds // size}{unit} ago"
-    return f"{seconds}s ago"
-
-
 def table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """Columns as wide as they need, the last one as wide as it likes."""
     widths = [

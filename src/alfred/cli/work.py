@@ -119,7 +119,9 @@ def resume(
 
 
 def watch(run: str, /, *, common: Common = DEFAULT) -> int:
-    """Watch a run until it ends.
+    """Watch a run until it ends; the exit code is the run's.
+
+    Whoever is at a terminal is asked what it waits for. It stays while somebody elsewhere has to decide.
 
     Args:
         run: The run's id.
@@ -132,7 +134,7 @@ def watch(run: str, /, *, common: Common = DEFAULT) -> int:
                 terminal.say(note)
         view = live.View(base.desk, quiet=common.json)
         with Signals(signal.SIGINT, signal.SIGTERM) as signals:
-            ended = view.follow(found.id, wait=signals.wait)
+            ended = view.follow(found.id, wait=signals.wait, stay=True)
         return outcome.ended(base, view, ended, as_json=common.json)
 
 
