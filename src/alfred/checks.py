@@ -16,12 +16,9 @@ from typing import Any, Literal
 
 from alfred import clock, errors, home
 from alfred.runs import audit, stop
-from alfred.store import sqlite
+from alfred.store import postgres, sqlite
 from alfred.store.connect import Store
-from alfred.store.statement import Sql
 from alfred.version import VERSION
-
-_SERVER_VERSION = Sql("show server_version")
 
 Level = Literal["ok", "note", "warning", "error"]
 
@@ -96,7 +93,7 @@ def ledger(folder: Path, settings: Any, store: Store | None) -> Iterable[Finding
         return
     if store.pg:
         with store.read() as look:
-            version = str(look(_SERVER_VERSION).scalar())
+            version = postgres.version(look)
         yield Finding("ledger", "ok", f"Postgres {version}")
     else:
         version = sqlite.driver().sqlite_version_info

@@ -15,7 +15,9 @@ from typing import Any
 
 from alfred import background, clock, errors, ids, orders
 from alfred.actions import approvals
-from alfred.actions.approvals import Approval, Decision
+from alfred.actions.approvals import Decision
+from alfred.actions.ledger import approvals as approvals_ledger
+from alfred.actions.ledger.approvals import Approval
 from alfred.agents.registry import AgentConfig, AgentRegistry
 from alfred.orders import Order
 from alfred.runs import audit, budget, endings, ledger, rows, stop, views
@@ -128,7 +130,7 @@ class Desk:
     def card(self, ref: str) -> Approval:
         """The card that an id, or an unambiguous beginning or end of one, names."""
         with self.store.read() as look:
-            found = approvals.get(look, views.resolve(look, "approvals", self.tenant, ref))
+            found = approvals_ledger.get(look, views.resolve(look, "approvals", self.tenant, ref))
         if found is None:
             raise errors.NotFound(
                 f"No approval has the id {ref!r}.",
@@ -147,7 +149,7 @@ class Desk:
         """Cards, newest first; behind a cursor, which is the id of the last card that was seen, the next ones."""
         with self.store.read() as look:
             run_id = views.resolve(look, "runs", self.tenant, run) if run else ""
-            return approvals.listed(
+            return approvals_ledger.listed(
                 look, self.tenant, status=status, run_id=run_id, before=cursor, limit=limit
             )
 

@@ -20,7 +20,9 @@ import sqlalchemy as sa
 
 from alfred import clock, errors, ids
 from alfred.actions import approvals
-from alfred.actions import ledger as calls
+from alfred.actions.ledger import approvals as approvals_ledger
+from alfred.actions.ledger import calls
+from alfred.actions.ledger.approvals import NewCard
 from alfred.runs import budget, claims, endings, leases, ledger, rows, stop, sweep, triggers
 from alfred.runs.ledger import Committed
 from alfred.runs.rows import Caps, Full, Holder, Item, Lease, NewRun, Run, Step
@@ -71,7 +73,7 @@ class Actor:
 
     def decide(self) -> None:
         with self.store.read() as look:
-            open_cards = approvals.listed(look, "main", limit=20)
+            open_cards = approvals_ledger.listed(look, "main", limit=20)
         if not open_cards:
             return
         card = self.chance.choice(open_cards)
@@ -188,7 +190,7 @@ class Actor:
                     r=lease.run_id,
                 ).all()
                 head = calls.get(look, open_calls[0].id) if open_calls else None
-                last = approvals.newest(look, head.id) if head else None
+                last = approvals_ledger.newest(look, head.id) if head else None
             if head is None:
                 return True
             if head.status == "staged" or (
@@ -232,7 +234,7 @@ class Actor:
         def record(tx: connect.Tx) -> None:
             rows.lock(tx, call.run_id)
             if calls.outcome(tx, lease, call, status="done", result='"ok"'):
-                approvals.known(tx, call.id)
+                approvals_ledger.known(tx, call.id)
                 ledger.wake_decided(tx, call.run_id)
 
         self.store.transact(record)
@@ -328,10 +330,8 @@ class Actor:
             )
         return self.store.transact(ledger.advance, lease, seq, step, to="tools", lease_us=LEASE_US)
 
-    def card(
-        self, lease: Lease, call: calls.Call, kind: Any, args_hash: str, risk: str
-    ) -> approvals.NewCard:
-        return approvals.NewCard(
+    def card(self, lease: Lease, call: calls.Call, kind: Any, args_hash: str, risk: str) -> NewCard:
+        return NewCard(
             id=ids.new(),
             call_id=call.id,
             run_id=lease.run_id,

@@ -9,7 +9,9 @@ import sqlalchemy as sa
 
 from alfred import clock, ids
 from alfred.actions import approvals
-from alfred.actions import ledger as calls
+from alfred.actions.ledger import approvals as approvals_ledger
+from alfred.actions.ledger import calls
+from alfred.actions.ledger.approvals import Approval, NewCard
 from alfred.runs import claims, endings, leases, ledger, rows
 from alfred.runs.ledger import Committed
 from alfred.runs.rows import Caps, Full, Holder, Item, Lease, NewRun, Run, Step
@@ -231,7 +233,7 @@ class Core:
             self.advance(lease, step=self.step(write))
         return cards
 
-    def card(self, lease: Lease, call_id: str, **fields: Any) -> approvals.NewCard:
+    def card(self, lease: Lease, call_id: str, **fields: Any) -> NewCard:
         fields = {
             "id": ids.new(),
             "kind": "action",
@@ -239,7 +241,7 @@ class Core:
             "args_hash": f"hash of {call_id}",
             **fields,
         }
-        return approvals.NewCard(
+        return NewCard(
             call_id=call_id,
             run_id=lease.run_id,
             tenant=lease.tenant,
@@ -250,15 +252,15 @@ class Core:
             **fields,
         )
 
-    def decide(self, card: str, decision: str = "approve", **more: Any) -> approvals.Approval:
+    def decide(self, card: str, decision: str = "approve", **more: Any) -> Approval:
         said = {"by": "me", "via": "test", "token": ids.new(), **more}
         return self.do(
             approvals.decide, approvals.Decision(approval_id=card, decision=decision, **said)
         )
 
-    def approval(self, card: str) -> approvals.Approval:
+    def approval(self, card: str) -> Approval:
         with self.store.read() as look:
-            found = approvals.get(look, card)
+            found = approvals_ledger.get(look, card)
         assert found is not None
         return found
 

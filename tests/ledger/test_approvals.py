@@ -8,6 +8,7 @@ import pytest
 
 from alfred import clock, errors, ids
 from alfred.actions import approvals
+from alfred.actions.ledger import approvals as approvals_ledger
 from alfred.runs import stop
 from alfred.runs.states import Status
 from alfred.store.connect import Store
@@ -337,7 +338,7 @@ def test_an_outcome_that_comes_in_late_takes_its_card_away(core: Core) -> None:
     lease, call = unknown(core)
     asked = ask_outcome(core, lease, call)
     assert core.outcome(lease, call)
-    core.do(approvals.known, call)
+    core.do(approvals_ledger.known, call)
     assert core.approval(asked).status == "superseded"
     with pytest.raises(errors.AlreadyDecided):
         core.decide(asked, "retry")
@@ -380,5 +381,5 @@ def test_lists_are_of_one_tenant_newest_first_and_of_a_status(core: Core) -> Non
     core.staged(core.held(tenant="other"))
     core.decide(mine[1])
     with core.store.read() as look:
-        assert [c.id for c in approvals.listed(look, "main")] == [mine[2], mine[0]]
-        assert [c.id for c in approvals.listed(look, "main", status="all")] == mine[::-1]
+        assert [c.id for c in approvals_ledger.listed(look, "main")] == [mine[2], mine[0]]
+        assert [c.id for c in approvals_ledger.listed(look, "main", status="all")] == mine[::-1]

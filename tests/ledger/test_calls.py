@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from alfred import errors, ids
-from alfred.actions import ledger as calls
+from alfred.actions.ledger import calls
 from alfred.runs import claims
 from alfred.runs.rows import Lease
 from tests.ledger.core import Core, holder

@@ -25,11 +25,14 @@ from typing import Any, NoReturn
 import structlog
 
 from alfred import clock, errors, ids
-from alfred.actions import approvals, arguments, canonical, card, invoke, ledger, pipeline, results
+from alfred.actions import approvals, arguments, canonical, card, invoke, pipeline, results
 from alfred.actions.context import ActionContext, Workspace
 from alfred.actions.invoke import Ended
 from alfred.actions.kinds import Effect, Happened, NotHappened
-from alfred.actions.ledger import Call, NewCall
+from alfred.actions.ledger import approvals as cards
+from alfred.actions.ledger import calls as ledger
+from alfred.actions.ledger.approvals import NewCard
+from alfred.actions.ledger.calls import Call, NewCall
 from alfred.actions.registry import Registry
 from alfred.runs import audit, rows
 from alfred.runs import ledger as runs_ledger
@@ -210,9 +213,9 @@ class Dispatch:
             if ledger.judge(tx, one.judgement) and one.judgement.status == "staged":
                 approvals.stage(tx, self._card(ctx, one, ledger.get(tx, one.judgement.call_id)))
 
-    def _card(self, ctx: StepContext, one: pipeline.Judged, call: Call | None) -> approvals.NewCard:
+    def _card(self, ctx: StepContext, one: pipeline.Judged, call: Call | None) -> NewCard:
         wants = self.around.settings(ctx.run.tenant).approvals
-        return approvals.NewCard(
+        return NewCard(
             id=ids.new(),
             call_id=one.judgement.call_id,
             run_id=ctx.run.id,
@@ -271,7 +274,7 @@ class Dispatch:
     def _approved(self, ctx: StepContext, call: Call) -> None:
         """What was approved is executed if it is still what would happen; else a person is asked again."""
         with self.store.read() as look:
-            allowed = approvals.approved(look, call.id)
+            allowed = cards.approved(look, call.id)
         again = self._judged(ctx, call, asked=True)
         fresh = allowed is not None and clock.now() - (allowed.decided_at or 0) < approvals.VALID
         if again.judgement.status == "refused":
@@ -295,7 +298,7 @@ class Dispatch:
     def _unknown(self, ctx: StepContext, call: Call) -> None:
         """An intent whose outcome nobody recorded."""
         with self.store.read() as look:
-            last = approvals.newest(look, call.id)
+            last = cards.newest(look, call.id)
         if last is not None and last.kind == "outcome":
             if last.status == "pending":
                 self._leave(ctx, self._park(ctx, Wait.OPERATOR))
@@ -338,7 +341,7 @@ class Dispatch:
     def _ask_outcome(self, ctx: StepContext, call: Call) -> None:
         wants = self.around.settings(ctx.run.tenant).approvals
         why = f"{display.display(call.error, limit=500)}\n\n" if call.error else ""
-        new = approvals.NewCard(
+        new = NewCard(
             id=ids.new(),
             call_id=call.id,
             run_id=ctx.run.id,
@@ -422,7 +425,7 @@ class Dispatch:
             if ledger.outcome(
                 tx, lease, call, status=end.status, result=end.result, error=end.error
             ):
-                approvals.known(tx, call.id)
+                cards.known(tx, call.id)
                 runs_ledger.wake_decided(tx, call.run_id)
                 if call.risk not in (None, "none"):
                     audit.append(

@@ -18,7 +18,7 @@ from alfred.actions import arguments, results
 from alfred.actions.context import ActionContext
 from alfred.actions.declare import Action
 from alfred.actions.kinds import Effect
-from alfred.actions.ledger import Call
+from alfred.actions.ledger.calls import Call
 from alfred.trust import redact
 
 log = structlog.get_logger()

@@ -22,7 +22,7 @@ from alfred.actions.context import ActionContext
 from alfred.actions.declare import Action
 from alfred.actions.grant import Grant
 from alfred.actions.kinds import Risk
-from alfred.actions.ledger import Judgement
+from alfred.actions.ledger.calls import Judgement
 from alfred.actions.registry import Registry
 from alfred.runs.rows import Run
 

@@ -11,7 +11,7 @@ import json
 from typing import Any
 
 from alfred import errors
-from alfred.actions.ledger import Call
+from alfred.actions.ledger.calls import Call
 from alfred.trust import redact, text
 
 RESULT_LIMIT = 30_000

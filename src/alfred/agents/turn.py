@@ -14,10 +14,9 @@ from typing import Any
 
 from alfred import clock, ids
 from alfred.actions import canonical, dispatch, pipeline, results
-from alfred.actions import ledger as calls_ledger
 from alfred.actions.dispatch import Dispatch
 from alfred.actions.grant import Grant
-from alfred.actions.ledger import Call, NewCall
+from alfred.actions.ledger.calls import Call, NewCall
 from alfred.actions.registry import Registry
 from alfred.agents import compact, earlier, prompt
 from alfred.agents import ledger as agent_ledger

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from cyclopts import Parameter
 
 from alfred import app, errors
-from alfred.actions.approvals import Approval
+from alfred.actions.ledger.approvals import Approval
 from alfred.cli import cards, terminal
 from alfred.cli.terminal import DEFAULT, Common
 from alfred.runs import views

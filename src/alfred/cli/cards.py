@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 
 from alfred import clock
-from alfred.actions.approvals import Approval
+from alfred.actions.ledger.approvals import Approval
 from alfred.cli import terminal
 from alfred.desk import Desk
 from alfred.errors import AlfredError

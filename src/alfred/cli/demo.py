@@ -23,7 +23,7 @@ from cyclopts import Parameter
 
 from alfred import app, errors
 from alfred.actions import approvals
-from alfred.actions.approvals import Approval
+from alfred.actions.ledger.approvals import Approval
 from alfred.cli import cards, demo_script, terminal
 from alfred.cli.leaving import Signals
 from alfred.desk import Desk

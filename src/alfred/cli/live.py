@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from alfred import clock, errors
-from alfred.actions import approvals
+from alfred.actions.ledger import approvals
 from alfred.cli import cards, terminal
 from alfred.desk import Desk
 from alfred.runs import events, rows

@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 from alfred import app
-from alfred.actions import ledger as calls_ledger
+from alfred.actions.ledger import calls as calls_ledger
 from alfred.cli import live, terminal
 from alfred.runs import rows, views
 from alfred.runs.rows import Run

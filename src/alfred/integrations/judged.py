@@ -9,9 +9,10 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from alfred.actions import ledger
 from alfred.actions.context import ActionContext
 from alfred.actions.kinds import Risk
+from alfred.actions.ledger import calls
+from alfred.actions.ledger.calls import Call
 
 
 def target(ctx: ActionContext) -> Any:
@@ -26,6 +27,6 @@ def risk(ctx: ActionContext) -> Risk | None:
     return Risk.of(call.risk) if call and call.risk else None
 
 
-def _call(ctx: ActionContext) -> ledger.Call | None:
+def _call(ctx: ActionContext) -> Call | None:
     with ctx.store.read() as look:
-        return ledger.get(look, ctx.call_id)
+        return calls.get(look, ctx.call_id)

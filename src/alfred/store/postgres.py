@@ -29,6 +29,12 @@ TRANSIENT = {
 """SQLSTATEs after which the same transaction may go through: conflicts, locks, time limits, a server that restarts."""
 
 _SYNCHRONOUS = Sql("show synchronous_commit")
+_VERSION = Sql("show server_version")
+
+
+def version(tx: Tx) -> str:
+    """Which Postgres it is, as that says itself."""
+    return str(tx(_VERSION).scalar())
 
 
 def engines(url: sa.URL) -> tuple[sa.Engine, sa.Engine, None]:

@@ -14,11 +14,13 @@ import sqlalchemy as sa
 
 from alfred import ids
 from alfred.actions import approvals, dispatch
-from alfred.actions import ledger as calls_ledger
-from alfred.actions.approvals import Approval, Decision
+from alfred.actions.approvals import Decision
 from alfred.actions.dispatch import Dispatch, Surroundings
 from alfred.actions.grant import Grant
-from alfred.actions.ledger import Call
+from alfred.actions.ledger import approvals as approvals_ledger
+from alfred.actions.ledger import calls as calls_ledger
+from alfred.actions.ledger.approvals import Approval
+from alfred.actions.ledger.calls import Call
 from alfred.actions.registry import Registry
 from alfred.config_schema import Settings
 from alfred.integrations import ask
@@ -114,7 +116,7 @@ class Bench:
     def cards(self, status: str = "pending") -> list[Approval]:
         """In the order of their calls."""
         with self.store.read() as look:
-            found = approvals.listed(look, "main", status=status)
+            found = approvals_ledger.listed(look, "main", status=status)
             calls = {card.id: calls_ledger.get(look, card.call_id) for card in found}
         places = {id: (c.run_id, c.turn, c.ordinal) for id, c in calls.items() if c}
         return sorted(found, key=lambda card: (*places[card.id], card.version))

@@ -13,10 +13,11 @@ import pytest
 from alfred import clock as clock_module
 from alfred import errors, ids
 from alfred.actions import approvals
-from alfred.actions.approvals import Approval, Decision
+from alfred.actions.approvals import Decision
 from alfred.actions.context import ActionContext
 from alfred.actions.declare import action
 from alfred.actions.kinds import Risk
+from alfred.actions.ledger.approvals import Approval
 from alfred.runs import endings
 from tests.promises.gate.conftest import Bench, code
 

@@ -12,10 +12,10 @@ import pytest
 
 from alfred import errors, ids
 from alfred.actions import dispatch, results
-from alfred.actions import ledger as calls_ledger
 from alfred.actions.context import ActionContext
 from alfred.actions.declare import action
 from alfred.actions.kinds import Effect, Happened, NotHappened, Probe, Risk, Unknown
+from alfred.actions.ledger import calls as calls_ledger
 from alfred.runs import endings
 from alfred.runs.rows import Item
 from alfred.runs.workflow import Done, StepContext, Verdict

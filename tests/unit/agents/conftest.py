@@ -14,14 +14,15 @@ import sqlalchemy as sa
 
 from alfred import ids
 from alfred.actions import approvals
-from alfred.actions import ledger as calls_ledger
 from alfred.actions.approvals import Decision
 from alfred.actions.context import ActionContext
 from alfred.actions.declare import action
 from alfred.actions.dispatch import Dispatch, Surroundings
 from alfred.actions.grant import Grant
 from alfred.actions.kinds import Effect, Risk
-from alfred.actions.ledger import Call
+from alfred.actions.ledger import approvals as approvals_ledger
+from alfred.actions.ledger import calls as calls_ledger
+from alfred.actions.ledger.calls import Call
 from alfred.actions.registry import Registry
 from alfred.agents.metered import Meter
 from alfred.agents.registry import AgentRegistry
@@ -226,7 +227,7 @@ class Desk:
 
     def decide(self, decision: str) -> None:
         with self.store.read() as read:
-            (card,) = approvals.listed(read, "main")
+            (card,) = approvals_ledger.listed(read, "main")
         self.store.transact(
             approvals.decide,
             Decision(

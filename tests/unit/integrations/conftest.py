@@ -12,9 +12,9 @@ import pytest
 
 from alfred import errors, ids
 from alfred.actions import arguments, canonical, declare, pipeline
-from alfred.actions import ledger as calls
 from alfred.actions.context import ActionContext, Workspace
 from alfred.actions.kinds import Risk
+from alfred.actions.ledger import calls
 from alfred.config import Settings
 from alfred.runs import ledger as runs
 from alfred.runs.rows import NewRun

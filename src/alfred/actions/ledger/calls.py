@@ -1,4 +1,4 @@
-"""The rows of calls: proposed, judged, intended, and what became of them.
+"""The rows of calls: proposed, judged, decided, intended, and what became of them.
 
 Invariants: an intent is committed before the first byte of an effect leaves, and only by the run's holder; an
 outcome is recorded by call and intent, never fenced by the run, so a known outcome survives a cancel or a
@@ -110,7 +110,6 @@ _OF_TURN = Sql(f"select {_COLUMNS} from calls where run_id=:run_id and turn=:tur
 _SKIPPED = Sql(
     f"select {_COLUMNS} from calls where run_id=:run_id and status='skipped' order by turn,ordinal"
 )
-_AT = Sql(f"select {_COLUMNS} from calls where run_id=:run_id and turn=:turn and ordinal=:ordinal")
 _PROPOSE = Sql(
     "insert into calls(id,run_id,turn,ordinal,tool_call_id,action,integration,effect,args,args_hash,claim,"
     "integrity,confidentiality,status,result,created_at)"
@@ -130,6 +129,25 @@ _USED = Sql(
     "select 1 from calls c join runs r on r.id=c.run_id where r.tenant=:tenant and r.agent=:agent"
     " and c.action=:action and c.status='done' limit 1"
 )
+_APPROVE = Sql(
+    "update calls set status='approved',run_args_hash=args_hash where id=:id and status='staged'"
+)
+_REJECT = Sql("update calls set status='rejected',result=:result where id=:id and status='staged'")
+_ANSWER = Sql(
+    "update calls set status='done',result=:result,intent_at=alfred_now(),outcome_at=alfred_now()"
+    " where id=:id and status='staged'"
+)
+_RESTAGE = Sql(
+    "update calls set status='staged',args_hash=:hash,run_args_hash=null,target=:target,preview=:preview,risk=:risk"
+    " where id=:id and status='approved'"
+)
+_REFUSE = Sql(
+    "update calls set status='refused',run_args_hash=null,result=:result where id=:id and status='approved'"
+)
+_HAPPENED = Sql(
+    "update calls set status='done',outcome_at=alfred_now(),result=:result where id=:id and status='unknown'"
+)
+_SKIP = Sql("update calls set status='skipped',result=:result where id=:id and status='unknown'")
 _INTENT = Sql(
     "update calls set status='executing',intent_attempt=:attempt,intent_at=alfred_now(),effect_key=:key"
     " where id=:id and status=:was and run_args_hash=:hash"
@@ -176,12 +194,6 @@ def skipped(tx: Tx, run_id: str) -> list[Call]:
     return [Call(*row) for row in tx(_SKIPPED, run_id=run_id).all()]
 
 
-def at(tx: Tx, run_id: str, turn: int, ordinal: int) -> Call | None:
-    """The call at one place."""
-    row = tx(_AT, run_id=run_id, turn=turn, ordinal=ordinal).one_or_none()
-    return Call(*row) if row else None
-
-
 def propose(tx: Tx, calls: Sequence[NewCall]) -> None:
     """Stores what the model wants, before anything is decided. A place that is taken keeps what it has."""
     tx.many(
@@ -206,6 +218,43 @@ def judge(tx: Tx, judgement: Judgement) -> bool:
         "run_args_hash": judgement.args_hash if executes else None,
     }
     return tx(_JUDGE, **values).rowcount == 1
+
+
+def approve(tx: Tx, call_id: str) -> None:
+    """staged -> approved: what was shown may be sent."""
+    tx(_APPROVE, id=call_id)
+
+
+def reject(tx: Tx, call_id: str, result: str) -> None:
+    """staged -> rejected."""
+    tx(_REJECT, id=call_id, result=result)
+
+
+def answer(tx: Tx, call_id: str, result: str) -> None:
+    """staged -> done: the answer to a question is its outcome."""
+    tx(_ANSWER, id=call_id, result=result)
+
+
+def restage(
+    tx: Tx, call_id: str, *, args_hash: str, target: str | None, preview: str, risk: str
+) -> None:
+    """approved -> staged, for other content than the one that was approved."""
+    tx(_RESTAGE, id=call_id, hash=args_hash, target=target, preview=preview, risk=risk)
+
+
+def refuse(tx: Tx, call_id: str, result: str | None) -> None:
+    """approved -> refused."""
+    tx(_REFUSE, id=call_id, result=result)
+
+
+def happened(tx: Tx, call_id: str, result: str) -> None:
+    """unknown -> done, as somebody who looked says."""
+    tx(_HAPPENED, id=call_id, result=result)
+
+
+def skip(tx: Tx, call_id: str, result: str) -> None:
+    """unknown -> skipped: nobody will know, and it is not tried again."""
+    tx(_SKIP, id=call_id, result=result)
 
 
 def rejected_before(tx: Tx, run_id: str, action: str, args: str) -> bool:
