@@ -163,8 +163,9 @@ def _opened(folder: Path, settings: config.Settings) -> Store:
 
 def whole(base: Base, *, watch: Callable[[str, str, dict[str, Any]], None] | None = None) -> Whole:
     """Adds everything that executes. `watch(run, kind, body)` sees what runs of this process stream."""
-    from alfred.actions.dispatch import Dispatch, Surroundings
+    from alfred.actions.dispatch import Dispatch
     from alfred.actions.grant import Grant
+    from alfred.actions.surroundings import Surroundings
     from alfred.agents.metered import Meter
     from alfred.agents.registry import AgentRegistry
     from alfred.agents.turn import Turns

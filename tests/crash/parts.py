@@ -17,9 +17,10 @@ import sqlalchemy as sa
 
 from alfred import clock, ids
 from alfred.actions import approvals
-from alfred.actions.dispatch import Dispatch, Surroundings
+from alfred.actions.dispatch import Dispatch
 from alfred.actions.grant import Grant
 from alfred.actions.registry import Registry
+from alfred.actions.surroundings import Surroundings
 from alfred.agents.metered import Meter
 from alfred.agents.registry import AgentRegistry
 from alfred.agents.turn import Turns

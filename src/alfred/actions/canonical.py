@@ -42,7 +42,12 @@ def digest(value: Any) -> str:
     Raises:
         ValueError: as `canonical_json`.
     """
-    return hashlib.sha256(canonical_json(value).encode()).hexdigest()
+    return text_digest(canonical_json(value))
+
+
+def text_digest(text: str) -> str:
+    """SHA-256 of a text that is canonical already, in hex."""
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def args_hash(

@@ -12,7 +12,7 @@ import json
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import structlog
 
@@ -73,7 +73,7 @@ class Judged:
     """What came of the checks: rows to write, and for a staged call what its card says."""
 
     judgement: Judgement
-    kind: str = "action"
+    kind: Literal["action", "question"] = "action"
     title: str = ""
     preview: str = ""
     auto_ok: bool = False

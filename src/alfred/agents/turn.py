@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from alfred import clock, ids
-from alfred.actions import canonical, dispatch, pipeline, results
+from alfred.actions import canonical, pipeline, results, surroundings
 from alfred.actions.dispatch import Dispatch
 from alfred.actions.grant import Grant
 from alfred.actions.ledger.calls import Call, NewCall
@@ -138,7 +138,7 @@ class Turns:
         self, ctx: StepContext, agent: AgentConfig
     ) -> tuple[dict[str, Any], list[dict[str, Any]]]:
         run = ctx.run
-        place = dispatch.workspace_of(run, self.home(run.tenant))
+        place = surroundings.workspace_of(run, self.home(run.tenant))
         head = prompt.head(
             agent,
             home=self.home(run.tenant),
@@ -228,7 +228,7 @@ class Turns:
                     tool_call_id=call.id,
                     action=action.id if action else call.tool,
                     args=args,
-                    args_hash=dispatch.plain_hash(args),
+                    args_hash=canonical.text_digest(args),
                     claim=item["text"] or None,
                     integrity=integrity,
                     confidentiality="private",

@@ -13,15 +13,16 @@ import pytest
 import sqlalchemy as sa
 
 from alfred import ids
-from alfred.actions import approvals, dispatch
+from alfred.actions import approvals, reentry
 from alfred.actions.approvals import Decision
-from alfred.actions.dispatch import Dispatch, Surroundings
+from alfred.actions.dispatch import Dispatch
 from alfred.actions.grant import Grant
 from alfred.actions.ledger import approvals as approvals_ledger
 from alfred.actions.ledger import calls as calls_ledger
 from alfred.actions.ledger.approvals import Approval
 from alfred.actions.ledger.calls import Call
 from alfred.actions.registry import Registry
+from alfred.actions.surroundings import Surroundings
 from alfred.config_schema import Settings
 from alfred.integrations import ask
 from alfred.runs import claims, execute, leases, ledger, rows
@@ -182,5 +183,5 @@ def make_bench(store: Store, home: Path, *functions: Callable[..., Any]) -> Benc
 @pytest.fixture
 def new_bench(store: Store, home: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Bench]:
     """`new_bench(*actions)`; an unknown effect is entered again at once."""
-    monkeypatch.setattr(dispatch, "RETRY", 0)
+    monkeypatch.setattr(reentry, "RETRY", 0)
     return lambda *functions: make_bench(store, home, *functions)

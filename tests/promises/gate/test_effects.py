@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from alfred import errors, ids
-from alfred.actions import dispatch, results
+from alfred.actions import effects, reentry, results
 from alfred.actions.context import ActionContext
 from alfred.actions.declare import action
 from alfred.actions.kinds import Effect, Happened, NotHappened, Probe, Risk, Unknown
@@ -282,7 +282,7 @@ def test_past_its_time_the_outcome_is_unknown_and_the_late_one_wakes_the_run(
 def test_an_action_that_does_not_hear_the_cancel_is_left_behind(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(dispatch, "GRACE", 0.05)
+    monkeypatch.setattr(effects, "GRACE", 0.05)
     go_on = threading.Event()
 
     def deaf(ctx: ActionContext) -> str:
@@ -490,7 +490,7 @@ def test_an_effect_that_is_never_answered_is_asked_about_after_a_few_tries(
     run = bench.start((name, {"name": "send"}))
     bench.go()
     assert bench.run(run).wait == "operator"
-    assert len(done()) == dispatch.REPEATS + 1
+    assert len(done()) == reentry.REPEATS + 1
     assert bench.card().preview.startswith("ConnectionResetError: the line was cut\n\n")
     world.pop("send")
     bench.decide("retry")

@@ -17,13 +17,14 @@ from alfred.actions import approvals
 from alfred.actions.approvals import Decision
 from alfred.actions.context import ActionContext
 from alfred.actions.declare import action
-from alfred.actions.dispatch import Dispatch, Surroundings
+from alfred.actions.dispatch import Dispatch
 from alfred.actions.grant import Grant
 from alfred.actions.kinds import Effect, Risk
 from alfred.actions.ledger import approvals as approvals_ledger
 from alfred.actions.ledger import calls as calls_ledger
 from alfred.actions.ledger.calls import Call
 from alfred.actions.registry import Registry
+from alfred.actions.surroundings import Surroundings
 from alfred.agents.metered import Meter
 from alfred.agents.registry import AgentRegistry
 from alfred.agents.turn import Turns

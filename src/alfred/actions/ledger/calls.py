@@ -8,7 +8,7 @@ takeover; a call's identity is (run, turn, ordinal), the provider's own call id 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -267,15 +267,34 @@ def used_before(tx: Tx, tenant: str, agent: str, action: str) -> bool:
     return tx(_USED, tenant=tenant, agent=agent, action=action).scalar() is not None
 
 
+def hold(tx: Tx, lease: Lease) -> None:
+    """Locks the run, and makes sure that it is still this holder's.
+
+    Raises:
+        LeaseLost: it is not, or is being cancelled.
+    """
+    rows.lock(tx, lease.run_id)
+    if not rows.fence(tx, lease):
+        raise errors.LeaseLost(f"Run {lease.run_id} is no longer held by attempt {lease.attempt}.")
+
+
+def fenced(tx: Tx, lease: Lease, write: Callable[[Tx], None]) -> None:
+    """Writes what only the run's holder may.
+
+    Raises:
+        LeaseLost: as for `hold`.
+    """
+    hold(tx, lease)
+    write(tx)
+
+
 def intend(tx: Tx, lease: Lease, call: Call, *, key: str | None, content: str) -> None:
     """The intent row: the effect may be sent once this has committed.
 
     Raises:
         LeaseLost: the run is not this holder's any more, or is being cancelled, or the call has moved on.
     """
-    rows.lock(tx, lease.run_id)
-    if not rows.fence(tx, lease):
-        raise errors.LeaseLost(f"Run {lease.run_id} is no longer held by attempt {lease.attempt}.")
+    hold(tx, lease)
     done = tx(_INTENT, id=call.id, attempt=lease.attempt, key=key, was=call.status, hash=content)
     if done.rowcount == 0:
         now = get(tx, call.id)

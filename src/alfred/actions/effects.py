@@ -1,0 +1,188 @@
+"""Carrying calls out: intent, fence, effect, outcome; and looking, which needs none of these.
+
+Invariants: an effect happens only after its intent row is committed by the run's holder, and after the fence was
+read again; its outcome is recorded by that intent, whoever holds the run by then; the key of an effect is the same
+over every try of its call.
+"""
+
+from __future__ import annotations
+
+import concurrent.futures
+import hashlib
+import hmac
+import threading
+from collections.abc import Sequence
+from typing import Any
+
+import structlog
+
+from alfred import clock, errors
+from alfred.actions import canonical, invoke, results
+from alfred.actions.invoke import Ended
+from alfred.actions.kinds import Effect, Happened
+from alfred.actions.ledger import approvals as approvals_ledger
+from alfred.actions.ledger import calls as calls_ledger
+from alfred.actions.ledger.calls import Call
+from alfred.actions.registry import Registry
+from alfred.actions.surroundings import Surroundings
+from alfred.runs import audit, rows
+from alfred.runs import ledger as runs_ledger
+from alfred.runs.rows import Lease
+from alfred.runs.workflow import StepContext
+from alfred.store.connect import Store
+from alfred.store.tx import Tx
+
+log = structlog.get_logger()
+
+TOGETHER = 8
+"""How many pure calls run at once."""
+
+GRACE = 10.0
+"""Seconds that an action has to end by itself when its run was cancelled or taken."""
+
+
+class Effects:
+    """What calls do to the world, and what is seen of it."""
+
+    def __init__(self, store: Store, actions: Registry, around: Surroundings):
+        self.store = store
+        self.actions = actions
+        self.around = around
+        self._installation_key: bytes | None = None
+
+    def look(self, ctx: StepContext, calls: Sequence[Call]) -> None:
+        """Pure calls, together; what they saw is written in one transaction."""
+        if len(calls) == 1:
+            ended = [self._run(ctx, calls[0], None)]
+        else:
+            with concurrent.futures.ThreadPoolExecutor(min(TOGETHER, len(calls))) as pool:
+                ended = list(pool.map(lambda call: self._run(ctx, call, None), calls))
+
+        def write(tx: Tx) -> None:
+            for call, end in zip(calls, ended, strict=True):
+                status = "failed" if end.status == "unknown" else end.status
+                calls_ledger.looked(
+                    tx, ctx.lease, call, status=status, result=end.result, error=end.error
+                )
+
+        self.store.transact(calls_ledger.fenced, ctx.lease, write)
+
+    def execute(self, ctx: StepContext, call: Call) -> None:
+        """Intent, fence, effect, outcome."""
+        key = self.key(ctx, call)
+        content = call.run_args_hash or ""
+        probe_first = (
+            self.store.pg
+            and ctx.lease.attempt > 1
+            and call.intent_attempt is None
+            and call.effect == Effect.CHECKABLE
+        )
+        self.store.transact(calls_ledger.intend, ctx.lease, call, key=key, content=content)
+        if probe_first and self._already_there(ctx, call, key):
+            # A server that failed over may have forgotten an intent whose effect was sent.
+            return
+        with self.store.read() as look:
+            if not rows.fence(look, ctx.lease) or ctx.slot.stopped.is_set():
+                raise errors.LeaseLost(f"Run {ctx.run.id} was taken before {call.action} was sent.")
+        end = self._run(ctx, call, key)
+        self.record(ctx.lease, call, end)
+
+    def _already_there(self, ctx: StepContext, call: Call, key: str) -> bool:
+        found = self.probe(ctx, call, key)
+        if isinstance(found, Happened):
+            self.record(ctx.lease, call, Ended("done", results.stored(found.result)))
+            return True
+        return False
+
+    def probe(self, ctx: StepContext, call: Call, key: str) -> Any:
+        """What the action's own check says about the call; None when it has none or fails at it."""
+        action = self.actions.get(call.action)
+        if action is None or action.check is None:
+            return None
+        try:
+            return invoke.invoke(
+                action.check, action, call, key, self.around.context(ctx, call), all_of=True
+            )
+        except Exception:
+            log.warning("check.failed", action=call.action, call=call.id, exc_info=True)
+            return None
+
+    def record(self, lease: Lease, call: Call, end: Ended) -> None:
+        """What became of it, also when the run has gone on, was cancelled or is over."""
+
+        def write(tx: Tx) -> None:
+            rows.lock(tx, call.run_id)
+            if end.status == "unknown":
+                calls_ledger.unknown(tx, lease, call, error=end.error)
+                return
+            if calls_ledger.outcome(
+                tx, lease, call, status=end.status, result=end.result, error=end.error
+            ):
+                approvals_ledger.known(tx, call.id)
+                runs_ledger.wake_decided(tx, call.run_id)
+                if call.risk not in (None, "none"):
+                    audit.append(
+                        tx,
+                        lease.tenant,
+                        "effect",
+                        run=call.run_id,
+                        call=call.id,
+                        action=call.action,
+                        risk=call.risk,
+                        status=end.status,
+                        args_hash=call.run_args_hash,
+                    )
+
+        self.store.transact(write)
+
+    def _run(self, ctx: StepContext, call: Call, key: str | None) -> Ended:
+        """Calls the function of the action in a thread of its own, within its time.
+
+        Past its time, or soon after its run was stopped, the outcome is unknown; the thread may go on, and what it
+        comes to is recorded by its intent, late.
+        """
+        action = self.actions.get(call.action)
+        if action is None:
+            return Ended("failed", None, f"There is no action {call.action!r} any more.")
+        context = self.around.context(ctx, call)
+        ctx.slot.extend(int((action.timeout_s + 30) * clock.SECOND))
+        done: concurrent.futures.Future[Ended] = concurrent.futures.Future()
+        late = threading.Event()
+
+        def work() -> None:
+            end = invoke.attempt(action, call, key, context)
+            done.set_result(end)
+            if late.is_set() and key is not None:
+                self.record(ctx.lease, call, end)
+
+        threading.Thread(target=work, name=f"alfred-{action.id}", daemon=True).start()
+        gone: concurrent.futures.Future[None] = concurrent.futures.Future()
+        forget = ctx.slot.on_cancel(lambda: gone.set_result(None))
+        either: list[concurrent.futures.Future[Any]] = [done, gone]
+        concurrent.futures.wait(either, action.timeout_s, return_when="FIRST_COMPLETED")
+        forget()
+        if gone.done():
+            concurrent.futures.wait((done,), GRACE)
+        if not done.done():
+            late.set()
+        if done.done():
+            return done.result()
+        why = (
+            f"went on for {GRACE:g} s after its run was stopped"
+            if gone.done()
+            else f"did not end within {action.timeout_s:g} s"
+        )
+        return Ended("unknown", None, f"{action.id} {why}.")
+
+    def key(self, ctx: StepContext, call: Call) -> str:
+        """The effect key: the same over retries of one call, another for two equal calls, not to be guessed."""
+        if self._installation_key is None:
+            with self.store.read() as look:
+                found = calls_ledger.installation_key(look)
+            if not found:
+                raise errors.StoreUnavailable(
+                    "The database has no installation key.", next="`alfred doctor --fix`"
+                )
+            self._installation_key = found
+        said = f"{ctx.run.tenant}|{call.run_id}|{call.turn}.{call.ordinal}|{call.action}|{canonical.text_digest(call.args)}"
+        return hmac.new(self._installation_key, said.encode(), hashlib.sha256).hexdigest()

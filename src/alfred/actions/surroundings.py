@@ -1,0 +1,58 @@
+"""What the gate is given of the installation, and what it tells an action about the run that calls it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from alfred.actions.context import ActionContext, Workspace
+from alfred.actions.ledger.calls import Call
+from alfred.runs.rows import Run
+from alfred.runs.workflow import StepContext
+from alfred.trust import redact
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Surroundings:
+    """What actions need of the installation, by tenant."""
+
+    home: Callable[[str], Path]
+    settings: Callable[[str], Any]
+    secrets: Callable[[str, str], str | None]
+
+    def context(self, ctx: StepContext, call: Call) -> ActionContext:
+        """What the action of a call gets as `ctx`. A workspace of alfred's own is there from now on."""
+        run = ctx.run
+        home = self.home(run.tenant)
+        workspace = workspace_of(run, home)
+        if workspace.made:
+            workspace.root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return ActionContext(
+            run_id=run.id,
+            call_id=call.id,
+            agent=run.agent,
+            tenant=run.tenant,
+            home=home,
+            workspace=workspace,
+            inputs={name: Path(path) for name, path in json.loads(run.inputs or "{}").items()},
+            external=bool(run.external) or ctx.external,
+            settings=self.settings(run.tenant),
+            store=ctx.store,
+            cancelled=ctx.slot.stopped.is_set,
+            on_cancel=ctx.slot.on_cancel,
+            emit=lambda line: ctx.emit("text", call=call.id, text=redact.redact(line)),
+            secrets=lambda name: self.secrets(run.tenant, name),
+        )
+
+
+def workspace_of(run: Run, home: Path) -> Workspace:
+    """The folder that a run works in; one of its own when nobody named one."""
+    place = json.loads(run.workspace or "{}")
+    return Workspace(
+        root=Path(place.get("root") or home / "workspaces" / run.id),
+        made=bool(place.get("made", not place)),
+        trusted=bool(place.get("trusted")),
+    )
