@@ -35,7 +35,7 @@ from tests import pg
 
 ALL = os.environ.get("ALFRED_TEST_ALL") == "1"
 
-_OURS = ("ALFRED_TEST_",)
+_OURS = ("ALFRED_TEST_", "ALFRED_CRASH_")
 _PERSONAL = (
     *(
         "ALFRED_",

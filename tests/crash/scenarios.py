@@ -1,4 +1,4 @@
-"""Ten stories in which alfred dies."""
+"""Eleven stories in which alfred dies."""
 
 from __future__ import annotations
 
@@ -73,6 +73,17 @@ SCRIPT = {
                     ]
                 },
             ),
+            (
+                "behind",
+                {
+                    "calls": [
+                        _call("world.behind", n=1),
+                        _call("world.behind", n=2),
+                        _call("world.behind", n=3),
+                        _call("world.behind", n=4),
+                    ]
+                },
+            ),
             ("auto", {"calls": [_call("world.low", n=1), _call("world.keyed", n=2)]}),
             (
                 "cancel",
@@ -142,6 +153,17 @@ def _decide_all(parts: Parts) -> bool:
             ),
         )
     return bool(cards)
+
+
+def _asked_in_time(parts: Parts) -> list[str]:
+    """Each call was judged on what had arrived by then, so nobody was asked twice."""
+    found = parts.all(
+        "select c.target, (select count(*) from approvals p where p.call_id=c.id) as cards"
+        " from calls c order by c.ordinal"
+    )
+    said = [(row.target, row.cards) for row in found]
+    wanted = [("[]", 1), ("[1]", 1), ("[1, 2]", 1), ("[1, 2]", 1)]
+    return [] if said == wanted else [f"judged on, and asked: {said}"]
 
 
 # ---- a fixed workflow with children ----
@@ -318,6 +340,14 @@ SCENARIOS = {
             tend=_decide_all,
             ends={"unknown": "completed"},
             exactly=(1, 2),
+        ),
+        Scenario(
+            name="behind",
+            begin=_begins("behind"),
+            tend=_decide_all,
+            ends={"behind": "completed"},
+            exactly=(1, 2, 4),
+            also=_asked_in_time,
         ),
         Scenario(
             name="auto",

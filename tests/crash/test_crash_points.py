@@ -27,7 +27,7 @@ AT_EVERY_POINT = list(scenarios.SCENARIOS) if ALL else ["tools", "approval", "ca
 ON_POSTGRES = list(scenarios.SCENARIOS) if ALL else ["tools", "tree", "cancel"]
 TWICE = 200 if ALL else 2
 
-pytestmark = [pytest.mark.slow, pytest.mark.crash, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.slow, pytest.mark.crash, pytest.mark.timeout(7200 if ALL else 600)]
 
 
 @pytest.mark.parametrize("scenario", scenarios.SCENARIOS)

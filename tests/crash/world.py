@@ -127,6 +127,21 @@ def asked(n: int, *, key: str, ctx: ActionContext) -> str:
     return f"sent {n}"
 
 
+def _arrived(args: dict[str, Any], ctx: ActionContext) -> list[int]:
+    return sorted({line["n"] for line in received(ctx.home)})
+
+
+@action("world.behind", integration="world", risk=Risk.HIGH, effect=Effect.KEYED, target=_arrived)
+def behind(n: int, *, key: str, ctx: ActionContext) -> str:
+    """Sends what a person has to allow, knowing what arrived before it.
+
+    Args:
+        n: What.
+    """
+    _receive(ctx, "keyed", n, key)
+    return f"sent {n}"
+
+
 @action("world.low", integration="world", risk=Risk.LOW, effect=Effect.BLIND)
 def low(n: int, *, ctx: ActionContext) -> str:
     """Sends something of little weight.
@@ -156,4 +171,4 @@ def cut(n: int, sent: bool, *, ctx: ActionContext) -> str:
     return f"sent {n}"
 
 
-ACTIONS = (look, keyed, checkable, blind, asked, low, cut)
+ACTIONS = (look, keyed, checkable, blind, asked, behind, low, cut)

@@ -11,7 +11,7 @@ import hashlib
 import inspect
 import re
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
@@ -77,6 +77,11 @@ class Action:
     """`target(args, ctx)`: what the call would touch as it is now, as JSON (the hash of the file's
     content, the sha that a branch points to, the resolved address). It is part of the hash that an
     approval is bound to, so that a thing which changed after it was shown asks again."""
+    touches: Callable[[dict[str, Any], ActionContext], Iterable[str]] | None
+    """`touches(args, ctx)`: the paths, from the workspace, that the call looks at when it is judged and
+    changes when it is carried out; `.` is all of it. A call is judged when no earlier call of its turn is
+    still to change the same. Not given: everything when there is a `target` or a `classify`, else nothing;
+    an exception means everything."""
     label: Label
     timeout_s: float
     """Seconds; enforced by the dispatcher."""
@@ -115,6 +120,7 @@ class _Declaration:
     classify: Callable[..., Any] | None
     redact: Callable[..., Any] | None
     target: Callable[..., Any] | None
+    touches: Callable[..., Any] | None
     label: Label
     timeout: float
 
@@ -130,6 +136,7 @@ def action(
     classify: Callable[..., Any] | None = None,
     redact: Callable[..., Any] | None = None,
     target: Callable[..., Any] | None = None,
+    touches: Callable[..., Any] | None = None,
     label: Label = "derived",
     timeout: float = 120,
 ) -> Callable[[F], F]:
@@ -149,6 +156,7 @@ def action(
         classify: `classify(args, ctx)`, raises the risk by the arguments.
         redact: `redact(args)`, the arguments as they may be shown.
         target: `target(args, ctx)`, what the call would touch as it is now; bound into the approval.
+        touches: `touches(args, ctx)`, the paths of the workspace that it is about, when there are a few.
         label: How far its result may be believed.
         timeout: Seconds.
     """
@@ -162,6 +170,7 @@ def action(
         classify=classify,
         redact=redact,
         target=target,
+        touches=touches,
         label=label,
         timeout=timeout,
     )
@@ -230,6 +239,7 @@ def _build(fn: Callable[..., Any], declared: _Declaration, source: str) -> Actio
         classify=declared.classify,
         redact=declared.redact,
         target=declared.target,
+        touches=declared.touches,
         label=declared.label,
         timeout_s=float(declared.timeout),
         schema=MappingProxyType(schema),
@@ -376,6 +386,7 @@ def _check_hooks(declared: _Declaration, given: dict[str, Any]) -> None:
         "preview": (({}, None), {}),
         "classify": (({}, None), {}),
         "target": (({}, None), {}),
+        "touches": (({}, None), {}),
         "redact": (({},), {}),
     }
     for name, (args, kwargs) in shapes.items():

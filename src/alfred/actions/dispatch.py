@@ -78,8 +78,8 @@ class Dispatch:
         while True:
             with self.store.read() as look:
                 calls = calls_ledger.of_turn(look, ctx.run.id, turn)
-            if any(c.status == "proposed" and c.risk is None for c in calls):
-                self._judge(ctx, calls)
+            if judged := self.judging.ready(ctx, calls):
+                self._write(ctx, calls, judged)
                 continue
             head = next((c for c in calls if not c.settled), None)
             if head is None:
@@ -135,9 +135,9 @@ class Dispatch:
             and canonical.canonical_json(checked.args) == before.args
         )
 
-    def _judge(self, ctx: StepContext, calls: list[Call]) -> None:
-        fresh = [c for c in calls if c.status == "proposed" and c.risk is None]
-        judged = [(call, self.judging.judged(ctx, call)) for call in fresh]
+    def _write(
+        self, ctx: StepContext, calls: list[Call], judged: Sequence[tuple[Call, pipeline.Judged]]
+    ) -> None:
         after = {c.id: c.status for c in calls} | {c.id: j.judgement.status for c, j in judged}
         head = next((after[c.id] for c in calls if after[c.id] not in calls_ledger.SETTLED), None)
         if head == "staged":

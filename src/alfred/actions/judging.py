@@ -1,14 +1,24 @@
-"""Passing the calls of a run through the checks, with what the ledger knows about them."""
+"""Which calls of a turn are judged when, and what the ledger knows about them while they are.
+
+Invariant: a call is judged when no earlier call of its turn is still to change what it touches, so what it is
+judged on (and what a card of it shows) is what it will find; all others are judged at once, so that a person sees
+their cards together. A call that is not judged yet is `proposed` without a risk, and whoever enters the turn
+next judges it when its time has come.
+"""
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Sequence
 from dataclasses import replace
 
 from alfred.actions import pipeline
+from alfred.actions.kinds import Effect
 from alfred.actions.ledger import calls as calls_ledger
 from alfred.actions.ledger.calls import Call
 from alfred.actions.registry import Registry
 from alfred.actions.surroundings import Surroundings
+from alfred.actions.touched import Touched, meet, touched
 from alfred.runs.workflow import StepContext
 
 
@@ -18,6 +28,28 @@ class Judging:
     def __init__(self, actions: Registry, around: Surroundings):
         self.actions = actions
         self.around = around
+
+    def ready(self, ctx: StepContext, calls: Sequence[Call]) -> list[tuple[Call, pipeline.Judged]]:
+        """Judges the calls of a turn whose time has come; among them always the first that is not settled."""
+        done: list[tuple[Call, pipeline.Judged]] = []
+        coming: list[int] = []  # effects that are still to happen
+        touches = functools.cache(lambda n: self._touches(ctx, calls[n]))
+        for n, call in enumerate(calls):
+            status = call.status
+            if call.unjudged and not any(meet(touches(n), touches(m)) for m in coming):
+                done.append((call, self.judged(ctx, call)))
+                status = done[-1][1].judgement.status
+            if status not in calls_ledger.SETTLED and not self._pure(call):
+                coming.append(n)
+        return done
+
+    def _touches(self, ctx: StepContext, call: Call) -> Touched:
+        action = self.actions.get(call.action)
+        return touched(action, call.arguments, lambda: self.around.context(ctx, call))
+
+    def _pure(self, call: Call) -> bool:
+        action = self.actions.get(call.action)
+        return action is not None and action.effect is Effect.PURE
 
     def judged(self, ctx: StepContext, call: Call, *, asked: bool = False) -> pipeline.Judged:
         """What the checks say about a call now. `asked`: a person was asked about it before."""

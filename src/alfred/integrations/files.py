@@ -182,6 +182,12 @@ def _target(args: dict[str, Any], ctx: ActionContext) -> Any:
     return [found, _there(ctx, args["to"])] if "to" in args else found
 
 
+def _touches(args: dict[str, Any], ctx: ActionContext) -> list[str]:
+    return [
+        places.relative(ctx.workspace.root, args[name]) for name in ("path", "to") if name in args
+    ]
+
+
 def _content(ctx: ActionContext, path: str) -> bytes | None:
     """The bytes of a file that is to be changed, None when there is none."""
     place = places.writing(ctx, path)
@@ -284,6 +290,7 @@ def _wrote(*, key: str, ctx: ActionContext, path: str, content: str) -> Probe:
     redact=redact_data,
     classify=_risk,
     target=_target,
+    touches=_touches,
 )
 def write(path: str, content: str, *, ctx: ActionContext) -> dict[str, Any]:
     """Write a file of the workspace whole, making it and its folders where they are missing.
@@ -356,6 +363,7 @@ def _patch_happened(*, key: str, ctx: ActionContext, path: str, diff: str) -> Pr
     redact=redact_data,
     classify=_risk,
     target=_target,
+    touches=_touches,
 )
 def patch_(path: str, diff: str, *, ctx: ActionContext) -> dict[str, Any]:
     """Change a file by a unified diff, which must fit exactly.
@@ -401,6 +409,7 @@ def _moved(*, key: str, ctx: ActionContext, path: str, to: str) -> Probe:
     preview=_preview_move,
     classify=_risk,
     target=_target,
+    touches=_touches,
 )
 def move(path: str, to: str, *, ctx: ActionContext) -> dict[str, Any]:
     """Move or rename a file or folder within the workspace. What is there already is never replaced.
@@ -452,6 +461,7 @@ def _deleted(*, key: str, ctx: ActionContext, path: str) -> Probe:
     preview=_preview_delete,
     classify=_risk_of_deleting,
     target=_target,
+    touches=_touches,
 )
 def delete(path: str, *, ctx: ActionContext) -> dict[str, Any]:
     """Delete one file of the workspace. A link is deleted itself; a folder is refused.

@@ -43,6 +43,7 @@ def _risk(args: dict[str, Any], ctx: ActionContext) -> Risk:
     risk=Risk.NONE,
     effect=Effect.KEYED,
     classify=_risk,
+    touches=lambda args, ctx: (),
     redact=redact_data,
 )
 def add(text: str, *, key: str, ctx: ActionContext) -> dict[str, str]:

@@ -43,6 +43,7 @@ def _preview(args: dict[str, Any], ctx: ActionContext) -> str:
     target=_target,
     classify=_classify,
     preview=_preview,
+    touches=lambda args, ctx: (args["name"],),
 )
 def asked(name: str) -> str:
     """Acts when a person says so.

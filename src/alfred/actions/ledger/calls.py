@@ -62,6 +62,11 @@ class Call:
     def settled(self) -> bool:
         return self.status in SETTLED
 
+    @property
+    def unjudged(self) -> bool:
+        """Nothing was decided about it yet."""
+        return self.status == "proposed" and self.risk is None
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewCall:
