@@ -44,9 +44,23 @@ def card_of(ctx: StepContext, around: Surroundings, one: Judged, call: Call) -> 
     )
 
 
-def outcome_card_of(ctx: StepContext, around: Surroundings, call: Call) -> NewCard:
-    """The card that asks what became of a call."""
-    why = f"{display.display(call.error, limit=500)}\n\n" if call.error else ""
+def outcome_card_of(
+    ctx: StepContext, around: Surroundings, call: Call, now: Judged, *, because: str | None
+) -> NewCard:
+    """The card that asks what became of a call: with what it would touch now, which a retry is bound to.
+
+    What cannot be judged any more is shown as it was judged; a retry of it finds that again.
+    """
+    said = now.judgement
+    if said.status == "refused":
+        risk, bound = call.risk or "high", call.args_hash
+        title = card.title(call.action, call.arguments)
+        preview = call.preview or card.preview(call.arguments, None)
+    else:
+        risk, bound, title, preview = said.risk, said.args_hash, now.title, now.preview
+    why = "".join(
+        f"{display.display(text, limit=500)}\n\n" for text in (call.error, because) if text
+    )
     return NewCard(
         id=ids.new(),
         call_id=call.id,
@@ -55,10 +69,10 @@ def outcome_card_of(ctx: StepContext, around: Surroundings, call: Call) -> NewCa
         agent=ctx.run.agent,
         kind="outcome",
         action=call.action,
-        args_hash=call.args_hash,
-        risk=call.risk or "high",
-        title=f"May or may not have happened: {card.title(call.action, call.arguments)}",
-        preview=f"{why}{call.preview or card.preview(call.arguments, None)}",
+        args_hash=bound,
+        risk=risk,
+        title=f"May or may not have happened: {title}",
+        preview=f"{why}{preview}",
         expire_us=around.settings(ctx.run.tenant).approvals.expire_after,
     )
 

@@ -42,7 +42,7 @@ class Dispatch:
         self.around = around
         self.judging = Judging(actions, around)
         self.effects = Effects(store, actions, around)
-        self.reentry = Reentry(self.effects, around)
+        self.reentry = Reentry(self.judging, self.effects, around)
 
     # ---- what steps call ----
 

@@ -1,11 +1,13 @@
 """Calls that were sent by an earlier try and have no outcome: looked up, repeated, or asked about.
 
-Invariant: an intent without outcome is repeated under the same key (keyed), looked up (checkable), or asked about
-(blind). Never a blind retry, never a silent loss.
+Invariants: an intent without outcome is repeated under the same key (keyed), looked up (checkable), or asked about
+(blind). Never a blind retry, never a silent loss. A person who says `retry` approves what their card showed: it
+passes the same checks as any approved call, and what changed since, or was said a day ago, is asked again.
 """
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from typing import NoReturn
 
@@ -13,10 +15,13 @@ from alfred import clock
 from alfred.actions import approvals, asking, results
 from alfred.actions.effects import Effects
 from alfred.actions.invoke import Ended
+from alfred.actions.judging import Judging
 from alfred.actions.kinds import Effect, Happened, NotHappened
 from alfred.actions.ledger import approvals as approvals_ledger
 from alfred.actions.ledger import calls as calls_ledger
-from alfred.actions.ledger.calls import Call
+from alfred.actions.ledger.approvals import Approval
+from alfred.actions.ledger.calls import Call, Judgement
+from alfred.actions.pipeline import Judged
 from alfred.actions.surroundings import Surroundings
 from alfred.runs.states import Wait
 from alfred.runs.workflow import Defer, StepContext
@@ -31,7 +36,8 @@ REPEATS = 5
 class Reentry:
     """What is done about an intent whose outcome nobody recorded."""
 
-    def __init__(self, effects: Effects, around: Surroundings):
+    def __init__(self, judging: Judging, effects: Effects, around: Surroundings):
+        self.judging = judging
         self.effects = effects
         self.around = around
 
@@ -43,7 +49,7 @@ class Reentry:
             if last.status == "pending":
                 asking.until_decided(ctx, self.around, Wait.OPERATOR)
             if last.decision == "retry" and (last.decided_at or 0) > (call.intent_at or 0):
-                self.effects.execute(ctx, call)
+                self._retry(ctx, call, last)
                 return
         if call.effect == Effect.PURE:
             self.effects.look(ctx, [call])
@@ -74,8 +80,47 @@ class Reentry:
             return True
         return False
 
-    def _ask(self, ctx: StepContext, call: Call) -> NoReturn:
-        new = asking.outcome_card_of(ctx, self.around, call)
+    def _retry(self, ctx: StepContext, call: Call, allowed: Approval) -> None:
+        """A person has said: do it again."""
+        now = self.judging.judged(ctx, call, asked=True)
+        said = now.judgement
+        if said.status == "refused":
+            # Its no is stronger than the yes. `refused` it is not: that says of a call that nothing was sent.
+            result = _not_again(said)
+            ctx.store.transact(
+                calls_ledger.fenced, ctx.lease, lambda tx: calls_ledger.skip(tx, call.id, result)
+            )
+        elif clock.now() - (allowed.decided_at or 0) >= approvals.VALID:
+            self._ask(ctx, call, now, because="The retry was decided more than a day ago.")
+        elif said.args_hash != allowed.args_hash:
+            because = "What it would touch has changed since the retry was decided."
+            self._ask(ctx, call, now, because=because)
+        else:
+            ctx.store.transact(
+                calls_ledger.fenced, ctx.lease, lambda tx: calls_ledger.renew(tx, said)
+            )
+            self.effects.execute(
+                ctx,
+                replace(call, run_args_hash=said.args_hash, target=said.target, risk=said.risk),
+            )
+
+    def _ask(
+        self,
+        ctx: StepContext,
+        call: Call,
+        now: Judged | None = None,
+        *,
+        because: str | None = None,
+    ) -> NoReturn:
+        now = now or self.judging.judged(ctx, call, asked=True)
+        new = asking.outcome_card_of(ctx, self.around, call, now, because=because)
         asking.until_decided(
             ctx, self.around, Wait.OPERATOR, lambda tx, _seq: approvals.stage(tx, new)
         )
+
+
+def _not_again(said: Judgement) -> str:
+    note = (
+        "A person said retry, and it was not tried again. Whether it happened before is not known."
+    )
+    return results.as_json({"outcome": "skipped", **json.loads(said.result or "{}"), "note": note})

@@ -81,8 +81,12 @@ INVARIANTS = (
     _rule(
         "a gated call was sent with exactly one approval of what was sent",
         "select c.id from calls c where c.gated=1 and c.status <sent>"
-        " and 1<>(select count(*) from approvals p where p.call_id=c.id and p.kind='action'"
-        " and p.status in('approved','auto_approved') and p.args_hash=c.run_args_hash)",
+        " and (1<>(select count(*) from approvals p where p.call_id=c.id and p.kind='action'"
+        " and p.status in('approved','auto_approved'))"
+        # whoever says of an unknown outcome that it be tried again approves what that card showed
+        " or not exists(select 1 from approvals p where p.call_id=c.id and p.args_hash=c.run_args_hash"
+        " and (p.kind='action' and p.status in('approved','auto_approved')"
+        " or p.kind='outcome' and p.decision='retry')))",
     ),
     _rule(
         "an approved call is approved",

@@ -149,6 +149,10 @@ _RESTAGE = Sql(
 _REFUSE = Sql(
     "update calls set status='refused',run_args_hash=null,result=:result where id=:id and status='approved'"
 )
+_RENEW = Sql(
+    "update calls set args_hash=:args_hash,run_args_hash=:args_hash,target=:target,preview=:preview,risk=:risk"
+    " where id=:id and status='unknown'"
+)
 _HAPPENED = Sql(
     "update calls set status='done',outcome_at=alfred_now(),result=:result where id=:id and status='unknown'"
 )
@@ -250,6 +254,18 @@ def restage(
 def refuse(tx: Tx, call_id: str, result: str | None) -> None:
     """approved -> refused."""
     tx(_REFUSE, id=call_id, result=result)
+
+
+def renew(tx: Tx, judgement: Judgement) -> None:
+    """An unknown call may be sent again, for what it was judged on now."""
+    tx(
+        _RENEW,
+        id=judgement.call_id,
+        args_hash=judgement.args_hash,
+        target=judgement.target,
+        preview=judgement.preview,
+        risk=judgement.risk,
+    )
 
 
 def happened(tx: Tx, call_id: str, result: str) -> None:
