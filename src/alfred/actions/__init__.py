@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from alfred.actions.context import ActionContext, Workspace
-    from alfred.actions.declare import Secret, action
+    from alfred.actions.declare import action
     from alfred.actions.kinds import Effect, Happened, NotHappened, Risk, Unknown
     from alfred.actions.risk import classify_command
+    from alfred.actions.signature import Secret
     from alfred.actions.sql import classify_sql
 
 _HOMES = {
@@ -22,7 +23,7 @@ _HOMES = {
     "Happened": "kinds",
     "NotHappened": "kinds",
     "Risk": "kinds",
-    "Secret": "declare",
+    "Secret": "signature",
     "Unknown": "kinds",
     "Workspace": "context",
     "action": "declare",

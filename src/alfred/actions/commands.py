@@ -15,7 +15,7 @@ from alfred.actions import fileline, gitline, options, places
 from alfred.actions.kinds import Risk
 from alfred.actions.options import Options
 from alfred.actions.places import Place, Zone
-from alfred.actions.shell import Word
+from alfred.actions.syntax import Word
 
 MAX_WORDS = 200
 

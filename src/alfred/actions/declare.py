@@ -17,8 +17,9 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from alfred import errors
-from alfred.actions import canonical
+from alfred.actions import canonical, signature
 from alfred.actions.kinds import Effect, Probe, Risk
+from alfred.actions.signature import Secret
 
 if TYPE_CHECKING:
     import pydantic
@@ -34,25 +35,9 @@ ID = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*")
 WIRE_MAX = 64
 """The longest tool name that the OpenAI and Anthropic interfaces accept."""
 
-INJECTED = frozenset({"key", "ctx"})
-
 _MARK = "__alfred_action__"
 
 F = TypeVar("F", bound=Callable[..., Any])
-
-
-@dataclass(frozen=True, slots=True)
-class Secret:
-    """Marks a parameter that the dispatcher fills from the owner's secrets; the model never sees it.
-
-    >>> def post(text: str, *, token: Annotated[str, Secret("FORUM_TOKEN")]) -> None: ...
-
-    With `required=False` the parameter gets None when there is no such secret; otherwise the call is
-    refused before anything is sent.
-    """
-
-    name: str
-    required: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,17 +202,13 @@ def build(fn: Callable[..., Any], *, source: str = "alfred") -> Action:
 
 
 def _build(fn: Callable[..., Any], declared: _Declaration, source: str) -> Action:
-    signature = inspect.signature(fn)
     _check_declaration(declared, fn)
-    given, secrets = _parameters(declared, fn, signature)
-    description, told = _docstring(fn)
-    model = _model(declared, given, told)
-    schema = _schema(declared, model)
-    if declared.effect is Effect.KEYED and "key" not in signature.parameters:
-        raise _refuse(declared, "its effect is keyed, but it takes no parameter `key`")
+    said = signature.read(declared.id, fn)
+    if declared.effect is Effect.KEYED and "key" not in said.injects:
+        raise signature.refuse(declared.id, "its effect is keyed, but it takes no parameter `key`")
     if declared.effect is Effect.CHECKABLE and declared.check is None:
-        raise _refuse(declared, "its effect is checkable, but there is no `check`")
-    _check_hooks(declared, given)
+        raise signature.refuse(declared.id, "its effect is checkable, but there is no `check`")
+    _check_hooks(declared, said.arguments)
     return Action(
         id=declared.id,
         integration=declared.integration,
@@ -242,144 +223,41 @@ def _build(fn: Callable[..., Any], declared: _Declaration, source: str) -> Actio
         touches=declared.touches,
         label=declared.label,
         timeout_s=float(declared.timeout),
-        schema=MappingProxyType(schema),
-        schema_hash=canonical.digest(schema),
-        description=description,
+        schema=MappingProxyType(said.schema),
+        schema_hash=canonical.digest(said.schema),
+        description=said.description,
         source=source,
         wire=wire_name(declared.id),
-        injects=INJECTED & signature.parameters.keys(),
-        secrets=MappingProxyType(secrets),
+        injects=said.injects,
+        secrets=MappingProxyType(said.secrets),
         is_async=inspect.iscoroutinefunction(fn),
-        model=model,
+        model=said.model,
     )
-
-
-def _refuse(declared: _Declaration, why: str) -> errors.ConfigError:
-    return errors.ConfigError(f"The action {declared.id!r} cannot be used: {why}.")
 
 
 def _check_declaration(declared: _Declaration, fn: Callable[..., Any]) -> None:
     if not isinstance(declared.id, str) or not ID.fullmatch(declared.id) or len(declared.id) > 200:
-        raise _refuse(declared, "an id is made of letters, digits, `_`, `-` and dots between them")
+        raise signature.refuse(
+            declared.id, "an id is made of letters, digits, `_`, `-` and dots between them"
+        )
     if not isinstance(declared.integration, str) or not ID.fullmatch(declared.integration):
-        raise _refuse(declared, f"the integration {declared.integration!r} is no name")
+        raise signature.refuse(declared.id, f"the integration {declared.integration!r} is no name")
     if not isinstance(declared.risk, Risk):
-        raise _refuse(declared, f"the risk {declared.risk!r} is none of Risk")
+        raise signature.refuse(declared.id, f"the risk {declared.risk!r} is none of Risk")
     if not isinstance(declared.effect, Effect):
-        raise _refuse(declared, f"the effect {declared.effect!r} is none of Effect")
+        raise signature.refuse(declared.id, f"the effect {declared.effect!r} is none of Effect")
     if declared.label not in typing.get_args(Label):
-        raise _refuse(declared, f"the label {declared.label!r} is none of {typing.get_args(Label)}")
+        raise signature.refuse(
+            declared.id, f"the label {declared.label!r} is none of {typing.get_args(Label)}"
+        )
     seconds = declared.timeout
     if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 < seconds < 1e6:
-        raise _refuse(declared, f"the timeout {seconds!r} is no number of seconds")
+        raise signature.refuse(declared.id, f"the timeout {seconds!r} is no number of seconds")
     if inspect.isgeneratorfunction(fn) or inspect.isasyncgenfunction(fn):
-        raise _refuse(declared, "a generator has no one result; return a value")
+        raise signature.refuse(declared.id, "a generator has no one result; return a value")
 
 
-def _parameters(
-    declared: _Declaration, fn: Callable[..., Any], signature: inspect.Signature
-) -> tuple[dict[str, tuple[Any, Any]], dict[str, Secret]]:
-    """Splits the signature: argument -> (type, default), and parameter -> secret."""
-    given: dict[str, tuple[Any, Any]] = {}
-    secrets: dict[str, Secret] = {}
-    for name, parameter in signature.parameters.items():
-        if parameter.kind not in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY):
-            raise _refuse(declared, f"the parameter {name!r} cannot be given by name")
-        if name in INJECTED:
-            continue
-        if parameter.annotation is parameter.empty:
-            raise _refuse(declared, f"the parameter {name!r} has no type")
-        annotation = _resolve(declared, fn, name, parameter.annotation)
-        secret = next((m for m in getattr(annotation, "__metadata__", ()) if _is_secret(m)), None)
-        if secret is not None:
-            secrets[name] = secret
-        else:
-            given[name] = (annotation, parameter.default)
-    return given, secrets
-
-
-def _is_secret(metadata: Any) -> bool:
-    return isinstance(metadata, Secret)
-
-
-def _resolve(declared: _Declaration, fn: Any, name: str, annotation: Any) -> Any:
-    # one by one: `ctx: ActionContext` is often imported for type checkers only, and must not matter
-    def holder() -> None: ...
-
-    holder.__annotations__ = {name: annotation}
-    try:
-        return typing.get_type_hints(holder, globalns=fn.__globals__, include_extras=True)[name]
-    except Exception as e:
-        raise _refuse(declared, f"the type of {name!r} is not known here: {e}") from e
-
-
-def _docstring(fn: Callable[..., Any]) -> tuple[str, dict[str, str]]:
-    """The prose of the docstring, and what it says about each parameter."""
-    text = inspect.getdoc(fn)
-    if not text:
-        return "", {}
-    import griffe
-
-    prose: list[str] = []
-    told: dict[str, str] = {}
-    for section in griffe.Docstring(text).parse("google", warnings=False):
-        if section.kind is griffe.DocstringSectionKind.text:
-            prose.append(section.value)
-        elif section.kind is griffe.DocstringSectionKind.parameters:
-            told.update({p.name: p.description for p in section.value})
-    return "\n\n".join(prose).strip(), told
-
-
-def _model(
-    declared: _Declaration, given: dict[str, tuple[Any, Any]], told: dict[str, str]
-) -> type[pydantic.BaseModel]:
-    import pydantic
-
-    fields: dict[str, Any] = {}
-    for n, (name, (annotation, default)) in enumerate(given.items()):
-        about = told.get(name)
-        # fields get neutral names, arguments their own as alias: an argument may be called `schema`
-        if default is inspect.Parameter.empty:
-            fields[f"arg_{n}"] = (annotation, pydantic.Field(alias=name, description=about))
-            continue
-        try:
-            adapter = pydantic.TypeAdapter(annotation)
-            default = adapter.validate_python(default)
-            canonical.canonical_json(adapter.dump_python(default, mode="json"))
-        except Exception as e:
-            raise _refuse(declared, f"the default {default!r} of {name!r} does not fit: {e}") from e
-        fields[f"arg_{n}"] = (
-            annotation,
-            pydantic.Field(default=default, alias=name, description=about),
-        )
-    try:
-        return pydantic.create_model(
-            declared.id,
-            __config__=pydantic.ConfigDict(extra="forbid", allow_inf_nan=False),
-            **fields,
-        )
-    except Exception as e:
-        raise _refuse(declared, f"its arguments cannot be checked: {e}") from e
-
-
-def _schema(declared: _Declaration, model: type[pydantic.BaseModel]) -> dict[str, Any]:
-    from pydantic.json_schema import GenerateJsonSchema
-
-    class Untitled(GenerateJsonSchema):
-        """Titles that only repeat the name cost tokens and tell nothing."""
-
-        def field_title_should_be_set(self, schema: Any) -> bool:
-            return False
-
-    try:
-        schema = model.model_json_schema(by_alias=True, schema_generator=Untitled)
-    except Exception as e:
-        raise _refuse(declared, f"its arguments have no JSON schema: {e}") from e
-    schema.pop("title", None)
-    return schema
-
-
-def _check_hooks(declared: _Declaration, given: dict[str, Any]) -> None:
+def _check_hooks(declared: _Declaration, given: Iterable[str]) -> None:
     """Refuses a hook that could only ever fail: its failure would be taken for `unknown` or `high`."""
     shapes: dict[str, tuple[tuple[Any, ...], dict[str, Any]]] = {
         "check": ((), {"key": "", "ctx": None} | dict.fromkeys(given)),
@@ -394,9 +272,11 @@ def _check_hooks(declared: _Declaration, given: dict[str, Any]) -> None:
         if hook is None:
             continue
         if not callable(hook):
-            raise _refuse(declared, f"`{name}` is {hook!r}, not a function")
+            raise signature.refuse(declared.id, f"`{name}` is {hook!r}, not a function")
         if name != "check" and inspect.iscoroutinefunction(hook):
-            raise _refuse(declared, f"`{name}` must be a plain function, not an async one")
+            raise signature.refuse(
+                declared.id, f"`{name}` must be a plain function, not an async one"
+            )
         try:
             inspect.signature(hook).bind(*args, **kwargs)
         except TypeError as e:
@@ -405,4 +285,6 @@ def _check_hooks(declared: _Declaration, given: dict[str, Any]) -> None:
                 if name == "check"
                 else ("(args)", "(args, ctx)")[len(args) - 1]
             )
-            raise _refuse(declared, f"`{name}` cannot be called as {name}{wanted}: {e}") from e
+            raise signature.refuse(
+                declared.id, f"`{name}` cannot be called as {name}{wanted}: {e}"
+            ) from e

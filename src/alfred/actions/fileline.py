@@ -12,7 +12,7 @@ from alfred.actions import options, places
 from alfred.actions.kinds import Risk
 from alfred.actions.options import Options
 from alfred.actions.places import Place, Zone
-from alfred.actions.shell import Word
+from alfred.actions.syntax import Word
 
 _DELETES = Options(
     "rRfiIvd",

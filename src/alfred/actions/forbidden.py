@@ -19,8 +19,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from alfred.actions import shell
-from alfred.actions.shell import Source, Word
+from alfred.actions import shell, syntax
+from alfred.actions.syntax import Source, Word
 
 if TYPE_CHECKING:
     from tree_sitter import Node
@@ -104,7 +104,7 @@ class _Look:
     where `cd` went, what variables were set to."""
 
     def __init__(self, cwd: str | os.PathLike[str] | None) -> None:
-        self.home = shell.home()
+        self.home = syntax.home()
         self.folders: list[str | None] = [None if cwd is None else str(Path(cwd).absolute())]
         self.known = {"HOME": self.home, "IFS": " "}
 
@@ -112,7 +112,7 @@ class _Look:
         if depth > _DEPTH:
             return None
         text = text.replace("\\\n", "").replace("\0", "")
-        source = shell.Source(text, home=self.home)
+        source = Source(text, home=self.home)
         return self._tree(source, depth) or (self._bare(text) if source.root.has_error else None)
 
     def _tree(self, source: Source, depth: int) -> str | None:

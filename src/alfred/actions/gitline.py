@@ -11,7 +11,7 @@ import re
 from alfred.actions.kinds import Risk
 from alfred.actions.options import Options, fits, plain
 from alfred.actions.places import Place, Zone
-from alfred.actions.shell import Word
+from alfred.actions.syntax import Word
 
 PROTECTED = re.compile(
     r"(refs/heads/)?(main|master|trunk|develop|prod|production|staging|stable|gh-pages|release([/-].*)?)",

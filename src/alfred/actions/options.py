@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from alfred.actions.shell import Word
+from alfred.actions.syntax import Word
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ import re
 from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 
-from alfred.actions.shell import Word
+from alfred.actions.syntax import Word
 
 _UNKNOWN_ROOT = "/\u2039workspace\u203a"
 """Stands for a workspace whose path is not told: no real path lies in it."""

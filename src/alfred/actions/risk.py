@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from alfred.actions import commands, fileline, shell
+from alfred.actions import commands, fileline, shell, syntax
 from alfred.actions.forbidden import forbidden
 from alfred.actions.kinds import Risk
 from alfred.actions.places import Place, is_secret
@@ -92,7 +92,7 @@ def classify_command(text: str, *, cwd: str | os.PathLike[str] | None = None) ->
     """
     if not isinstance(text, str):
         return Risk.HIGH
-    return _classify(text, Place.at(cwd, home=shell.home()), 0)
+    return _classify(text, Place.at(cwd, home=syntax.home()), 0)
 
 
 def _classify(text: str, place: Place, depth: int) -> Risk:

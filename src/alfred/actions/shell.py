@@ -10,16 +10,15 @@ characters, anything the grammar marks as an error.
 
 from __future__ import annotations
 
-import functools
-import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING
 
+from alfred.actions.syntax import NOT_WORDS, PLAIN, Source, Word
+
 if TYPE_CHECKING:
-    from tree_sitter import Language, Node, Parser
+    from tree_sitter import Node
 
 MAX_TEXT = 32_000
 """Longer text is not read. Nobody writes it by hand, and nobody reads it on a card."""
@@ -29,37 +28,16 @@ _CONTROL = re.compile(
 )
 
 _HALF = re.compile(r"[\ud800-\udfff]")
-_FOREIGN = re.compile(r"[^\x00-\x7f]")
 
 # what `read` takes apart and understands; every other kind of node makes the script unclear
 _GROUPS = frozenset(
     {"program", "list", "pipeline", "subshell", "compound_statement", "negated_command", "comment"}
 )
 _PUNCTUATION = frozenset({"&&", "||", ";", "|", "|&", "(", ")", "{", "}", "!", "\n"})
-_PLAIN = frozenset({"word", "number"})
 _RESERVED = frozenset(
     "! { } [[ ]] ] if then else elif fi case esac for select while until do done in function coproc".split()
 )
 """Words of the shell's own grammar: as the name of a program they are a mistake or something else."""
-
-
-@dataclass(frozen=True, slots=True)
-class Word:
-    """One word of a command, after the shell took its quotes away."""
-
-    raw: str
-    text: str | None
-    """None when only the shell could tell: substitutions, unknown variables, braces. `$HOME` and a
-    leading `~` are known."""
-    glob: bool = False
-    """It has unquoted `*`, `?` or `[`: it may become any number of words."""
-
-    @property
-    def option_like(self) -> bool:
-        """Whether it is, or may turn out to be, an option."""
-        return (
-            self.text is None or self.text.startswith("-") or (self.glob and self.text[0] in "*?[")
-        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,106 +92,6 @@ def read(text: str, *, home: str) -> Script:
     return script
 
 
-def home() -> str:
-    """What `~` stands for. An account without a home gets `/`: then `~` is the worst that it can be."""
-    try:
-        found = Path.home()
-    except RuntimeError:
-        return "/"
-    return os.path.normpath(found) if found.is_absolute() else "/"
-
-
-class Source:
-    """A text of shell and its syntax tree. `home` is what `~` and `$HOME` stand for."""
-
-    def __init__(self, text: str, *, home: str) -> None:
-        self.home = home
-        self._given = text
-        # The grammar's scanner hands every character to `isalpha` and its like, which C defines for one
-        # byte: with others it reads outside of a table, and may take the process down. To the shell they
-        # are all parts of words, so the grammar is shown a letter in place of each; and since every
-        # character is one byte then, the grammar's offsets count characters.
-        self.root = _parser().parse(_FOREIGN.sub("x", text).encode()).root_node
-
-    def of(self, node: Node) -> str:
-        """The text that a node covers."""
-        return self._given[node.start_byte : node.end_byte]
-
-    def between(self, start: int, end: int | None) -> str:
-        """The text between two offsets of nodes."""
-        return self._given[start:end]
-
-    def words(self, node: Node) -> tuple[Word, ...]:
-        """The name and the arguments of a `command` node."""
-        found = []
-        for child in node.children:
-            if child.type == "command_name":
-                found.append(self.word(child.children[0]))
-            elif child.is_named and child.type not in _NOT_WORDS:
-                found.append(self.word(child))
-        return tuple(found)
-
-    def word(self, node: Node) -> Word:
-        """The word that a node stands for."""
-        raw = self.of(node)
-        parts = self._parts(node)
-        if any(text is None for text, _, _ in parts):
-            return Word(raw, None)
-        unquoted = _unquoted(parts)
-        behind_brace = unquoted.partition("{")[2]
-        if "," in behind_brace or ".." in behind_brace or re.search(r"[=:]~", unquoted):
-            return Word(raw, None)  # braces make several words of one; `a=~` has a home in it
-        if parts and not (parts[0][1] or parts[0][2]) and (parts[0][0] or "").startswith("~"):
-            first = parts[0][0] or ""
-            # `~` alone or before a slash; `~other`, `~+` and `"x"` glued behind `~` are for the shell
-            if not re.match(r"~(/|$)", first) or (first == "~" and len(parts) > 1):
-                return Word(raw, None)
-            parts[0] = (self.home + first[1:], False, parts[0][2])
-        glob = re.search(r"[*?\[]", unquoted) is not None and raw not in ("[", "[[")
-        return Word(raw, "".join(text or "" for text, _, _ in parts), glob)
-
-    def _parts(self, node: Node) -> list[_Part]:
-        kind = node.type
-        if kind in _PLAIN and not node.children:
-            return _escapes(self.of(node))
-        if kind == "raw_string":
-            return [(self.of(node)[1:-1], True, False)]
-        if kind == "string":
-            return [(self._double_quoted(node), True, False)]
-        if kind in ("simple_expansion", "expansion"):
-            # a home with spaces or stars would be taken apart again outside of quotes
-            known = self._variable(node)
-            return [(known if known and re.fullmatch(r"[\w./-]+", known) else None, False, True)]
-        if kind == "concatenation":
-            return [part for child in node.children for part in self._parts(child)]
-        return [(None, False, False)]
-
-    def _double_quoted(self, node: Node) -> str | None:
-        # taken from between the parts as well: the grammar leaves spaces out of its children
-        text, at = "", node.start_byte + 1
-        for child in node.children[1:-1]:
-            text += self._given[at : child.start_byte]
-            at = child.end_byte
-            if child.type == "string_content":
-                text += re.sub(r"\\([$`\"\\])", r"\1", self.of(child))
-            elif child.type in ("simple_expansion", "expansion"):
-                known = self._variable(child)
-                if known is None:
-                    return None
-                text += known
-            else:
-                return None
-        return text + self._given[at : node.end_byte - 1]
-
-    def _variable(self, node: Node) -> str | None:
-        return self.home if self.of(node) in ("$HOME", "${HOME}") else None
-
-
-_NOT_WORDS = frozenset(
-    {"variable_assignment", "file_redirect", "herestring_redirect", "heredoc_redirect", "comment"}
-)
-
-
 _UNITS = frozenset(
     "word number string raw_string concatenation simple_expansion expansion command_substitution "
     "process_substitution ansi_c_string translated_string comment variable_assignment regex "
@@ -239,7 +117,7 @@ def _accounted(source: Source) -> bool:
             and not gap
         ):
             return False
-        if node.type in _PLAIN and re.match(r"[0-9]+[<>]", source.between(node.start_byte, None)):
+        if node.type in PLAIN and re.match(r"[0-9]+[<>]", source.between(node.start_byte, None)):
             return False  # `>2>&1`: digits that touch a redirection belong to it
         at, after_word = node.end_byte, is_word
     return not source.between(at, None).strip(" \t\n") and _separated(source, source.root)
@@ -272,7 +150,7 @@ def _whole(source: Source, node: Node) -> bool:
         ends = [node.start_byte, *(child.end_byte for child in node.children)]
         touching = ends[:-1] == [child.start_byte for child in node.children]
         return touching and all(_whole(source, child) for child in node.children)
-    plain = re.sub(r"\\.", "", source.of(node)) if node.type in _PLAIN else ""
+    plain = re.sub(r"\\.", "", source.of(node)) if node.type in PLAIN else ""
     return not re.search(r"[\s;&|<>()'\"`]", plain)
 
 
@@ -283,20 +161,6 @@ def _units(node: Node) -> Iterator[Node]:
         return
     for child in node.children:
         yield from _units(child)
-
-
-_Part = tuple[str | None, bool, bool]
-"""A piece of a word: its text (None when unknown), whether it was quoted, whether it was escaped."""
-
-
-def _unquoted(parts: list[_Part]) -> str:
-    """The characters that the shell may still expand; quoted and escaped ones as a neutral letter."""
-    return "".join("x" if quoted or escaped else (text or "") for text, quoted, escaped in parts)
-
-
-def _escapes(raw: str) -> list[_Part]:
-    pieces = re.findall(r"\\.|\\$|[^\\]+", raw, re.DOTALL)
-    return [(p[1:], False, True) if p.startswith("\\") else (p, False, False) for p in pieces]
 
 
 def _read(
@@ -346,7 +210,7 @@ def _command(
                 script.unclear.append("an assignment that is not plain")
                 continue
             assignments.append((source.of(named), source.word(value) if value else Word("", "")))
-        elif not child.is_named or child.type not in _UNITS | _NOT_WORDS | {"command_name"}:
+        elif not child.is_named or child.type not in _UNITS | NOT_WORDS | {"command_name"}:
             script.unclear.append(f"{child.type!r} in a command")
     own = tuple(_redirects(node, script, source))
     found = source.words(node)
@@ -389,18 +253,3 @@ def _leaves(node: Node) -> Iterator[Node]:
         yield node
     for child in node.children:
         yield from _leaves(child)
-
-
-@functools.cache
-def _language() -> Language:
-    import tree_sitter
-    import tree_sitter_bash
-
-    return tree_sitter.Language(tree_sitter_bash.language())
-
-
-def _parser() -> Parser:
-    """One for each text: a parser may not be shared by threads."""
-    import tree_sitter
-
-    return tree_sitter.Parser(_language())

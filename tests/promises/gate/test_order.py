@@ -10,9 +10,10 @@ import pytest
 
 from alfred import errors
 from alfred.actions.context import ActionContext
-from alfred.actions.declare import Secret, action
+from alfred.actions.declare import action
 from alfred.actions.grant import Grant
 from alfred.actions.kinds import Effect, Risk
+from alfred.actions.signature import Secret
 from alfred.trust import redact
 from tests.promises.gate.conftest import Bench, code
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from alfred.actions import shell
+from alfred.actions import shell, syntax
 
 HOME = "/home/me"
 
@@ -196,13 +196,13 @@ def test_quotes_go_and_what_may_still_expand_is_known(word: str, text: str, glob
 
 def test_an_account_without_a_home_gets_the_worst_one(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", "")
-    assert shell.home() == "/"
+    assert syntax.home() == "/"
 
 
 def test_foreign_characters_are_parts_of_words_and_shown_to_no_table_of_the_grammar() -> None:
     # its scanner reads outside of C's tables for them, which now and then takes the process down
     text = "echo \U0005bf03\u00d3] '\u00d3 \U0009c716' x"
-    source = shell.Source(text, home=HOME)
+    source = syntax.Source(text, home=HOME)
     assert all(byte < 128 for byte in source.root.text or b"")
     (command,) = shell.read("echo \u00d3a '\u00d3 \U0009c716' x; # \u00d3", home=HOME).commands
     assert [word.text for word in command.words] == ["echo", "\u00d3a", "\u00d3 \U0009c716", "x"]
