@@ -19,7 +19,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from alfred.actions import shell, syntax
+from alfred.actions import deadly, shell, syntax
 from alfred.actions.syntax import Source, Word
 
 if TYPE_CHECKING:
@@ -31,26 +31,6 @@ _LONG = 2_000
 _WORDS = 64
 """How many words of one command are tried as the start of another."""
 
-_WHOLE = frozenset(
-    "/ /bin /boot /dev /etc /home /lib /lib32 /lib64 /libx32 /mnt /media /nix /opt /proc /root /run /sbin "
-    "/snap /srv /sys /usr /var /Applications /Library /System /Users /Volumes /private /private/etc "
-    "/private/var /usr/bin /usr/sbin /usr/lib /usr/lib32 /usr/lib64 /usr/libexec /usr/local /usr/share "
-    "/usr/include /var/lib /var/run /var/spool /var/mail /var/db /etc/ssh /etc/ssl /etc/pam.d "
-    "/etc/systemd /etc/apt /etc/network".split()
-)
-"""Never deleted as a whole, nor all that is in them."""
-_DEEP = tuple(
-    f"{folder}/"
-    for folder in (
-        "/bin /boot /lib /lib32 /lib64 /proc /sbin /sys /usr/bin /usr/sbin /usr/lib /usr/lib64 /System"
-    ).split()
-)
-"""No folder in these either."""
-
-_DEVICE = re.compile(
-    r"/dev/((sd|hd|vd|xvd)[a-z]|nvme\d|mmcblk\d|r?disk\d|md\d|dm-\d|loop\d|mapper/|disk/|k?mem\b|port\b).*"
-)
-
 _WRAPPERS = frozenset(
     "sudo doas su env nice ionice timeout time nohup setsid stdbuf xargs command exec builtin eval ssh "
     "chroot busybox toybox watch parallel strace ltrace unshare nsenter flock docker podman kubectl "
@@ -60,16 +40,6 @@ _SHELLS = frozenset("bash sh dash zsh ksh ash fish mksh csh tcsh".split())
 _FED = _SHELLS | {"at", "batch", "ssh", "source", "."}
 """Programs that run what they read."""
 _INTERPRETER = re.compile(r"(python|pypy|perl|ruby|node|deno|bun|php|lua|tclsh|osascript)[\d.]*")
-
-_ERASERS = frozenset("rm rmdir shred srm unlink trash rimraf".split())
-_FORMATTERS = re.compile(r"mkfs(\..+)?|mke2fs|mkswap|newfs(_.+)?|wipefs|blkdiscard|mkntfs|mkdosfs")
-_PARTITIONERS = frozenset(
-    "sgdisk fdisk parted sfdisk gdisk cfdisk badblocks cryptsetup pvremove vgremove lvremove".split()
-)
-_SHUTDOWN = frozenset("shutdown reboot poweroff halt".split())
-_SYSTEMCTL_DOWN = re.compile(
-    r"(poweroff|reboot|halt|kexec|rescue|emergency|soft-reboot|suspend|hibernate|hybrid-sleep)(\.target)?"
-)
 
 _STRING = re.compile(r"\"((?:[^\"\\]|\\.)*)\"|'((?:[^'\\]|\\.)*)'")
 _ERASING_CALL = re.compile(
@@ -105,7 +75,7 @@ class _Look:
 
     def __init__(self, cwd: str | os.PathLike[str] | None) -> None:
         self.home = syntax.home()
-        self.folders: list[str | None] = [None if cwd is None else str(Path(cwd).absolute())]
+        self.ground = deadly.Ground(self.home, None if cwd is None else str(Path(cwd).absolute()))
         self.known = {"HOME": self.home, "IFS": " "}
 
     def at(self, text: str, depth: int) -> str | None:
@@ -123,7 +93,7 @@ class _Look:
             if node.type == "command":
                 words = self._words(source, node)
                 if words:
-                    names.update(base for word in words if (base := _base(word)))
+                    names.update(base for word in words if (base := deadly.base(word)))
                     reason = self._command(words, depth)
                     printed += self._printed(words, printed)
             elif node.type == "variable_assignment":
@@ -185,19 +155,18 @@ class _Look:
                 self.known[source.of(name)] = text
 
     def _command(self, words: list[str | None], depth: int) -> str | None:
-        name = _base(words[0])
+        name = deadly.base(words[0])
         if name in ("cd", "pushd") and len(words) > 1 and words[1] is not None:
-            there = [_resolve(folder, words[1]) for folder in self.folders[:8]]
-            self.folders = list(dict.fromkeys([*self.folders, *there]))[:_WORDS]
+            self.ground.enter(words[1])
         first = words[0] or ""
         if re.search(r"\s", first.strip()):  # `rm${IFS}-rf${IFS}/`
             return self.at(" ".join(word or "''" for word in words), depth + 1)
         wraps = name in _WRAPPERS or name in _SHELLS
         for n in range(min(len(words), _WORDS) if wraps else 1):
-            reason = self._program(words[n:])
+            reason = self.ground.program(words[n:])
             if reason is not None:
                 return reason
-            if _INTERPRETER.fullmatch(_base(words[n]) or ""):
+            if _INTERPRETER.fullmatch(deadly.base(words[n]) or ""):
                 reason = next(
                     filter(None, (self._code(w, depth) for w in words[n + 1 :] if w)), None
                 )
@@ -216,93 +185,14 @@ class _Look:
 
     def _printed(self, words: list[str | None], before: list[str]) -> list[str]:
         """The literal text that a command gives to the next one in its pipe."""
-        name, known = _base(words[0]), [word for word in words[1:] if word is not None]
+        name, known = deadly.base(words[0]), [word for word in words[1:] if word is not None]
         if name in ("echo", "printf"):
             return [" ".join(word for word in known if word[:1] != "-")]
-        if name == "find" and not _chooses(known):
-            return [" ".join(_starts(known))]
+        if name == "find" and not deadly.chooses(known):
+            return [" ".join(deadly.starts(known))]
         if name == "xargs":
             return [f"xargs {' '.join(known)} {text}" for text in before]
         return []
-
-    def _program(self, words: list[str | None]) -> str | None:
-        """A command by its name and words, wherever it was found."""
-        name = _base(words[0])
-        if name is None:
-            return None
-        known = [word for word in words[1:] if word is not None]
-        if name in _ERASERS:
-            recursive = any(re.match(r"-[a-zA-Z]*[rR]|--r", word) for word in known) or name != "rm"
-            return self._erased(known, recursive=recursive)
-        if name == "find":
-            return self._find(known)
-        if name == "mv":
-            return self._moved(_operands(known)[:-1], "moving")
-        if name == "rsync" and any(word.startswith("--del") for word in known):
-            return self._moved(_operands(known)[-1:], "emptying")
-        if _FORMATTERS.fullmatch(name) and any(
-            w is None or w.startswith("/dev/") for w in words[1:]
-        ):
-            return f"{name} on a device"
-        if name in _PARTITIONERS and not {"-l", "--list", "print"} & set(known):
-            return f"{name} on a device" if any(map(_device, known)) else None
-        if name == "diskutil" and re.match(
-            r"(secure)?erase|partition|zero", (known or [""])[0], re.I
-        ):
-            return "diskutil erases a disk"
-        overwritten = _overwritten(name, known)
-        if overwritten is not None:
-            return f"{name} over the device {overwritten}"
-        return _down(name, known)
-
-    def _erased(self, words: list[str], *, recursive: bool) -> str | None:
-        if "--no-preserve-root" in words:
-            return "deleting the root folder"
-        for word in _operands(words):
-            if _device(word):
-                return f"destroying the device {word}"
-            for folder in self.folders:
-                what = self._protected(folder, word, recursive=recursive)
-                if what is not None:
-                    return f"deleting {what}"
-        return None
-
-    def _protected(self, folder: str | None, word: str, *, recursive: bool) -> str | None:
-        """What protected folder a word names, itself or by all that is in it."""
-        path = _resolve(folder, word)
-        if path is None:
-            return None
-        parent, last = os.path.split(path)
-        if re.fullmatch(r"[.!^?*\[\]{},]+", last):  # `*`, `.*`, `{*,.*}`, `.[!.]*`
-            path = parent
-        if path in _WHOLE:
-            return path if path == word else f"{path} ({word})"
-        if path == self.home or re.fullmatch(r"/(home|Users)/[^/]+", path):
-            return f"a home folder ({word})"
-        if self.home.startswith(path + "/"):
-            return f"a folder that holds the home folder ({word})"
-        if recursive and path.startswith(_DEEP):
-            return f"a system folder ({word})"
-        return None
-
-    def _find(self, words: list[str]) -> str | None:
-        acts = {"-exec", "-execdir", "-ok", "-okdir"}
-        erases = "-delete" in words or any(
-            word in acts
-            and any(_base(w) in _ERASERS or re.search(r"\brm\b", w) for w in words[n + 1 :])
-            for n, word in enumerate(words)
-        )
-        return (
-            self._erased(_starts(words), recursive=True) if erases and not _chooses(words) else None
-        )
-
-    def _moved(self, words: list[str], how: str) -> str | None:
-        for word in words:
-            for folder in self.folders:
-                what = None if "*" in word else self._protected(folder, word, recursive=False)
-                if what is not None:
-                    return f"{how} {what}"
-        return None
 
     def _written(self, source: Source, node: Node) -> str | None:
         """A redirection onto a device."""
@@ -312,7 +202,7 @@ class _Look:
             if not child.is_named or child.type == "file_descriptor":
                 continue
             for target in self._expand(source.word(child)):
-                if target is not None and _device(target):
+                if target is not None and deadly.device(target):
                     return f"writing over the device {target}"
                 if target is not None and os.path.normpath(target) == "/proc/sysrq-trigger":
                     return "shutting the host down through sysrq"
@@ -331,16 +221,16 @@ class _Look:
             if any(
                 _ERASING_CALL.search(text) for text in (before, re.sub(r"[\w.]*\($", "", before))
             ):
-                what = self._protected(None, self._at_home(string), recursive=True)
+                what = self.ground.protected(None, self._at_home(string), recursive=True)
                 if what is not None:
                     return f"deleting {what}"
-            if starts and (re.search(r"\s", string.strip()) or string in _SHUTDOWN):
+            if starts and (re.search(r"\s", string.strip()) or string in deadly.SHUTDOWN):
                 reason = self.at(string, depth + 1)
                 if reason is not None:
                     return reason
         # `["rm", "-rf", "/"]`
         for n in range(min(len(strings), _WORDS) if starts else 0):
-            reason = self._program([*strings[n : n + _WORDS]])
+            reason = self.ground.program([*strings[n : n + _WORDS]])
             if reason is not None:
                 return reason
         return None
@@ -353,7 +243,7 @@ class _Look:
             plain = re.sub(r"\$\{?HOME\}?", "~", re.sub(r"[\\\"']", "", part))
             words: list[str | None] = [self._at_home(word) for word in plain.split()]
             for n in range(min(len(words), _WORDS)):
-                reason = self._program(words[n : n + _WORDS])
+                reason = self.ground.program(words[n : n + _WORDS])
                 if reason is not None:
                     return reason
         return None
@@ -365,76 +255,6 @@ def _bomb(source: Source, node: Node) -> str | None:
     calls = [n for n in _walk(node) if n.type == "command_name" and source.of(n) == name]
     forks = any(n.type in ("&", "|", "|&") for n in _walk(node))
     return "a fork bomb" if calls and forks else None
-
-
-def _down(name: str, words: list[str]) -> str | None:
-    """Shutting the host down, or ending everything on it."""
-    if {"--help", "--version"} & set(words):
-        return None
-    down = "shutting the host down"
-    if name in _SHUTDOWN:
-        return None if name == "shutdown" and {"-c", "--show"} & set(words) else down
-    if name in ("init", "telinit") and {"0", "6"} & set(words):
-        return down
-    if name in ("systemctl", "loginctl") and any(map(_SYSTEMCTL_DOWN.fullmatch, words)):
-        return None if {"status", "cat", "show"} & set(words) else down
-    if name == "kill":
-        signal = (
-            2 if words[:1] in (["-s"], ["-n"]) else bool(re.match(r"-[A-Z0-9]", (words or [""])[0]))
-        )
-        return "ending every process of the host" if {"-1", "1"} & set(words[signal:]) else None
-    if name == "killall5" or (name == "pkill" and {".", ".*", "^"} & set(words)):
-        return "ending every process of the host"
-    return None
-
-
-def _overwritten(name: str, words: list[str]) -> str | None:
-    """The device that a copying command writes over."""
-    if name in ("dd", "dcfldd"):
-        targets = [word[3:] for word in words if word.startswith("of=")]
-    elif name in ("cp", "ddrescue", "mv"):
-        targets = _operands(words)[1:]
-    elif name in ("tee", "truncate"):
-        targets = _operands(words)
-    else:
-        return None
-    return next(filter(_device, targets), None)
-
-
-def _device(path: str) -> bool:
-    return _DEVICE.fullmatch(os.path.normpath(path)) is not None
-
-
-def _operands(words: list[str]) -> list[str]:
-    return [word for word in words if not word.startswith("-")]
-
-
-def _starts(words: list[str]) -> list[str]:
-    """Where a find starts."""
-    found = []
-    for word in words:
-        if word in ("-L", "-P", "-H"):
-            continue
-        if word.startswith(("-", "(", "!")):
-            break
-        found.append(word)
-    return found
-
-
-def _chooses(words: list[str]) -> bool:
-    """Whether a find takes only some of what it comes across, by name."""
-    return bool({"-name", "-iname", "-path", "-ipath", "-regex", "-iregex", "-empty"} & set(words))
-
-
-def _base(word: str | None) -> str | None:
-    return word.rsplit("/", 1)[-1] if word else None
-
-
-def _resolve(folder: str | None, word: str) -> str | None:
-    """The absolute path of a word by its letters alone; None when it cannot be told."""
-    if word.startswith("/"):
-        return os.path.normpath("/" + word.lstrip("/"))
-    return os.path.normpath(f"{folder.rstrip('/')}/{word}") if folder is not None else None
 
 
 def _walk(root: Node) -> Iterator[Node]:

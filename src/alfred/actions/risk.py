@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from alfred.actions import commands, fileline, shell, syntax
+from alfred.actions import commands, fileline, shell, starters, syntax
 from alfred.actions.forbidden import forbidden
 from alfred.actions.kinds import Risk
 from alfred.actions.places import Place, is_secret
@@ -118,7 +118,7 @@ def _classify(text: str, place: Place, depth: int) -> Risk:
 
 
 def _command(command: shell.Command, place: Place, depth: int) -> Risk:
-    if not all(commands.harmless_variable(name, value) for name, value in command.assignments):
+    if not all(starters.harmless_variable(name, value) for name, value in command.assignments):
         return Risk.HIGH
     risk = max((_redirect(r, place) for r in command.redirects), default=Risk.NONE)
     if command.words[0].text == "cd":
