@@ -133,7 +133,7 @@ class Effects:
                         args_hash=call.run_args_hash,
                     )
 
-        self.store.transact(write)
+        self.store.record(write)
 
     def _run(self, ctx: StepContext, call: Call, key: str | None) -> Ended:
         """Calls the function of the action in a thread of its own, within its time.

@@ -213,6 +213,27 @@ def test_an_outcome_is_recorded_though_the_run_is_no_longer_ours(bench: Bench, h
     assert (second.intent_at, done()) == (None, ["send"])
 
 
+def test_an_outcome_is_recorded_when_the_database_is_back(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, clock: Any
+) -> None:
+    transact = bench.store.transact
+    away: list[int] = []
+
+    def gone_for_a_while(*args: Any, **more: Any) -> Any:
+        if away and away.pop():
+            raise errors.StoreUnavailable("The database is away.")
+        return transact(*args, **more)
+
+    def send(ctx: ActionContext) -> str:
+        away.extend([1, 1, 1])
+        return "it arrived"
+
+    world["send"] = send
+    monkeypatch.setattr(bench.store, "transact", gone_for_a_while)
+    (call,) = bench.does(("t.blind", {"name": "send"}))
+    assert (call.status, json.loads(call.result or ""), done()) == ("done", "it arrived", ["send"])
+
+
 def test_a_failure_is_told_in_the_words_of_the_action_and_without_secrets(bench: Bench) -> None:
     redact.register("s3cr3t-in-words", "TOKEN")
 
