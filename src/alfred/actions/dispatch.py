@@ -138,21 +138,24 @@ class Dispatch:
     def _write(
         self, ctx: StepContext, calls: list[Call], judged: Sequence[tuple[Call, pipeline.Judged]]
     ) -> None:
+        """Keeps what was judged, with the cards of what a person decides."""
+        asked = {
+            call.id: asking.card_of(ctx, self.around, one, call)
+            for call, one in judged
+            if one.judgement.status == "staged"
+        }
+
+        def write(tx: Tx, _seq: int = 0) -> None:
+            for call, one in judged:
+                if calls_ledger.judge(tx, one.judgement) and call.id in asked:
+                    approvals.stage(tx, asked[call.id])
+
         after = {c.id: c.status for c in calls} | {c.id: j.judgement.status for c, j in judged}
         head = next((after[c.id] for c in calls if after[c.id] not in calls_ledger.SETTLED), None)
         if head == "staged":
             # Nothing runs before the first card: staging and parking are one transaction.
-            asking.until_decided(
-                ctx, self.around, Wait.APPROVAL, lambda tx, _seq: self._stage(tx, ctx, judged)
-            )
-        self.store.transact(calls_ledger.fenced, ctx.lease, lambda tx: self._stage(tx, ctx, judged))
-
-    def _stage(
-        self, tx: Tx, ctx: StepContext, judged: Sequence[tuple[Call, pipeline.Judged]]
-    ) -> None:
-        for call, one in judged:
-            if calls_ledger.judge(tx, one.judgement) and one.judgement.status == "staged":
-                approvals.stage(tx, asking.card_of(ctx, self.around, one, call))
+            asking.until_decided(ctx, self.around, Wait.APPROVAL, write)
+        self.store.transact(calls_ledger.fenced, ctx.lease, write)
 
     # ---- executing ----
 
