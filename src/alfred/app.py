@@ -178,10 +178,13 @@ def whole(base: Base, *, watch: Callable[[str, str, dict[str, Any]], None] | Non
     from alfred.workflows import agent
 
     registry, load_errors = actions_of(base.home)
-    secrets.register_known(home=base.home)
+    for tenant in home.tenants(base.home):
+        secrets.register_known(home=home.of_tenant(base.home, tenant))
 
-    def secret(_tenant: str, name: str) -> str | None:
-        return secrets.get(name, home=base.home)
+    def secret(tenant: str, name: str) -> str | None:
+        if tenant == home.MAIN:
+            return secrets.get(name, home=base.home)
+        return secrets.of_tenant(name, home=home.of_tenant(base.home, tenant))
 
     settings = LiveSettings(base.home, settings_of)
     gate = Dispatch(
@@ -247,7 +250,7 @@ def whole(base: Base, *, watch: Callable[[str, str, dict[str, Any]], None] | Non
             beats=beats(
                 fired,
                 lambda tenant: settings.of(tenant).timezone,
-                quiet=lambda tenant: _is_quiet(settings.of(tenant)),
+                quiet=lambda tenant: _is_quiet(settings, tenant),
                 crons=options.get("root") is None,
             ),
             **options,
@@ -344,9 +347,14 @@ def queue(tx: Tx) -> None:
     install(tx)
 
 
-def _is_quiet(settings: config.Settings) -> bool:
+def _is_quiet(live: Any, tenant: str) -> bool:
+    """Whether it is quiet hours; also while a tenant's settings cannot be read: then nobody knows, and it waits."""
     from alfred.actions import approvals
 
+    try:
+        settings = live.of(tenant)
+    except errors.ConfigError:
+        return True  # `doctor` and every command of the tenant say what is wrong with it
     return approvals.is_quiet(settings.approvals.quiet_hours, settings.timezone)
 
 

@@ -16,7 +16,7 @@ from typing import Any, Literal
 
 from alfred import clock, errors, home
 from alfred.runs import audit, stop
-from alfred.store import postgres, sqlite
+from alfred.store import backup, postgres, sqlite
 from alfred.store.connect import Store
 from alfred.version import VERSION
 
@@ -110,7 +110,7 @@ def ledger(folder: Path, settings: Any, store: Store | None) -> Iterable[Finding
         holder = store.writer_pid()
         if holder is not None:
             yield from _holder(holder)
-    with store.read() as look:
+    with backup.snapshot(store) as look:
         rows, broken = audit.verify(look)
     if broken is None:
         yield Finding("audit", "ok", f"{rows} rows, the chain holds")
@@ -132,7 +132,11 @@ def workers(folder: Path, settings: Any, store: Store | None) -> Iterable[Findin
     with store.read() as look:
         alive = views.workers(look)
         halted = stop.stopped(look, "main")
-        waiting = sum(views.late(look, "main", workers=len(alive)).values())
+        waiting = sum(
+            n
+            for t in home.tenants(folder)
+            for n in views.late(look, t, workers=len(alive)).values()
+        )
     if halted is not None:
         yield Finding(
             "stopped",
@@ -146,7 +150,7 @@ def workers(folder: Path, settings: Any, store: Store | None) -> Iterable[Findin
         yield Finding(
             "workers",
             "warning",
-            f"Nobody executes, and something waits for it: {waiting} of runs, timers and crons.",
+            f"Nobody executes, and something waits for it: {waiting} of runs, cards, timers and crons.",
             "alfred worker",
         )
     else:

@@ -39,6 +39,7 @@ __all__ = [
     "load",
     "mistyped",
     "sources",
+    "sqlite_url",
     "validate",
 ]
 
@@ -127,10 +128,13 @@ def validate(
 
 def database_url(settings: Settings, home: Path) -> str:
     """The URL that the store opens: of the file in the home, or as configured."""
-    if settings.database == "sqlite":
-        file = urllib.parse.quote(str(home_places.database_file(home)))  # a `?` would end the path
-        return f"sqlite:///{file}"
-    return settings.database
+    return sqlite_url(home) if settings.database == "sqlite" else settings.database
+
+
+def sqlite_url(home: Path) -> str:
+    """The URL of the home's own file."""
+    file = urllib.parse.quote(str(home_places.database_file(home)))  # a `?` would end the path
+    return f"sqlite:///{file}"
 
 
 def database_despite(home: Path, env: Mapping[str, str] = os.environ) -> tuple[str, str | None]:

@@ -20,7 +20,7 @@ from alfred.actions.ledger import approvals as approvals_ledger
 from alfred.actions.ledger.approvals import Approval
 from alfred.agents.registry import AgentConfig, AgentRegistry
 from alfred.orders import Order
-from alfred.runs import audit, budget, endings, ledger, rows, stop, views
+from alfred.runs import audit, budget, endings, ledger, rows, stop, sweep, views
 from alfred.runs.rows import NewRun, Run
 from alfred.runs.states import Status, Wait
 from alfred.store.connect import Store
@@ -153,6 +153,17 @@ class Desk:
                 look, self.tenant, status=status, run_id=run_id, before=cursor, limit=limit
             )
 
+    def expire(self) -> bool:
+        """Settles the cards whose time is over, here and now: who looks at them need not wait for a worker's sweep.
+
+        Whether there were any: their runs go on then, and somebody must take them.
+        """
+        with self.store.read() as look:
+            due = approvals.due(look)
+        if due:
+            approvals.expire_beat(self.store, ids.new)
+        return due
+
     def shown(self, cards: Sequence[Approval]) -> None:
         """A person saw these cards: the clock of the low ones starts."""
         for card in cards:
@@ -222,6 +233,8 @@ class Desk:
             AlreadyEnded: it was over.
         """
         run = self.run(ref)
+        if run.status == Status.RUNNING:
+            sweep.release_gone(self.store)  # whose process is gone need not be waited for
         if not self.store.transact(endings.cancel, run.id, by=self.by, token=ids.new(), why=why):
             raise errors.AlreadyEnded(
                 f"Run {run.id[-6:].lower()} was over: {run.status}.",

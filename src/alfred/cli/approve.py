@@ -176,6 +176,7 @@ def _each(
             "Which card?", next="`alfred approvals list` shows what waits for you."
         )
     desk = base.desk
+    expired = desk.expire()
     answers: list[dict[str, Any]] = []
     failed: list[errors.AlfredError] = []
     for ref in ids:
@@ -183,6 +184,8 @@ def _each(
             card = decide(ref)
         except errors.AlfredError as problem:
             if len(ids) == 1:
+                if expired and (note := desk.ensure_worker()):
+                    terminal.say(note)
                 raise
             failed.append(problem)
             answers.append(problem.problem())
@@ -194,7 +197,7 @@ def _each(
                 terminal.out(
                     f"{terminal.short(card.id)} {card.status.replace('_', ' ')}: {card.title}"
                 )
-    note = desk.ensure_worker() if len(failed) < len(ids) else None
+    note = desk.ensure_worker() if expired or len(failed) < len(ids) else None
     if common.json:
         terminal.document({"approvals": answers})
     if note:

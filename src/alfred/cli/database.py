@@ -7,9 +7,11 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from alfred import app, config_edit, errors, home
+from alfred import app, config, config_edit, errors, home
 from alfred.cli import terminal
 from alfred.cli.terminal import DEFAULT, Common
+from alfred.runs import views
+from alfred.runs.states import Status
 from alfred.store import backup as backups
 from alfred.store import connect, invariants, migrate
 from alfred.store import restore as restoring
@@ -67,27 +69,41 @@ def restore(
         )
 
 
-def move(to: str, /, *, common: Common = DEFAULT) -> int:
+def move(
+    to: str,
+    /,
+    *,
+    force: Annotated[bool, Parameter(negative="")] = False,
+    common: Common = DEFAULT,
+) -> int:
     """Carry every row to another database.
 
     Args:
         to: `sqlite` or `postgresql://…`.
+        force: Replace what is in that database now: what an earlier move left there, for one.
     """
     with app.base(folder=common.folder()) as base:
-        url = f"sqlite:///{home.database_file(base.home)}" if to == "sqlite" else to
+        url = config.sqlite_url(base.home) if to == "sqlite" else to
         if url == base.store.url:
             raise errors.UsageError(
                 "The ledger is there already.", next="`alfred config show` says where: `database`."
             )
         target = connect.open_store(url)
         try:
-            restoring.move(base.store, target, extras=app.queue if target.pg else None)
+            restoring.move(base.store, target, force=force, extras=app.queue if target.pg else None)
         finally:
             target.close()
         config_edit.edit(base.home, "database", to, check=app.check)
-        return _said(
-            common, {"database": "moved"}, "Every row is there, and config.yaml points to it now."
-        )
+    with app.base(folder=common.folder()) as there:
+        with there.store.read() as look:
+            queued = views.counts(look, there.desk.tenant)[Status.QUEUED]
+        note = there.desk.ensure_worker() if queued else None
+    done = _said(
+        common, {"database": "moved"}, "Every row is there, and config.yaml points to it now."
+    )
+    if note:
+        terminal.say(note)
+    return done
 
 
 def check(*, common: Common = DEFAULT) -> int:

@@ -31,6 +31,7 @@ from alfred.orders import Order
 from alfred.runs import audit, rows, views
 from alfred.runs.rows import Run
 from alfred.runs.states import Status
+from alfred.store import backup
 
 PATIENCE = 50.0
 """Seconds that each part of the demo may take."""
@@ -199,7 +200,7 @@ class _Demo:
         self, base: app.Base, run_id: str, killed: Run, resumed: float, began: float
     ) -> int:
         run = self._run(base, run_id)
-        with base.store.read() as look:
+        with backup.snapshot(base.store) as look:
             whole = views.show(look, run.id)
             checked, broken = audit.verify(look)
         self._title("5. The timeline")

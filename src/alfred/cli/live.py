@@ -15,7 +15,7 @@ from alfred import clock, errors
 from alfred.actions.ledger import approvals
 from alfred.cli import cards, terminal
 from alfred.desk import Desk
-from alfred.runs import events, rows
+from alfred.runs import events, leases, rows
 from alfred.runs.rows import Run
 from alfred.runs.states import Status, Wait
 
@@ -73,6 +73,7 @@ class View:
         self._said = ""
         self._streamed = False
         self._away: int | None = None
+        self._looks_at = 0
         with desk.store.read() as look:
             self._cursor = events.newest(look, desk.tenant)
 
@@ -152,7 +153,19 @@ class View:
                     elif not self.quiet:
                         self._say(f"{card.title}: {cards.how(card)}")
                     asked.add(card.id)
+            if worker is None and run.status == Status.RUNNING and self._holder_gone(run):
+                # Whoever drove it died: nobody watches a run that nobody will ever take.
+                note = self.desk.ensure_worker()
+                self._say(note or "Whoever drove it is gone; a worker takes it.")
             wait(0.05)
+
+    def _holder_gone(self, run: Run) -> bool:
+        """Looked at every few seconds."""
+        if clock.monotonic() < self._looks_at:
+            return False
+        self._looks_at = clock.monotonic() + 3 * clock.SECOND
+        with self.desk.store.read() as look:
+            return any(w.id == run.worker and leases.gone(w) for w in leases.workers(look))
 
     def _patience(self, trouble: errors.StoreUnavailable, run_id: str) -> None:
         """Says once that the database is away, and gives up when it stays so."""

@@ -8,7 +8,7 @@ from typing import Any
 from alfred import app
 from alfred.actions.ledger import calls as calls_ledger
 from alfred.cli import live, terminal
-from alfred.runs import rows, views
+from alfred.runs import leases, rows, views
 from alfred.runs.rows import Run
 from alfred.runs.states import Status
 
@@ -80,3 +80,10 @@ def ended(base: app.Base, view: live.View, run: Run, *, as_json: bool) -> int:
         terminal.out(f"{would}: {terminal.shown(call['action'])} [{call['risk'] or '-'}]")
         terminal.out("  " + "\n  ".join((call["preview"] or "").splitlines()))
     return code
+
+
+def unattended(base: app.Base, run: Run) -> str | None:
+    """Starts a worker for a run that nobody drives or would take; what to say about it."""
+    with base.store.read() as look:
+        held = [w for w in leases.workers(look) if w.id == run.worker and not leases.gone(w)]
+    return None if held else base.desk.ensure_worker()

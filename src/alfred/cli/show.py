@@ -9,6 +9,7 @@ from alfred import app, clock
 from alfred.cli import live, terminal
 from alfred.cli.terminal import DEFAULT, Common
 from alfred.runs import audit, budget, stop, views
+from alfred.store import backup
 
 _BY_ITSELF = ("timer", "budget", "limit")
 """Waits whose end is a time that says something; others have a deadline only."""
@@ -25,6 +26,7 @@ _TONE = {
 def status(*, common: Common = DEFAULT) -> int:
     """What runs, what waits for you, what it costs."""
     with common.open() as base:
+        note = base.desk.ensure_worker() if base.desk.expire() else None
         with base.store.read() as look:
             told = views.status(look, base.desk.tenant, base.settings.timezone)
             halted = stop.stopped(look, base.desk.tenant)
@@ -62,6 +64,8 @@ def status(*, common: Common = DEFAULT) -> int:
             if many > len(open_cards):
                 terminal.out(f"  and {many - len(open_cards)} more")
             terminal.out("  alfred approvals list")
+        if note:
+            terminal.say(note)
         return 0
 
 
@@ -283,7 +287,7 @@ def spend(*, common: Common = DEFAULT) -> int:
 def audit_verify(*, common: Common = DEFAULT) -> int:
     """Walk the hash chain."""
     with common.open() as base:
-        with base.store.read() as look:
+        with backup.snapshot(base.store) as look:
             rows, broken = audit.verify(look)
         found = (
             None if broken is None else {"tenant": broken.tenant, "n": broken.n, "why": broken.why}

@@ -55,7 +55,9 @@ def cancel(run: str, /, *, why: str | None = None, common: Common = DEFAULT) -> 
     """
     with common.open() as base:
         found = base.desk.cancel(run, why=why)
-        note = base.desk.ensure_worker() if found.parent_id else None
+        # A holder that lives ends it; else somebody must, and a parent that waited for it goes on.
+        note = outcome.unattended(base, found) if found.live else None
+        note = note or (base.desk.ensure_worker() if found.parent_id else None)
         if common.json:
             terminal.document(outcome.of(base, found))
         else:

@@ -129,7 +129,7 @@ def watch(run: str, /, *, common: Common = DEFAULT) -> int:
     with common.open() as base:
         found = base.desk.run(run)
         if found.status in (Status.QUEUED, Status.RUNNING):
-            note = _unattended(base, found)
+            note = outcome.unattended(base, found)
             if note:
                 terminal.say(note)
         view = live.View(base.desk, quiet=common.json)
@@ -218,10 +218,3 @@ def _holder(base: app.Base, run: Run) -> str:
             if held.id == run.worker:
                 return f"`alfred {held.kind}` (process {held.pid} on {held.host})"
     return "Another worker"
-
-
-def _unattended(base: app.Base, run: Run) -> str | None:
-    """Starts a worker for a run that nobody drives or would take; what to say about it."""
-    with base.store.read() as look:
-        held = [w for w in leases.workers(look) if w.id == run.worker and not leases.gone(w)]
-    return None if held else base.desk.ensure_worker()

@@ -102,6 +102,14 @@ _QUEUED = Sql(
     "select count(*) from runs where status='queued' and driver='worker' and cancel=0"
     " and ready_at<=alfred_now() and tenant=:tenant"
 )
+_HELD = Sql(
+    "select worker,lease_until<alfred_mono() {sqlite:or lease_boot<>:boot} as lapsed from runs"
+    " where status='running' and driver='worker' and tenant=:tenant"
+)
+_CARDS_OVER = Sql(
+    "select count(*) from approvals where status='pending' and tenant=:tenant"
+    " and (expires_at<=alfred_now()-:grace or auto_approve_at<=alfred_now()-:grace)"
+)
 _LATE = Sql(
     "select count(*) from runs where status='parked' and wake_at<alfred_now()-:grace and tenant=:tenant"
     " and wait in('timer','children','event','budget','limit')"
@@ -297,13 +305,22 @@ def workers(tx: Tx) -> list[leases.Worker]:
 
 
 def late(tx: Tx, tenant: str, *, workers: int) -> dict[str, int]:
-    """What should have happened by now: runs that wait for a worker when there is none, timers, crons."""
+    """What should have happened by now: runs that wait for a worker when there is none (also those whose holder is
+    gone), cards that nobody decided in time, timers, crons."""
     grace = GRACE if workers else 0
     return {
-        "runs": 0 if workers else tx(_QUEUED, tenant=tenant).scalar_one(),
+        "runs": 0 if workers else tx(_QUEUED, tenant=tenant).scalar_one() + _left(tx, tenant),
+        "cards": tx(_CARDS_OVER, tenant=tenant, grace=grace).scalar_one(),
         "timers": tx(_LATE, tenant=tenant, grace=grace).scalar_one(),
         "crons": tx(_LATE_FIRES, tenant=tenant, grace=grace).scalar_one(),
     }
+
+
+def _left(tx: Tx, tenant: str) -> int:
+    """Running runs whose holder's process is gone, or whose lease is over."""
+    held = tx(_HELD, tenant=tenant, boot=leases.boot()).all()
+    gone = {worker.id for worker in leases.workers(tx) if leases.gone(worker)} if held else set()
+    return sum(1 for run in held if run.lapsed or run.worker in gone)
 
 
 def blocks(tx: Tx, tenant: str) -> list[Json]:

@@ -54,6 +54,19 @@ def get(name: str, *, home: Path | None = None) -> str | None:
     return value
 
 
+def of_tenant(name: str, *, home: Path) -> str | None:
+    """The secret of this name in a tenant's own `.env`, None when it has none: the environment and the keyring are the
+    installation's, whose keys are not another tenant's to spend.
+
+    Raises ConfigError as `get` does.
+    """
+    value = read_env(home).get(name)
+    if not value:
+        return None
+    register(value, name)
+    return value
+
+
 def register_known(*, home: Path | None = None) -> list[str]:
     """Tells `redact` every value whose name announces a secret, in the environment and `.env`.
 
