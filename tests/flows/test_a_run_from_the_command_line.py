@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from alfred import app
+from alfred import home as homes
+from alfred.store import connect
+from alfred.store.statement import Sql
+from alfred.trust import redact
 from tests.flows.conftest import Alfred
 
 WRITE = {
@@ -379,3 +385,39 @@ def test_help_shows_every_command_and_each_command_can_be_called_for_help(alfred
     for name in names.split():
         assert f"│ {name} " in said.out
         assert f"Usage: alfred {name} " in alfred(name, "--help").out
+
+
+def test_who_looks_at_a_card_whose_time_is_over_settles_it_and_its_run_goes_on(
+    alfred: Alfred, script: Any, folder: Path, home: Path
+) -> None:
+    """Nobody else does where no worker runs: the card could not be decided, and the run waited for ever."""
+    model = script(WRITE, DONE)
+    told = alfred("run", "write a report", "--in", folder, "--model", model, "--json").json
+    with contextlib.closing(connect.open_store(f"sqlite:///{home / 'alfred.db'}")) as store:
+        store.transact(lambda tx: tx(Sql("update approvals set expires_at=1")))
+    late = alfred("approve", told["waiting"][0]["id"], "--json")
+    assert (late.code, late.json["error"]["code"]) == (1, "already_decided")
+    assert "alfred worker" in late.err, "it says that somebody must take the run"
+    assert alfred("approvals", "list", "--json").json["approvals"] == []
+    ended = alfred("runs", "resume", told["id"], "--json")
+    assert ended.json["status"] == "completed" and not (folder / "report.md").exists()
+
+
+def test_a_key_of_the_installation_is_not_another_tenants_to_spend(
+    alfred: Alfred, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-main-0123456789abcdef")
+    assert alfred("status").code == 0
+    for tenant in ("acme", "other"):
+        there = homes.of_tenant(home, tenant)
+        there.mkdir(parents=True)
+        (there / "config.yaml").write_text("alfred: 1\n")
+    own = homes.of_tenant(home, "acme") / ".env"
+    own.write_text("OPENAI_API_KEY=sk-acme-0123456789abcdef\n")
+    own.chmod(0o600)
+    with contextlib.closing(app.base(folder=home)) as base:
+        secret = app.whole(base).secrets
+        assert secret("main", "OPENAI_API_KEY") == "sk-main-0123456789abcdef"
+        assert secret("acme", "OPENAI_API_KEY") == "sk-acme-0123456789abcdef"
+        assert secret("other", "OPENAI_API_KEY") is None
+    assert "sk-acme" not in redact.redact("it is sk-acme-0123456789abcdef")

@@ -633,7 +633,7 @@ NOTHING = {
     "blocks": [],
     "spend_today": 0.0,
     "next_fires": [],
-    "late": {"runs": 0, "timers": 0, "crons": 0},
+    "late": {"runs": 0, "cards": 0, "timers": 0, "crons": 0},
 }
 
 
@@ -644,7 +644,7 @@ def test_an_empty_ledger_has_a_whole_status(store: Store) -> None:
 def test_status_counts_what_is_there(store: Store) -> None:
     worker(store)
     start(store)
-    card(store, start(store))
+    card(store, start(store), expires_at=now(store) + clock.HOUR)
     over = start(store)
     store.transact(endings.cancel, over, by="test", token=ids.new())
     used(store, over, cost=2_500_000)
@@ -663,7 +663,7 @@ def test_status_counts_what_is_there(store: Store) -> None:
     (fire,) = told["next_fires"]
     assert (fire["id"], fire["name"]) == (job, "job")
     assert RFC3339.fullmatch(fire["at"])
-    assert told["late"] == {"runs": 0, "timers": 0, "crons": 0}
+    assert told["late"] == {"runs": 0, "cards": 0, "timers": 0, "crons": 0}
 
 
 def test_status_of_a_tenant_tells_nothing_of_another(store: Store) -> None:
@@ -685,9 +685,9 @@ def test_without_a_worker_what_waits_is_counted(store: Store) -> None:
     store.transact(
         lambda tx: tx(sa.text("update triggers set next_fire_at=1 where id=:id"), id=job)
     )
-    assert status(store)["late"] == {"runs": 3, "timers": 1, "crons": 1}
+    assert status(store)["late"] == {"runs": 3, "cards": 0, "timers": 1, "crons": 1}
     worker(store)
-    assert status(store)["late"] == {"runs": 0, "timers": 0, "crons": 1}
+    assert status(store)["late"] == {"runs": 0, "cards": 0, "timers": 0, "crons": 1}
     park(store, start(store), Wait.EVENT, for_us=-clock.HOUR)
     assert status(store)["late"]["timers"] == 1
 
@@ -707,6 +707,27 @@ def test_a_worker_that_would_not_take_a_run_is_not_counted(
 ) -> None:
     worker(store, **changes)
     assert status(store)["workers"] == 0
+
+
+def test_a_run_whose_holder_died_waits_for_somebody(store: Store) -> None:
+    gone, lapsed, driven = (start(store) for _ in range(3))
+    alive = ids.new()
+    worker(store, kind="run", id=alive)
+    worker(store, id="dead", pid_start=1)
+    for run, holder, lease in ((gone, "dead", 60), (lapsed, "far", -60), (driven, alive, 60)):
+        change = sa.text(
+            "update runs set status='running',worker=:w,lease_boot=:b,lease_until=alfred_mono()+:l where id=:r"
+        )
+        held = {"w": holder, "b": leases.boot(), "l": lease * clock.SECOND, "r": run}
+        store.transact(lambda tx, change=change, held=held: tx(change, **held))
+    assert status(store)["late"]["runs"] == 2
+
+
+def test_a_card_whose_time_is_over_waits_for_somebody(store: Store) -> None:
+    card(store, start(store), expires_at=now(store) + clock.HOUR)
+    assert status(store)["late"]["cards"] == 0
+    store.transact(lambda tx: tx(sa.text("update approvals set expires_at=1")))
+    assert status(store)["late"]["cards"] == 1
 
 
 def test_the_next_fires_are_the_soonest(store: Store) -> None:
