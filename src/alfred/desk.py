@@ -159,7 +159,7 @@ class Desk:
         Whether there were any: their runs go on then, and somebody must take them.
         """
         with self.store.read() as look:
-            due = approvals.due(look)
+            due = bool(approvals_ledger.expired(look, 1))
         if due:
             approvals.expire_beat(self.store, ids.new)
         return due

@@ -256,11 +256,6 @@ def _room_for_auto(tx: Tx, tenant: str) -> bool:
     return cards.waiting_auto(tx, tenant) < AUTO_PENDING
 
 
-def due(tx: Tx) -> bool:
-    """Whether there are cards whose time is over."""
-    return tx(_EXPIRED, limit=1).first() is not None
-
-
 def expire_beat(store: Store, new_token: Callable[[], str]) -> None:
     """Cards whose time is over: nobody said yes, so it is a no."""
     with store.read() as look:

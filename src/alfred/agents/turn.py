@@ -16,6 +16,7 @@ from alfred import clock, ids
 from alfred.actions import canonical, pipeline, results, surroundings
 from alfred.actions.dispatch import Dispatch
 from alfred.actions.grant import Grant
+from alfred.actions.ledger import calls as calls_ledger
 from alfred.actions.ledger.calls import Call, NewCall
 from alfred.actions.registry import Registry
 from alfred.agents import compact, earlier, prompt

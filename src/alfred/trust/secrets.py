@@ -50,8 +50,7 @@ def get(name: str, *, home: Path | None = None) -> str | None:
         )
     if not value:
         return None
-    register(value, name)
-    return value
+    return _hidden(name, value)
 
 
 def of_tenant(name: str, *, home: Path) -> str | None:
@@ -63,6 +62,10 @@ def of_tenant(name: str, *, home: Path) -> str | None:
     value = read_env(home).get(name)
     if not value:
         return None
+    return _hidden(name, value)
+
+
+def _hidden(name: str, value: str) -> str:
     register(value, name)
     return value
 
