@@ -412,7 +412,7 @@ def test_status(alfred: Alfred, parked: dict[str, Any]) -> None:
     }
     assert (told["runs"]["parked"], told["approvals_pending"], told["workers"]) == (1, 3, 0)
     assert told["spend_today"] == 0.004
-    assert told["late"] == {"runs": 0, "timers": 0, "crons": 0}
+    assert told["late"] == {"runs": 0, "cards": 0, "timers": 0, "crons": 0}
 
 
 @pytest.mark.parametrize(

@@ -5,9 +5,8 @@ Invariant: `attempt` rises with every hold and never falls; caps are counted beh
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
-
-import structlog
 
 from alfred import clock, errors
 from alfred.runs import events, rows
@@ -16,7 +15,7 @@ from alfred.store import migrate
 from alfred.store.statement import Sql
 from alfred.store.tx import Tx
 
-log = structlog.get_logger()
+log = logging.getLogger(__name__)
 
 PATIENCE = 5 * clock.MINUTE
 """So long a run whose holder died waits for a process that has nothing else to do; then it is taken beside others."""
@@ -113,7 +112,7 @@ def claim(
     try:
         cap = caps(found.tenant, found.agent)
     except errors.ConfigError as problem:
-        log.warning("claim.no_caps", tenant=found.tenant, detail=problem.detail)
+        log.warning("nothing of %s is claimed: %s", found.tenant, problem.detail)
         return Full(found.tenant)
     if taken.stopped is not None or taken.total >= cap.total:
         return Full(found.tenant)

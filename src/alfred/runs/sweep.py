@@ -6,9 +6,8 @@ may run at once and none can undo what a live worker does.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
-
-import structlog
 
 from alfred import clock
 from alfred.runs import endings, idempotency, leases, ledger, rows
@@ -17,7 +16,7 @@ from alfred.store.connect import Store
 from alfred.store.statement import Sql
 from alfred.store.tx import Tx
 
-log = structlog.get_logger()
+log = logging.getLogger(__name__)
 
 INTERVAL = 5.0
 """Seconds between two beats of the sweep."""
@@ -67,7 +66,7 @@ def beat(store: Store, *, free_slots: int = 0, others: Sequence[Beat] = ()) -> N
         try:
             part(store)
         except Exception:
-            log.exception("sweep.failed", part=getattr(part, "__name__", str(part)))
+            log.exception("sweep: %s failed", getattr(part, "__name__", part))
     if free_slots:
         _lost_wakes(store, free_slots)
 
