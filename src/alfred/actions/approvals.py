@@ -28,6 +28,9 @@ AUTO_PENDING = 10
 VALID = clock.DAY
 """After so long a decision is stale: what it allowed is asked again before it happens."""
 
+_AHEAD = clock.HOUR
+"""A decision may be so much ahead of this machine's clock; one from further on was made by a clock that was wrong."""
+
 DECISIONS: dict[str, tuple[str, ...]] = {
     "action": ("approve", "reject", "reject_and_end"),
     "question": ("answer", "reject", "reject_and_end"),
@@ -48,6 +51,11 @@ class Decision:
     args_hash: str | None = None
     text: str | None = None
     reason: str | None = None
+
+
+def fresh(card: Approval) -> bool:
+    """Whether a decision was made within the last day."""
+    return -_AHEAD < clock.now() - (card.decided_at or 0) < VALID
 
 
 def stage(tx: Tx, card: NewCard) -> None:

@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from alfred import clock, errors, ids
+from alfred import errors, ids
 from alfred.actions import approvals, arguments, asking, canonical, pipeline, results
 from alfred.actions.effects import Effects
 from alfred.actions.judging import Judging
@@ -183,7 +183,7 @@ class Dispatch:
         with self.store.read() as look:
             allowed = approvals_ledger.approved(look, call.id)
         again = self.judging.judged(ctx, call, asked=True)
-        fresh = allowed is not None and clock.now() - (allowed.decided_at or 0) < approvals.VALID
+        fresh = allowed is not None and approvals.fresh(allowed)
         if again.judgement.status == "refused":
             self.store.transact(
                 calls_ledger.fenced,

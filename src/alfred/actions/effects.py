@@ -57,6 +57,9 @@ class Effects:
         else:
             with concurrent.futures.ThreadPoolExecutor(min(TOGETHER, len(calls))) as pool:
                 ended = list(pool.map(lambda call: self._run(ctx, call, None), calls))
+        if ctx.slot.stopped.is_set() and any(end.status == "unknown" for end in ended):
+            # It was cut off, it has not failed: whoever holds the run next looks again.
+            raise errors.LeaseLost(f"Run {ctx.run.id} was stopped while it looked.")
 
         def write(tx: Tx) -> None:
             for call, end in zip(calls, ended, strict=True):
@@ -67,8 +70,13 @@ class Effects:
 
         self.store.transact(calls_ledger.fenced, ctx.lease, write)
 
-    def execute(self, ctx: StepContext, call: Call) -> None:
-        """Intent, fence, effect, outcome."""
+    def execute(self, ctx: StepContext, call: Call, *, retry: str | None = None) -> None:
+        """Intent, fence, effect, outcome.
+
+        Args:
+            retry: the card whose yes this is. It is used up with the intent: should nobody know again what became of
+                it, a person is asked again.
+        """
         key = self.key(ctx, call)
         content = call.run_args_hash or ""
         probe_first = (
@@ -77,7 +85,13 @@ class Effects:
             and call.intent_attempt is None
             and call.effect == Effect.CHECKABLE
         )
-        self.store.transact(calls_ledger.intend, ctx.lease, call, key=key, content=content)
+
+        def intend(tx: Tx) -> None:
+            calls_ledger.intend(tx, ctx.lease, call, key=key, content=content)
+            if retry is not None:
+                approvals_ledger.used(tx, retry)
+
+        self.store.transact(intend)
         if probe_first and self._already_there(ctx, call, key):
             # A server that failed over may have forgotten an intent whose effect was sent.
             return

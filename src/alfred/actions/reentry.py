@@ -48,7 +48,7 @@ class Reentry:
         if last is not None and last.kind == "outcome":
             if last.status == "pending":
                 asking.until_decided(ctx, self.around, Wait.OPERATOR)
-            if last.decision == "retry" and (last.decided_at or 0) > (call.intent_at or 0):
+            if last.decision == "retry" and last.status == "answered":
                 self._retry(ctx, call, last)
                 return
         if call.effect == Effect.PURE:
@@ -90,7 +90,7 @@ class Reentry:
             ctx.store.transact(
                 calls_ledger.fenced, ctx.lease, lambda tx: calls_ledger.skip(tx, call.id, result)
             )
-        elif clock.now() - (allowed.decided_at or 0) >= approvals.VALID:
+        elif not approvals.fresh(allowed):
             self._ask(ctx, call, now, because="The retry was decided more than a day ago.")
         elif said.args_hash != allowed.args_hash:
             because = "What it would touch has changed since the retry was decided."
@@ -102,6 +102,7 @@ class Reentry:
             self.effects.execute(
                 ctx,
                 replace(call, run_args_hash=said.args_hash, target=said.target, risk=said.risk),
+                retry=allowed.id,
             )
 
     def _ask(

@@ -324,6 +324,30 @@ def test_an_action_that_does_not_hear_the_cancel_is_left_behind(
     assert (call.status, json.loads(call.result or "")) == ("done", "after all")
 
 
+def test_a_look_that_was_cut_off_is_taken_again(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(effects, "GRACE", 0.05)
+    go_on = threading.Event()
+
+    def deaf(ctx: ActionContext) -> str:
+        world["deaf"] = lambda ctx: "seen"
+        bench.slot.stop("shutdown")
+        go_on.wait(8)
+        return "late"
+
+    world["deaf"] = deaf
+    run = bench.start(("t.look", {"name": "deaf"}))
+    try:
+        bench.go()
+    finally:
+        go_on.set()
+        bench.later_threads()
+    (call,) = bench.calls(run)
+    assert (call.status, json.loads(call.result or "")) == ("done", "seen")
+    assert bench.run(run).attempt == 2
+
+
 def test_an_action_that_hears_the_cancel_tells_how_it_ended(bench: Bench) -> None:
     def hearing(ctx: ActionContext) -> str:
         killed = threading.Event()

@@ -19,6 +19,8 @@ from alfred.runs import audit
 from alfred.store import invariants
 from tests.promises.gate.conftest import Bench, code
 
+HOUR, DAY = clock_module.HOUR, clock_module.DAY
+
 sent: list[str | None] = []
 """The key of each try that reached the world."""
 cut_off: list[Callable[[], object]] = []
@@ -278,3 +280,21 @@ def test_killed_before_the_intent_of_a_retry_it_is_sent_by_the_next_holder(
     )
     bench.go()
     assert (bench.calls(run)[0].status, len(sent)) == ("done", 1)
+
+
+def test_a_clock_that_is_put_back_loses_no_retry(bench: Bench) -> None:
+    run = unknown(bench, "t.free", half(bench))
+    bench.sql("update calls set intent_at=intent_at+:us where run_id=:id", us=HOUR, id=run)
+    bench.decide("retry")
+    bench.go()
+    assert (bench.calls(run)[0].status, len(sent)) == ("done", 2)
+
+
+def test_a_retry_that_a_clock_far_ahead_decided_is_asked_again(bench: Bench) -> None:
+    run = unknown(bench, "t.free", half(bench))
+    bench.decide("retry")
+    bench.sql(
+        "update approvals set decided_at=decided_at+:us where run_id=:id", us=30 * DAY, id=run
+    )
+    bench.go()
+    assert (bench.run(run).wait, len(sent)) == ("operator", 1)

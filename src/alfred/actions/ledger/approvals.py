@@ -116,6 +116,7 @@ _SUPERSEDE = Sql(
     "update approvals set status='superseded' where call_id=:call_id and kind='action'"
     " and status in('approved','auto_approved')"
 )
+_USED = Sql("update approvals set status='superseded' where id=:id and status='answered'")
 _KNOWN = Sql(
     "update approvals set status='superseded',decided_at=alfred_now() where call_id=:call_id"
     " and kind='outcome' and status='pending' returning id"
@@ -207,6 +208,11 @@ def decide(
 def supersede(tx: Tx, call_id: str) -> None:
     """approved -> superseded: the approval of a call allows nothing any more."""
     tx(_SUPERSEDE, call_id=call_id)
+
+
+def used(tx: Tx, approval_id: str) -> None:
+    """answered -> superseded: a retry that was decided is carried out, once."""
+    tx(_USED, id=approval_id)
 
 
 def known(tx: Tx, call_id: str) -> None:
