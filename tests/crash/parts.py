@@ -31,7 +31,7 @@ from alfred.runs.dispatcher import Dispatcher
 from alfred.runs.execute import Runtime
 from alfred.runs.rows import Caps, Full, Holder, NewRun
 from alfred.runs.workflow import Slot, Workflow
-from alfred.store import connect, invariants
+from alfred.store import connect, invariants, migrate
 from alfred.store.connect import Store
 from alfred.store.tx import Tx
 from alfred.workflows import agent
@@ -63,7 +63,9 @@ _NEXT = sa.text(
     " union all select min(auto_approve_at) from approvals where status='pending'"
     " union all select min(next_fire_at) from triggers where enabled=1 and removed=0) t"
 )
-_PREPARE = sa.text("insert into meta(k,v) values('installation_key',:key) on conflict do nothing")
+_PREPARE = sa.text(
+    "insert into meta(k,v) values('installation_key',:key),('schema',:head) on conflict do nothing"
+)
 _LIVE = sa.text("select count(*) from runs where status in('queued','running','parked')")
 
 
@@ -140,7 +142,7 @@ def prepare(store: Store) -> None:
     """Makes of a database with the schema one that a process of the tests can work on."""
 
     def verb(tx: Tx) -> None:
-        tx(_PREPARE, key="5a" * 32)
+        tx(_PREPARE, key="5a" * 32, head=migrate.HEAD)
         if tx.pg:
             from alfred.runs import procrastinate
 
