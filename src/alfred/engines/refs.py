@@ -40,6 +40,12 @@ def git_dir(here: git.Repository) -> Path:
     return Path(os.fsdecode(done.out.removesuffix(b"\n")))
 
 
+def common_dir(here: git.Repository) -> Path:
+    """Where the repository keeps what all of its work trees share."""
+    done = git.run(here, "rev-parse", "--git-common-dir")
+    return here.folder / os.fsdecode(done.out.removesuffix(b"\n"))
+
+
 def branch_name(here: git.Repository, name: str) -> str:
     """The name of a branch as it may be used.
 

@@ -203,7 +203,7 @@ def commit(
     said = message.strip()
     if not said or "\0" in said:
         raise errors.CallFailed("A commit needs a message.")
-    here = repository.of(ctx)
+    here = repository.to_change(ctx)
     git_dir = refs.git_dir(here)
     for name in _UNFINISHED:
         if os.path.lexists(git_dir / name):
@@ -303,7 +303,7 @@ def branch(name: str, delete: bool = False, *, ctx: ActionContext) -> dict[str, 
         name: Such as `fix/login`.
         delete: Delete it instead, merged or not. The current branch is never deleted.
     """
-    here = repository.of(ctx)
+    here = repository.to_change(ctx)
     name = refs.branch_name(here, name)
     there = refs.sha(here, f"refs/heads/{name}")
     if delete:

@@ -101,9 +101,15 @@ def writing(ctx: ActionContext, path: str) -> Place:
         raise beneath.refused(path, "it names the workspace itself")
     _refuse_home(ctx, place)
     there = Path(os.path.realpath(place.root), place.path)
+    found = paths.identity(there)
     for given in ctx.inputs.values():
         real = Path(os.path.realpath(given))
-        if real == there or real.is_relative_to(there) or there.is_relative_to(real):
+        # by name, and by what it is: a file may have several names, and upper case may mean nothing
+        if (
+            there.is_relative_to(real)
+            or real.is_relative_to(there)
+            or (found and found in map(paths.identity, (real, *real.parents)))
+        ):
             raise beneath.refused(path, "an input of this run lies there, which is only read")
     return place
 

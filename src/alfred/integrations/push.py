@@ -150,7 +150,7 @@ def push(remote: str, branch: str, force: bool = False, *, ctx: ActionContext) -
         branch: The branch.
         force: Overwrite what is there, if it is still what was known when this was proposed.
     """
-    here = repository.of(ctx)
+    here = repository.to_change(ctx)
     to = configured(here, remote)
     sha = _local(here, branch)
     if sha is None:

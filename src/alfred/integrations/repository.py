@@ -28,6 +28,23 @@ def of(ctx: ActionContext) -> git.Repository:
     return git.find(ctx.workspace.root, upward=not ctx.workspace.made)
 
 
+def to_change(ctx: ActionContext) -> git.Repository:
+    """The repository whose own folder is about to be changed. The files of the work tree never are.
+
+    Raises:
+        CallFailed: there is none, or an input of the run lies in that folder.
+    """
+    here = of(ctx)
+    own = [Path(os.path.realpath(p)) for p in (refs.git_dir(here), refs.common_dir(here))]
+    for name, given in ctx.inputs.items():
+        if any(Path(os.path.realpath(given)).is_relative_to(folder) for folder in own):
+            raise errors.CallFailed(
+                f"The input {name!r} lies in the folder of the repository itself, which this would change.",
+                next="Give a copy of it as the input.",
+            )
+    return here
+
+
 @dataclass(frozen=True, slots=True)
 class Snapshot:
     """What a commit would hold."""

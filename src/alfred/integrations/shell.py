@@ -112,7 +112,7 @@ def run(
 ) -> dict[str, Any]:
     """Run a command with bash in the workspace, without network, and read what it printed.
 
-    Of long output the head and the tail are shown. Inputs of the run lie at their absolute paths.
+    Of long output the head and the tail are shown. Inputs of the run lie at their absolute paths, read-only.
 
     Args:
         command: Text for `bash -c`.

@@ -119,6 +119,16 @@ def _judge(fd: int, path: beneath.StrPath, *, writing: bool) -> None:
 # ---- what file actions need
 
 
+def identity(path: beneath.StrPath) -> tuple[int, int] | None:
+    """Which file, folder or link this is, whatever it is called: equal for hard links of one file and for
+    spellings that the file system takes for the same. None when nothing is there."""
+    try:
+        found = os.lstat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    return found.st_dev, found.st_ino
+
+
 def stat(root: beneath.StrPath, path: beneath.StrPath) -> Entry:
     """What lies at `path`; a symlink as the last part is described, never followed."""
     parts = beneath.parts_of(root, path)

@@ -23,11 +23,13 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NoReturn
 
 from alfred import errors
+from alfred.trust import paths
 
 SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32")
 HOME = "/home/sandbox"
@@ -121,10 +123,10 @@ def build(
 ) -> list[str]:
     """The argv that runs `command` in the sandbox of this machine.
 
-    `home` is ALFRED_HOME; `readable` are further files and folders, mounted read-only under their own
-    paths; `cwd` is relative to the workspace. The caller starts it in a session of its own and kills the
-    group. Raises PathRefused for a workspace that would open what must stay
-    closed, ConfigError when there is no sandbox.
+    `home` is ALFRED_HOME; `readable` are files and folders that are mounted read-only under their own
+    paths: in a writable workspace they stay what and where they are; `cwd` is relative to the workspace.
+    The caller starts it in a session of its own and kills the group. Raises PathRefused for a workspace
+    that would open what must stay closed, ConfigError when there is no sandbox.
     """
     found = available()
     if found.kind is None:
@@ -136,6 +138,8 @@ def build(
     if not place.is_dir():
         raise _refused(workspace, "it is no folder")
     extra = [mountable(path, home=home) for path in readable if not _is_there(path)]
+    if writable:
+        extra = sorted({*extra, *_other_names(extra, place)})
     if found.kind == "bubblewrap":
         argv = _bubblewrap(found, place, home=home, writable=writable, readable=extra, cwd=cwd)
         return [*argv, "--", *command]
@@ -222,18 +226,23 @@ def _bubblewrap(
     argv += _etc()
     argv += ["--proc", "/proc", "--dev", "/dev", "--tmpfs", "/tmp", "--tmpfs", HOME]
 
-    # ALFRED_HOME is covered where it lies in something mounted, before what of it is mounted.
+    # What is mounted later covers what was there: the workspace anything around it, and what is only read
+    # the workspace. ALFRED_HOME is covered where it lies in something mounted, before what of it is mounted.
     own = Path(os.path.realpath(home))
-    mounts = [(path, "--ro-bind") for path in readable]
-    mounts.append((workspace, "--bind" if writable else "--ro-bind"))
-    outer = [mount for mount in mounts if not mount[0].is_relative_to(own)]
-    for path, how in outer:
-        argv += [how, str(path), str(path)]
-    if own.is_dir() and any(own.is_relative_to(path) for path, _ in outer):
+    within = [path for path in readable if path.is_relative_to(workspace)]
+    mounts = [("--ro-bind", path) for path in readable if path not in within]
+    mounts.append(("--bind" if writable else "--ro-bind", workspace))
+    if writable:
+        mounts += [("--bind", folder) for folder in _between(workspace, within, own=own)]
+    mounts += [("--ro-bind", path) for path in within]
+    outer = [mount for mount in mounts if not mount[1].is_relative_to(own)]
+    for option, path in outer:
+        argv += [option, str(path), str(path)]
+    if own.is_dir() and any(own.is_relative_to(path) for _, path in outer):
         argv += ["--tmpfs", str(own)]
-    for path, how in mounts:
+    for option, path in mounts:
         if path.is_relative_to(own):
-            argv += [how, str(path), str(path)]
+            argv += [option, str(path), str(path)]
     if writable:
         for path in (workspace / name for name in CONTROL):
             if path.exists() and not path.is_symlink():
@@ -242,6 +251,43 @@ def _bubblewrap(
     if not inside.is_relative_to(workspace):
         raise _refused(inside, "it is not in the workspace")
     return [*argv, "--chdir", str(inside)]
+
+
+def _between(workspace: Path, files: list[Path], *, own: Path) -> list[Path]:
+    """The folders that lead to files in the workspace, outermost first. Mounted on themselves they cannot be
+    renamed, and so nothing else be put in the place of the file: a rename takes a mount along.
+
+    Those in ALFRED_HOME are empty there when the workspace lies around it, and mounting would open them.
+    """
+    folders = {folder for path in files for folder in path.parents}
+    return sorted(
+        folder
+        for folder in folders
+        if folder != workspace
+        and folder.is_relative_to(workspace)
+        and (workspace.is_relative_to(own) or not folder.is_relative_to(own))
+    )
+
+
+def _other_names(files: Iterable[Path], workspace: Path) -> list[Path]:
+    """Hard links in the workspace to files that are only read: to write there would be to write into them.
+
+    Raises PathRefused when a folder hides what lies in it.
+    """
+    shared = {paths.identity(p) for p in files if p.is_file() and p.stat().st_nlink > 1}
+    return [
+        path
+        for folder, _, names in (os.walk(workspace, onerror=_hidden) if shared else ())
+        for path in (Path(folder, name) for name in names)
+        if paths.identity(path) in shared
+    ]
+
+
+def _hidden(problem: OSError) -> NoReturn:
+    raise _refused(
+        Path(os.fsdecode(problem.filename)),
+        "it cannot be listed, and an input that has several names (hard links) may have one in it",
+    )
 
 
 def _etc() -> list[str]:
@@ -262,7 +308,7 @@ def _etc() -> list[str]:
 
 
 def profile(
-    workspace: Path, *, home: Path, writable: bool = False, readable: Iterable[Path] = ()
+    workspace: Path, *, home: Path, writable: bool = False, readable: Sequence[Path] = ()
 ) -> str:
     """The profile for macOS's sandbox-exec: everything denied, then what bubblewrap would mount."""
     system = (
@@ -294,17 +340,21 @@ def profile(
     if writable:
         lines.append(_rule("allow", "file-write*", (str(workspace),)))
         control = tuple(str(workspace / name) for name in CONTROL)
-        lines.append(_rule("deny", "file-write*", control))
+        within = [path for path in readable if path.is_relative_to(workspace)]
+        lines.append(_rule("deny", "file-write*", (*control, *map(str, within))))
+        for folder in _between(workspace, within, own=Path(own)):
+            lines.append(f"(deny file-write-unlink (literal {_quoted(str(folder))}))")
     if Path(own).is_relative_to(workspace):
         lines.append(_rule("deny", "file-read* file-write*", (own,)))
     return "\n".join(lines) + "\n"
 
 
-def _rule(verb: str, what: str, paths: Iterable[str]) -> str:
-    shown = " ".join(
-        '(subpath "' + p.replace("\\", "\\\\").replace('"', '\\"') + '")' for p in paths
-    )
-    return f"({verb} {what} {shown})"
+def _rule(verb: str, what: str, where: Iterable[str]) -> str:
+    return f"({verb} {what} {' '.join(f'(subpath {_quoted(path)})' for path in where)})"
+
+
+def _quoted(path: str) -> str:
+    return '"' + path.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
 # ---- probes

@@ -261,6 +261,61 @@ def test_an_input_is_never_changed(new_bench: Any, tmp_path: Path, way: str) -> 
     assert file.read_text() == "a\n"
 
 
+def test_an_input_is_known_by_what_it_is_and_not_by_its_name_alone(
+    new_bench: Any, tmp_path: Path
+) -> None:
+    """As on a file system without upper case; and another name of the same file (a hard link) is the input too."""
+    at = tmp_path / "project"
+    (at / "data").mkdir(parents=True)
+    given = at / "data" / "a.txt"
+    given.write_text("a\n")
+    os.link(given, at / "name")
+    (at / "mine").write_text("m")
+    (at / "link").symlink_to("data/a.txt")
+    bench = new_bench(made=False, root=at, inputs={"a.txt": given})
+    for function, args in [
+        (files.write, {"path": "name", "content": "x"}),
+        (files.patch_, {"path": "name", "diff": "@@ -1 +1 @@\n-a\n+x\n"}),
+        (files.move, {"path": "name", "to": "b"}),
+        (files.delete, {"path": "name"}),
+    ]:
+        with pytest.raises(errors.PathRefused, match="input"):
+            bench.call(function, **args)
+    assert (at / "name").read_text() == "a\n"
+    bench.call(files.delete, path="link")  # a link is no input: it is deleted itself
+    bench.call(files.write, path="data/b.txt", content="x")
+    assert given.read_text() == "a\n"
+
+
+def test_nothing_is_put_in_the_place_of_an_input_that_is_gone(
+    new_bench: Any, tmp_path: Path
+) -> None:
+    at = tmp_path / "project"
+    at.mkdir()
+    bench = new_bench(made=False, root=at, inputs={"a.txt": at / "data" / "a.txt"})
+    for path in ("data/a.txt", "data"):
+        with pytest.raises(errors.PathRefused, match="input"):
+            bench.call(files.write, path=path, content="x")
+    assert list(at.iterdir()) == []
+
+
+def test_a_folder_that_leads_to_an_input_is_known_by_what_it_is(
+    new_bench: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    at = tmp_path / "project"
+    (at / "data").mkdir(parents=True)
+    (at / "data" / "a.txt").write_text("a\n")
+    bench = new_bench(made=False, root=at, inputs={"a.txt": at / "data" / "a.txt"})
+    looked = os.lstat
+
+    def without_case(path: Any, **more: Any) -> os.stat_result:
+        return looked(str(path).replace("DATA", "data"), **more)
+
+    monkeypatch.setattr(os, "lstat", without_case)
+    with pytest.raises(errors.PathRefused, match="input"):
+        bench.call(files.move, path="DATA", to="elsewhere")
+
+
 def test_alfreds_home_is_out_of_reach_of_a_workspace_around_it(
     new_bench: Any, tmp_path: Path, home: Path
 ) -> None:

@@ -298,6 +298,49 @@ def test_a_commit_in_a_worktree(bench: Any, tmp_path: Path) -> None:
     assert sh(main, "rev-parse", "agent/x").strip() == done["sha"]
 
 
+def test_a_commit_beside_an_input_holds_the_others_and_leaves_the_input_alone(
+    new_bench: Any, brought: Any
+) -> None:
+    at = start(brought)
+    (at / "data").mkdir()
+    given = at / "data" / "given.txt"
+    given.write_text("given\n")
+    (at / "a.txt").write_text("two\n")
+    bench = new_bench(made=False, root=at, inputs={"given.txt": given})
+    before = given.stat()
+    done = bench.call(git.commit, message="others", paths=["a.txt"])
+    assert sh(at, "show", "--name-only", "--format=", done["sha"]) == "a.txt\n"
+    done = bench.call(git.commit, message="all")
+    assert sh(at, "show", "--name-only", "--format=", done["sha"]) == "data/given.txt\n"
+    after = given.stat()
+    assert (after.st_ino, after.st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
+
+
+@pytest.mark.parametrize("name", ["HEAD", "index", "refs/heads/main", "logs/HEAD"])
+def test_git_does_not_change_an_input_that_lies_in_its_own_folder(
+    new_bench: Any, brought: Any, tmp_path: Path, name: str
+) -> None:
+    at = start(brought)
+    remote(at, tmp_path)
+    (at / "a.txt").write_text("two\n")
+    elsewhere = tmp_path / "tree"
+    sh(at, "worktree", "add", "-q", "-b", "other", str(elsewhere))
+    given = at / ".git" / name
+    before = given.read_bytes()
+    for top in (at, elsewhere):
+        bench = new_bench(made=False, root=top, inputs={given.name: given})
+        assert bench.call(git.status)["branch"]
+        for function, args in [
+            (git.commit, {"message": "m"}),
+            (git.branch, {"name": "new"}),
+            (git.branch, {"name": "other", "delete": True}),
+            (push.push, {"remote": "origin", "branch": "other"}),
+        ]:
+            with pytest.raises(errors.CallFailed, match="input"):
+                bench.call(function, **args)
+    assert given.read_bytes() == before
+
+
 def test_judging_a_commit_leaves_no_trace(bench: Any) -> None:
     at = start(bench)
     (at / "b").write_text("b")

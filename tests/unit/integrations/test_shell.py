@@ -184,6 +184,27 @@ def test_inputs_are_read_where_they_lie(new_bench: Any, tmp_path: Path) -> None:
 
 
 @BWRAP
+@pytest.mark.parametrize("made", [True, False])
+def test_an_input_in_the_workspace_is_read_and_never_changed(
+    new_bench: Any, tmp_path: Path, made: bool
+) -> None:
+    at = tmp_path / "home" / "workspaces" / "r1" if made else tmp_path / "project"
+    (at / "data").mkdir(parents=True)
+    file = at / "data" / "given.txt"
+    file.write_text("given\n")
+    bench = new_bench(made=made, root=at, inputs={"given.txt": file})
+    for command in (
+        "cat data/given.txt; echo x > data/given.txt",
+        "cat data/given.txt; rm -rf data; mkdir data; echo x > data/given.txt",
+        "cat data/given.txt; mv data away; mkdir data; echo x > data/given.txt",
+        "cat data/given.txt; ln data/given.txt name; echo x > name",
+    ):
+        assert run(bench, command, write=True)["output"].startswith("given\n")
+        assert file.read_text() == "given\n"
+    assert run(bench, "echo x > data/other && echo x > mine", write=True)["exit_code"] == 0
+
+
+@BWRAP
 def test_the_environment_in_the_sandbox_is_four_names(bench: Any) -> None:
     names = {line.split("=")[0] for line in run(bench, "env")["output"].splitlines()}
     assert names <= {"PATH", "HOME", "LANG", "TERM", "PWD", "SHLVL", "_", "OLDPWD"}

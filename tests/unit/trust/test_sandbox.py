@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import select
 import shlex
@@ -255,6 +256,125 @@ class TestInside:
         assert done.stdout == f"{CANARY}file.txt\n"
         assert extra.read_text() == CANARY
 
+    @pytest.mark.parametrize(
+        "script",
+        [
+            "echo x > data/in/a.txt",
+            "truncate -s 0 data/in/a.txt",
+            "rm -f data/in/a.txt; echo x > data/in/a.txt",
+            "mv data/in/a.txt data/in/b.txt; echo x > data/in/a.txt",
+            "cp file.txt new; mv -f new data/in/a.txt",
+            "ln -f file.txt data/in/a.txt",
+            "ln -sf ../../file.txt data/in/a.txt",
+            "ln data/in/a.txt hard; echo x > hard",
+            "chmod 777 data/in/a.txt; touch -d 1970-01-01 data/in/a.txt",
+            "mv data/in away; mkdir data/in; echo x > data/in/a.txt",
+            "mv data away; mkdir -p data/in; echo x > data/in/a.txt",
+            "mv -T --exchange data other; rm -rf data; ln -s other data",
+            "rm -rf data; mkdir -p data/in; echo x > data/in/a.txt",
+        ],
+    )
+    def test_a_file_to_be_read_in_a_writable_workspace_stays_what_and_where_it_is(
+        self, user: Path, script: str
+    ) -> None:
+        given = user / "project" / "data" / "in" / "a.txt"
+        given.parent.mkdir(parents=True)
+        given.write_text("given")
+        (user / "project" / "other").mkdir()
+        before = given.stat()
+        done = run(user, f"{script}; echo end > end", workspace="project", readable=[given])
+        assert not done.stderr.startswith("bwrap:"), done.stderr
+        assert (user / "project" / "end").read_text() == "end\n"
+        assert given.read_text() == "given"
+        after = given.lstat()
+        assert (after.st_ino, after.st_mode, after.st_mtime) == (
+            before.st_ino,
+            before.st_mode,
+            before.st_mtime,
+        )
+
+    def test_a_file_to_be_read_is_not_written_by_another_of_its_names(self, user: Path) -> None:
+        given, name = user / "other" / "file.txt", user / "project" / "deep" / "er" / "name"
+        name.parent.mkdir(parents=True)
+        os.link(given, name)
+        for script in ("echo x >> deep/er/name", "mv deep away; echo x >> away/er/name"):
+            done = run(user, f"{script}; echo end", workspace="project", readable=[given])
+            assert done.stdout == "end\n", done.stderr
+            assert given.read_text() == CANARY
+
+    def test_where_another_of_its_names_could_be_hidden_nothing_runs(
+        self, user: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        given, hidden = user / "other" / "file.txt", user / "project" / "hidden"
+        hidden.mkdir()
+        os.link(given, hidden / "name")
+        listed = os.scandir
+
+        def closed(path: str) -> object:
+            if str(path) == str(hidden):  # a chmod would hide nothing from root
+                raise PermissionError(errno.EACCES, "Permission denied", path)
+            return listed(path)
+
+        monkeypatch.setattr(os, "scandir", closed)
+        with pytest.raises(errors.PathRefused, match="hard links"):
+            run(user, "true", workspace="project", readable=[given])
+
+    def test_around_a_file_to_be_read_the_workspace_stays_writable(self, user: Path) -> None:
+        given = user / "project" / "data" / "in" / "a.txt"
+        given.parent.mkdir(parents=True)
+        given.write_text("given")
+        done = run(
+            user,
+            "cat data/in/a.txt; cd data/in; echo x > b.txt && mv b.txt c.txt && mv c.txt ../..",
+            workspace="project",
+            readable=[given],
+        )
+        assert (done.stdout, done.returncode) == ("given", 0), done.stderr
+        assert (user / "project" / "c.txt").read_text() == "x\n"
+
+    def test_a_file_to_be_read_does_not_open_the_control_folder_that_it_lies_in(
+        self, user: Path
+    ) -> None:
+        given = user / "project" / ".git" / "info" / "exclude"
+        given.parent.mkdir(parents=True)
+        given.write_text("given")
+        script = "cat .git/info/exclude; echo x > .git/info/attributes; echo x > .git/config"
+        assert run(user, script, workspace="project", readable=[given]).stdout == "given"
+        assert [p.name for p in (user / "project" / ".git").rglob("*")] == ["info", "exclude"]
+
+    def test_a_file_to_be_read_beside_alfreds_home_does_not_open_it(self, user: Path) -> None:
+        home = user / "project" / "state" / "alfred"
+        (home / "workspaces" / "run1").mkdir(parents=True)
+        (home / ".env").write_text(CANARY)
+        beside, within = home.parent / "a.txt", home / "workspaces" / "run1" / "b.txt"
+        for given in (beside, within):
+            given.write_text("given\n")
+        files = "state/a.txt state/alfred/workspaces/run1/b.txt"
+        script = f"ls -A state/alfred; cat {files} state/alfred/.env; for f in {files}; do echo x > $f; done"
+        argv = sandbox.build(
+            ["/bin/sh", "-c", script],
+            workspace=user / "project",
+            home=home,
+            writable=True,
+            readable=[beside, within],
+        )
+        done = subprocess.run(argv, capture_output=True, text=True)
+        assert done.stdout == "workspaces\ngiven\ngiven\n", done.stderr
+        assert [given.read_text() for given in (beside, within)] == ["given\n", "given\n"]
+        assert sorted(p.name for p in home.iterdir()) == [".env", "workspaces"]
+
+    def test_a_folder_to_be_read_around_the_workspace_does_not_cover_it(self, user: Path) -> None:
+        (user / "other" / "work").mkdir()
+        done = run(
+            user,
+            "cat ../file.txt; echo x > made; echo x > ../made",
+            workspace="other/work",
+            readable=[user / "other"],
+        )
+        assert done.stdout == CANARY
+        assert (user / "other" / "work" / "made").read_text() == "x\n"
+        assert not (user / "other" / "made").exists()
+
     def test_the_exit_code_of_the_command_comes_through(self, user: Path) -> None:
         assert run(user, "exit 37").returncode == 37
         assert run(user, "kill -9 $$").returncode == 137
@@ -464,6 +584,19 @@ def test_the_profile_denies_first_and_quotes_paths(user: Path) -> None:
     assert "file-write*" not in "".join(
         line for line in sandbox.profile(odd, home=user / ".alfred").splitlines() if str(odd)[:5] in line and "allow" in line
     )  # fmt: skip
+
+
+def test_the_profile_keeps_a_file_to_be_read_after_the_workspace_was_opened(user: Path) -> None:
+    given = user / "project" / "data" / "a.txt"
+    lines = sandbox.profile(
+        user / "project", home=user / ".alfred", writable=True, readable=[given]
+    ).splitlines()
+    opening = next(
+        n for n, line in enumerate(lines) if "(allow file-write*" in line and "project" in line
+    )
+    kept = [n for n, line in enumerate(lines) if "deny" in line and f'"{given}"' in line]
+    pinned = lines.index(f'(deny file-write-unlink (literal "{given.parent}"))')
+    assert min(*kept, pinned) > opening
 
 
 def test_the_profile_closes_alfreds_home_after_what_holds_it_and_before_what_lies_in_it(
