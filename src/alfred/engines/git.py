@@ -164,6 +164,7 @@ def run(
         stdin=stdin,
         timeout=timeout,
         on_cancel=on_cancel,
+        guard=network,  # the other side may never end it
     )
     if done.code not in ok:
         raise errors.CallFailed(f"git {args[0]} failed: {_last_words(done)}")
@@ -282,6 +283,7 @@ def _start(
     stdin: bytes = b"",
     timeout: float = TIMEOUT_S,
     on_cancel: process.OnCancel | None = None,
+    guard: bool = False,
 ) -> Output:
     program = shutil.which("git", path=env["PATH"])
     if program is None:
@@ -297,6 +299,7 @@ def _start(
         stdin=stdin,
         max_bytes=OUTPUT,
         on_cancel=on_cancel,
+        guard=guard,
     )
     said = err.decode("utf-8", "replace")
     if ended.why == "too_much":

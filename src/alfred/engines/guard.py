@@ -1,4 +1,4 @@
-"""Stands between alfred and a command that runs without a sandbox: when alfred goes, everything goes.
+"""Stands between alfred and a command: when alfred goes, everything goes.
 
 Started by file name (`python -I -S guard.py FD COMMAND...`), standard library only. FD is the reading end
 of a pipe whose other end only alfred holds: when it closes (alfred died, or wants an end), every process

@@ -1,7 +1,7 @@
 """A program run to its end, with everything that it started, and with whatever it says taken in chunks.
 
 Invariant: when `run` returns or raises, the process group of the program is dead. What leaves the group
-(setsid) is reached too by `guard` (for commands without a sandbox), or by the PID namespace of the sandbox.
+(setsid) is reached too by `guard`, and so is everything when we are killed ourselves.
 Output is never kept here: it goes to the caller piece by piece, so that its size costs nothing.
 """
 

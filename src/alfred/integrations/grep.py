@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import re
+import resource
 import sys
 from typing import Any, TypedDict
 
@@ -17,6 +18,9 @@ from alfred.trust import paths
 
 MATCHES = 200
 """Matches that are told."""
+
+PROCESSOR_S = 90
+"""Seconds of the processor that a search may take: its caller ends it sooner, unless that was killed."""
 
 TEXT = 300
 """Characters of a matching line that are told."""
@@ -40,6 +44,7 @@ class Request(TypedDict):
 
 def main() -> None:
     """Answers the request on stdin."""
+    resource.setrlimit(resource.RLIMIT_CPU, (PROCESSOR_S, PROCESSOR_S))
     request: Request = json.load(sys.stdin)
     try:
         pattern = re.compile(request["pattern"])

@@ -24,6 +24,9 @@ LINKS = 60
 MEMORY = 2_000_000_000
 """Bytes that parsing may take."""
 
+PROCESSOR_S = 60
+"""Seconds of the processor that it may take: its caller ends it sooner, unless that was killed."""
+
 _TEXT = 2_000_000  # characters that are handed on; the rest is only counted
 _NUMBER = r"\s*:\s*-?0*(?:\.0*)?(?:px|em|rem|pt|%)?\s*(?:;|!|$)"
 _HIDING = re.compile(
@@ -205,6 +208,7 @@ def _link(node: Any, base: str) -> str | None:
 def main() -> None:
     """Reads the page that stands on stdin; the one argument is its address."""
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+    resource.setrlimit(resource.RLIMIT_CPU, (PROCESSOR_S, PROCESSOR_S))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     told = read(sys.stdin.buffer.read().decode("utf-8", "replace"), sys.argv[1])
     sys.stdout.write(json.dumps(told))

@@ -142,7 +142,7 @@ def run(
             out=output.feed,
             max_bytes=OUTPUT,
             on_cancel=ctx.on_cancel,
-            guard=kind is None,
+            guard=True,  # the sandbox dies with us by itself, but not from its first instant on
         )
     finally:
         output.close()

@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -447,6 +449,19 @@ def test_a_pattern_that_never_ends_is_ended(bench: Any, monkeypatch: pytest.Monk
     with pytest.raises(errors.CallFailed, match="did not end within"):
         bench.call(files.search, pattern="(a+)+$")
     assert given == [1]
+
+
+def test_a_search_ends_also_when_nobody_is_left_to_end_it(tmp_path: Path) -> None:
+    says = "import resource as r; print(r.getrlimit(r.RLIMIT_CPU))"
+    request = {"root": str(tmp_path), "path": ".", "pattern": "x", "closed": []}
+    done = subprocess.run(
+        [sys.executable, "-c", f"from alfred.integrations import grep; grep.main(); {says}"],
+        input=json.dumps(request).encode(),
+        capture_output=True,
+        check=True,
+    )
+    assert done.stdout.decode().endswith(f"{(grep.PROCESSOR_S,) * 2}\n")
+    assert grep.PROCESSOR_S > files.SEARCH_S
 
 
 @pytest.mark.parametrize("pattern", ["(", "[z-a]", "(?P<1>x)", "a{99999999999}"])

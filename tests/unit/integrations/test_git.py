@@ -1166,6 +1166,25 @@ def test_the_environment_of_git_is_an_allow_list(
     assert canary.traces() == []
 
 
+def test_git_that_waits_for_a_remote_dies_with_us(
+    bench: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    at = start(bench)
+    remote(at, tmp_path)
+    guarded: dict[str, bool] = {}
+    real = engine.process.run
+
+    def run(argv: Any, **more: Any) -> Any:
+        asked = ("push", "ls-remote", "rev-parse")
+        guarded.update({word: more["guard"] for word in argv if word in asked})
+        return real(argv, **more)
+
+    monkeypatch.setattr(engine.process, "run", run)
+    bench.call(push.push, remote="origin", branch="main")
+    bench.preview(push.push, remote="origin", branch="main")
+    assert guarded == {"push": True, "ls-remote": True, "rev-parse": False}
+
+
 def test_git_that_does_not_end_is_ended(bench: Any, clock: Any) -> None:
     at = start(bench)
     fifo = at / "fifo"

@@ -260,34 +260,51 @@ def replace_emit(ctx: Any, emit: Any) -> Any:
 
 
 DYING = """
-import sys
+import os, sys
 from pathlib import Path
-from alfred.engines import process
-from alfred.trust import sandbox
-argv = sandbox.build(["sh", "-c", sys.argv[3]], workspace=Path(sys.argv[1]), home=Path(sys.argv[2]))
-def out(chunk):
-    sys.stdout.write(chunk.decode()); sys.stdout.flush()
-process.run(argv, cwd=Path(sys.argv[1]), env={}, timeout=600, out=out)
+from types import SimpleNamespace as Has
+from alfred.integrations import judged, shell
+kind, moment, root, home, command = sys.argv[1:]
+judged.target = lambda ctx: {"sandbox": None}
+def die(*_):
+    os.kill(os.getpid(), 9)
+def go_on(*_):
+    pass
+ctx = Has(
+    settings=Has(sandbox=kind), workspace=Has(root=Path(root), made=True), inputs={}, home=Path(home),
+    tenant="main", run_id="r", call_id="c",
+    on_cancel=die if moment == "starting" else go_on, emit=die if moment == "running" else go_on,
+)
+shell.run(command, timeout=60, ctx=ctx)
 """
 
 
-@BWRAP
-def test_a_command_in_the_sandbox_dies_with_us(bench: Any, home: Path) -> None:
-    mark = f"8{os.getpid()}.125"
-    command = f"(setsid sleep {mark} &) ; echo started; sleep {mark}"
+@pytest.mark.parametrize("kind", [pytest.param("auto", marks=BWRAP), "off"])
+@pytest.mark.parametrize("moment", ["starting", "running"])
+def test_a_command_dies_with_us_however_early(
+    bench: Any, home: Path, kind: str, moment: str
+) -> None:
+    mark = f"1.{os.getpid()}"  # seconds that what survives us lives on, to leave its proof
+    live_on = f"sleep {mark}; echo x > lived"
+    command = f"(setsid sh -c '{live_on}' &) ; echo started; {live_on}"
     ours = subprocess.Popen(
-        [sys.executable, "-c", DYING, str(root(bench)), str(home), command],
-        stdout=subprocess.PIPE,
+        [sys.executable, "-c", DYING, kind, moment, str(root(bench)), str(home), command],
         env=os.environ | {"PYTHONPATH": os.pathsep.join(str(Path(p).absolute()) for p in sys.path)},
     )
-    with ours:
-        assert ours.stdout
-        assert ours.stdout.readline() == b"started\n"
-        assert sleeping(mark)
-        ours.kill()
+    assert ours.wait() == -9
     seen = threading.Event()
-    while sleeping(mark):
+    while naming(mark):
         seen.wait(0.01)
+    assert not (root(bench) / "lived").exists()
+
+
+def naming(mark: str) -> list[int]:
+    """The processes in whose command a word stands."""
+    return [
+        other.pid
+        for other in psutil.process_iter(["cmdline"])
+        if other.pid != os.getpid() and mark in " ".join(other.info["cmdline"] or [])
+    ]
 
 
 # ---- what is told

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import http.server
 import json
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -279,6 +281,23 @@ def test_a_page_that_takes_forever_is_given_up(get: Any, monkeypatch: pytest.Mon
     with pytest.raises(errors.CallFailed, match="longer than 1 s"):
         get("<div>" * 200_000 + "x")
     assert given == [1]
+
+
+def test_the_reader_of_pages_ends_also_when_nobody_is_left_to_end_it() -> None:
+    says = "import resource as r; print([r.getrlimit(n) for n in (r.RLIMIT_CPU, r.RLIMIT_AS)])"
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            f"from alfred.integrations import page; page.main(); {says}",
+            "http://x/",
+        ],
+        input=b"<p>x",
+        capture_output=True,
+        check=True,
+    )
+    limits = [(page.PROCESSOR_S,) * 2, (page.MEMORY,) * 2]
+    assert done.stdout.decode().endswith(f"{limits}\n")
 
 
 def test_a_page_that_breaks_its_reader_breaks_nothing_else(

@@ -396,8 +396,11 @@ class TestInside:
         assert done.stdout == "".join(f"[{arg}]" for arg in odd)
 
     def test_it_dies_with_the_process_that_started_it(self, user: Path) -> None:
+        # bubblewrap's own first process binds itself to its parent only when the command has begun; that it
+        # reaps an orphan shows that it has.
+        bound = "orphan=$(sh -c 'true & echo $!'); while kill -0 $orphan 2>/dev/null; do :; done"
         argv = sandbox.build(
-            ["/bin/sh", "-c", "echo up; (setsid sleep 40 &); sleep 40"],
+            ["/bin/sh", "-c", f"{bound}; echo up; (setsid sleep 40 &); sleep 40"],
             workspace=user / "project",
             home=user / ".alfred",
         )
