@@ -50,7 +50,10 @@ def _watch(lifeline: int) -> None:
 
 def _wait(child: int) -> int:
     while True:
-        pid, status = os.waitpid(-1, 0)
+        try:
+            pid, status = os.waitpid(-1, 0)
+        except ChildProcessError:
+            return signal.SIGKILL  # `_watch` took the status of what it killed
         if pid == child:
             return status
 
@@ -58,16 +61,22 @@ def _wait(child: int) -> int:
 def _end_all() -> None:
     """Kills every descendant, again and again until none is left (they may be forking meanwhile).
 
-    What was killed is not waited for: the main thread does that, and zombies do not count.
+    Only the kernel knows when that is so: every orphan becomes a child of this process at once, so without a
+    child there is no descendant. A look into /proc may miss one whose parent ends in that moment.
     """
     if not sys.platform.startswith("linux"):
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         os.killpg(0, signal.SIGTERM)
         return
-    while found := _descendants():
-        for pid in found:
+    while True:
+        for pid in _descendants():
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.kill(pid, signal.SIGKILL)
+        try:
+            while os.waitpid(-1, os.WNOHANG)[0]:
+                pass
+        except ChildProcessError:
+            return
         select.select([], [], [], 0.002)
 
 

@@ -189,6 +189,27 @@ def test_everything_dies_with_us_under_guard(tmp_path: Path) -> None:
     wait_for(lambda: not any(alive(pid) for pid in pids))
 
 
+MISSING_ONE = """
+import os, sys
+from alfred.engines import guard
+looks = [[]]  # as when the parent of what is left ends while /proc is read
+real = guard._descendants
+guard._descendants = lambda: looks.pop() if looks else real()
+lifeline, ours = os.pipe()
+sys.exit(guard.main(["guard", str(lifeline), "sh", "-c", "sleep 60 > /dev/null 2>&1 & echo $!"]))
+"""
+
+
+def test_the_guard_ends_when_the_kernel_says_that_nobody_is_left() -> None:
+    done = subprocess.run([sys.executable, "-c", MISSING_ONE], capture_output=True, check=True)
+    pid = int(done.stdout)
+    try:
+        assert not alive(pid)
+    finally:
+        if alive(pid):
+            os.kill(pid, signal.SIGKILL)
+
+
 def test_a_cancel_after_the_end_kills_nobody(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
