@@ -423,6 +423,7 @@ def _get(
             location = response.headers.get("location")
             if response.status_code in (301, 302, 303, 307, 308) and location is not None:
                 return (target.url, response.status_code, shown, b"", False), location
+            _refuse_layers(response.headers.get("content-encoding", ""))
             body = bytearray()
             for piece in response.iter_bytes():  # inflated in pieces of at most 1 MiB
                 body += piece
@@ -434,3 +435,10 @@ def _get(
     except (httpx2.HTTPError, httpx2.StreamError, OSError, ValueError) as why:
         said = str(why) or type(why).__name__
         raise errors.FetchFailed(f"{_first(target.url)} did not answer: {said}.") from why
+
+
+def _refuse_layers(codings: str) -> None:
+    """Only what was packed once is unpacked: between two layers nothing counts how much there is."""
+    packed = [c for c in codings.lower().split(",") if c.strip() not in ("", "identity")]
+    if len(packed) > 1:
+        raise ValueError("its body is packed more than once")
