@@ -33,9 +33,11 @@ _HIDING = re.compile(
     r"display\s*:\s*none|visibility\s*:\s*(?:hidden|collapse)|content-visibility\s*:\s*hidden"
     rf"|(?:^|[;\s])(?:font-size|opacity|max-height|max-width){_NUMBER}"
     r"|(?:^|[;\s])(?:left|top|right|bottom|text-indent|margin-left|margin-top)\s*:\s*-\d{3,}"
-    r"|clip(?:-path)?\s*:\s*(?:rect\(\s*0|inset\(\s*(?:50|100)%)",
+    r"|clip(?:-path)?\s*:\s*(?:rect\(\s*0|inset\(\s*(?:50|100)%|circle\(\s*0)"
+    r"|(?:^|[;\s])color\s*:\s*transparent|transform\s*:\s*scale\(\s*0(?:\.0*)?\s*[,)]",
     re.IGNORECASE,
 )
+_COMMENTS = re.compile(r"/\*.*?(?:\*/|$)", re.DOTALL)
 _AT_RULES = re.compile(r"@[^{};]*(?:;|\{(?:[^{}]*\{[^{}]*\})*[^{}]*\})")
 _RULES = re.compile(r"([^{}]+)\{([^{}]*)\}")
 _NOT_TEXT = frozenset(
@@ -107,7 +109,8 @@ def visible(text: str) -> tuple[str, int]:
 
 
 def read(html: str, base: str) -> dict[str, Any]:
-    """Title, text, links (`text <address>`) and the number of hidden characters of a page.
+    """Title, text, links (`text <address>`), the number of hidden characters of a page, and of rules that hide
+    something and were not understood.
 
     Args:
         html: The page.
@@ -116,7 +119,7 @@ def read(html: str, base: str) -> dict[str, Any]:
     from selectolax.lexbor import LexborHTMLParser
 
     tree = LexborHTMLParser(html)
-    out_of_sight = _out_of_sight(tree)
+    out_of_sight, not_understood = _out_of_sight(tree)
     title = tree.css_first("head > title")
     pieces: list[str] = []
     links: dict[str, None] = {}
@@ -163,6 +166,7 @@ def read(html: str, base: str) -> dict[str, Any]:
         "text": "\n".join(line for line in lines if line),
         "links": list(links),
         "hidden": hidden,
+        "not_understood": not_understood,
     }
 
 
@@ -170,15 +174,18 @@ def _hides(node: Any) -> bool:
     attributes = node.attributes
     if "hidden" in attributes or (node.tag == "input" and attributes.get("type", "") == "hidden"):
         return True
-    return bool(_HIDING.search(attributes.get("style") or ""))
+    return bool(_HIDING.search(_COMMENTS.sub("", attributes.get("style") or "")))
 
 
-def _out_of_sight(tree: Any) -> set[int]:
-    """The nodes that plain rules of the page's own style sheets hide."""
+def _out_of_sight(tree: Any) -> tuple[set[int], int]:
+    """The nodes that plain rules of the page's own style sheets hide, and how many rules the parser of
+    selectors did not understand."""
+    from selectolax.lexbor import SelectolaxError
+
     found: set[int] = set()
-    rules = 0
+    rules = not_understood = 0
     for sheet in tree.css("style"):
-        text = re.sub(r"/\*.*?\*/", "", sheet.text() or "", flags=re.DOTALL)
+        text = _COMMENTS.sub("", sheet.text() or "")
         for rule in _RULES.finditer(_AT_RULES.sub("", text[:500_000])):
             selector = rule[1].strip()
             if not _HIDING.search(rule[2]) or ":" in selector or rules >= 200:
@@ -186,9 +193,9 @@ def _out_of_sight(tree: Any) -> set[int]:
             rules += 1
             try:
                 found.update(node.mem_id for node in tree.css(selector))
-            except Exception:
-                continue
-    return found
+            except SelectolaxError:
+                not_understood += 1
+    return found, not_understood
 
 
 def _link(node: Any, base: str) -> str | None:

@@ -169,6 +169,11 @@ def _page(html: str, url: str, ctx: ActionContext) -> dict[str, Any]:
         links.append(link)
     if links:
         told["links"] = links
+    if found["not_understood"]:
+        told["style"] = (
+            f"{found['not_understood']} rules that hide something were not understood: "
+            "nobody may see some of this text."
+        )
     return told | _told_hidden(found["hidden"])
 
 

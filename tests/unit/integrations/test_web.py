@@ -154,6 +154,11 @@ HIDDEN = [
     "<p style='text-indent:-999em'>CANARY</p>",
     "<p style='max-height:0;overflow:hidden'>CANARY</p>",
     "<p style='clip:rect(0,0,0,0)'>CANARY</p>",
+    "<p style='clip-path: circle(0)'>CANARY</p>",
+    "<p style='color: transparent'>CANARY</p>",
+    "<p style='transform: scale(0)'>CANARY</p>",
+    "<p style='display:/**/none'>CANARY</p>",
+    "<p style='dis/* x */play:none'>CANARY</p>",
     "<p hidden>CANARY</p>",
     "<p hidden=''>CANARY</p>",
     "<div hidden><div><p>CANARY</p></div></div>",
@@ -194,6 +199,8 @@ SEEN = [
     "<p style='font-size:10px'>CANARY</p>",
     "<p style='opacity:0.5'>CANARY</p>",
     "<p style='opacity:.9'>CANARY</p>",
+    "<p style='background-color:transparent'>CANARY</p>",
+    "<p style='transform:scale(0.5)'>CANARY</p>",
     "<p style='left:-5px'>CANARY</p>",
     "<p style='display:inline'>CANARY</p>",
     "<style>@media print{.x{display:none}}</style><p class=x>CANARY</p>",
@@ -209,6 +216,12 @@ SEEN = [
 @pytest.mark.parametrize("html", SEEN)
 def test_what_is_seen_stays(html: str) -> None:
     assert "CANARY" in page.read(html, "https://example.org/")["text"]
+
+
+def test_a_rule_that_hides_something_and_is_not_understood_is_told(get: Any) -> None:
+    told = get("<style>.x..{display:none} p,,a{opacity:0} .y{color:red</style><p>seen")
+    assert told["style"].startswith("2 rules that hide something were not understood")
+    assert "style" not in get("<style>.x{display:none}</style><p>seen")
 
 
 def test_letters_that_draw_nothing_are_taken_out_and_counted(get: Any) -> None:
