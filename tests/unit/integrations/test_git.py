@@ -14,7 +14,7 @@ import pytest
 from alfred import errors
 from alfred.actions import Happened, NotHappened, Risk, Unknown
 from alfred.engines import git as engine
-from alfred.integrations import git, push, repository
+from alfred.integrations import git, push, remotes, repository
 
 pytestmark = pytest.mark.needs_program("git")
 
@@ -582,7 +582,7 @@ def test_a_forced_push_holds_only_for_what_was_seen_there(
     seen = head(bare, "main")
     theirs = commit_elsewhere(bare, tmp_path)
     sh(at, "commit", "-q", "--allow-empty", "-m", "ours")
-    monkeypatch.setattr(push, "_known", lambda *_: seen)
+    monkeypatch.setattr(remotes, "known", lambda *_: seen)
     with pytest.raises(errors.CallFailed, match="stale info"):
         bench.call(push.push, remote="origin", branch="main", force=True)
     assert head(bare, "main") == theirs
@@ -638,6 +638,42 @@ def test_a_password_in_an_address_is_not_shown(bench: Any, person: Path) -> None
     with pytest.raises(errors.CallFailed) as told:
         bench.call(push.push, remote="origin", branch="main")
     assert token not in str(told.value)
+
+
+@pytest.mark.parametrize(
+    "url", ["https://pat:hunter@22@git.example.org/x", "git://pat:hunter22@git.example.org/x",
+            "ssh://pat:hunter22@git.example.org/x"],
+)  # fmt: skip
+def test_an_address_whose_password_git_would_repeat_is_refused(bench: Any, url: str) -> None:
+    at = start(bench)
+    sh(at, "remote", "add", "origin", url)
+    for ask in (bench.call, bench.preview):
+        with pytest.raises(errors.CallFailed, match="is refused") as told:
+            ask(push.push, remote="origin", branch="topic")
+        assert "22" not in str(told.value)
+
+
+def test_a_password_in_an_address_is_neither_told_nor_written_down(bench: Any) -> None:
+    at = start(bench)
+    url = "https://pat:hunter22@git.example.org/x.git"
+    sh(at, "remote", "add", "origin", url)
+    first = bench.target(push.push, remote="origin", branch="main")
+    assert "hunter22" not in str(first)
+    sh(at, "remote", "set-url", "origin", url.replace("pat:", "kim:"))
+    assert bench.target(push.push, remote="origin", branch="main") != first
+    sh(at, "remote", "set-url", "origin", url)
+    sh(at, "config", f"remote.{url}.pushurl", "https://evil.example/")
+    with pytest.raises(errors.CallFailed, match="lead a push elsewhere") as told:
+        bench.call(push.push, remote="origin", branch="main")
+    assert "hunter22" not in str(told.value)
+
+
+def test_a_remote_inside_a_network_is_not_asked_either(bench: Any) -> None:
+    at = start(bench)
+    sh(at, "remote", "add", "origin", "https://169.254.169.254/x.git")
+    bench.judged(push.push, remote="origin", branch="main")
+    with pytest.raises(errors.CallFailed, match="is refused"):
+        bench.probe(push.push, remote="origin", branch="main")
 
 
 def test_the_target_of_a_push_is_address_and_commit(bench: Any, tmp_path: Path) -> None:
@@ -702,9 +738,9 @@ ADDRESSES = [
 
 
 def test_addresses_that_lead_elsewhere_are_refused(
-    bench: Any, monkeypatch: pytest.MonkeyPatch
+    brought: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    at = start(bench)
+    at = start(brought)
     sh(at, "init", "-q", "--bare", "evil.git")
     config = at / ".git" / "config"
     usual = config.read_text()
@@ -719,10 +755,30 @@ def test_addresses_that_lead_elsewhere_are_refused(
     for url in ADDRESSES:
         config.write_text(f'{usual}[remote "origin"]\n\turl = "{url}"\n')
         with pytest.raises(errors.CallFailed, match="refused"):
-            bench.call(push.push, remote="origin", branch="main")
+            brought.call(push.push, remote="origin", branch="main")
     assert ran
     assert True not in ran
     assert not (at / "canary").exists()
+
+
+@pytest.mark.parametrize("where", ["workspaces/r2", "worktrees/w/../../state"])
+def test_a_remote_in_alfreds_home_is_refused_before_it_is_asked(
+    brought: Any, home: Path, canary: Any, where: str
+) -> None:
+    """Another run's commands may write there, and git runs the hooks of a remote on this machine."""
+    at = start(brought)
+    there = home / where
+    (home / "worktrees" / "w").mkdir(parents=True)
+    there.mkdir(parents=True, exist_ok=True)
+    sh(there, "init", "-q", "--bare")
+    hook = there / "hooks" / "pre-receive"
+    hook.write_text(f"#!/bin/sh\n{canary('hook')}\n")
+    hook.chmod(0o755)
+    sh(at, "remote", "add", "origin", str(there))
+    for ask in (brought.preview, brought.risk, brought.call):
+        with pytest.raises(errors.CallFailed, match="own home"):
+            ask(push.push, remote="origin", branch="topic")
+    assert canary.traces() == []
 
 
 def test_ordinary_addresses_are_accepted(bench: Any) -> None:
@@ -735,7 +791,7 @@ def test_ordinary_addresses_are_accepted(bench: Any) -> None:
         ]
     ):
         sh(at, "remote", "add", f"r{n}", url)
-        assert push.configured(repository.of(bench.ctx), f"r{n}").url == url
+        assert remotes.configured(bench.ctx, repository.of(bench.ctx), f"r{n}").url == url
 
 
 def test_only_names_of_configured_remotes_are_taken(bench: Any, tmp_path: Path) -> None:
