@@ -13,25 +13,14 @@ from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 
 from alfred.actions.syntax import Word
+from alfred.trust import names
 
 _UNKNOWN_ROOT = "/\u2039workspace\u203a"
 """Stands for a workspace whose path is not told: no real path lies in it."""
 
 _TEMP = ("/tmp", "/var/tmp", "/private/tmp", "/private/var/tmp")
-_CACHES = frozenset(
-    "tmp temp .tmp .temp .cache __pycache__ .pytest_cache .mypy_cache .ruff_cache .hypothesis "
-    ".parcel-cache .turbo .sass-cache .eslintcache .nyc_output .gradle-cache".split()
-)
 _HOME_CACHES = (".cache", "Library/Caches")
 
-_SENSITIVE = frozenset(
-    ".git .gitmodules .gitattributes .gitconfig .githooks .github .gitlab-ci.yml .circleci "
-    ".travis.yml .husky .pre-commit-config.yaml jenkinsfile azure-pipelines.yml .buildkite "
-    ".drone.yml .woodpecker .woodpecker.yml .ci .forgejo .gitea "
-    ".envrc .netrc .npmrc .pypirc .ssh .gnupg .aws .kube .docker .alfred .hermes "
-    ".claude .claude.json .codex .cursor .vscode .idea .mcp.json claude.md agents.md soul.md "
-    ".bashrc .bash_profile .profile .zshrc .zshenv .zprofile".split()
-)
 _ENV = re.compile(r"\.env(\..+)?")
 _ENV_SAMPLE = re.compile(r"\.env\.(example|sample|template|dist)")
 _DATABASE = re.compile(r".+\.(db|sqlite|sqlite3|mdb|rdb)(-wal|-shm|-journal)?")
@@ -139,13 +128,10 @@ def is_secret(text: str) -> bool:
 
 
 def _inside(relative: str) -> Zone:
-    parts = relative.lower().split("/")  # some file systems do not tell `.GIT` from `.git`
-    if any(
-        part in _SENSITIVE or (_ENV.fullmatch(part) and not _ENV_SAMPLE.fullmatch(part))
-        for part in parts
-    ):
+    if names.sensitive(relative):
         return Zone.SENSITIVE
-    if any(part in _CACHES for part in parts):
+    parts = relative.lower().split("/")
+    if any(part in names.CACHES for part in parts):
         return Zone.TEMP
     return Zone.SENSITIVE if _DATABASE.fullmatch(parts[-1]) else Zone.INSIDE
 

@@ -20,6 +20,7 @@ from alfred.actions.kinds import Probe
 from alfred.engines import git, refs
 from alfred.integrations import excerpt, judged, places, repository
 from alfred.integrations.push import push
+from alfred.trust import names
 from alfred.trust.redact import redact, redact_data
 
 TRAILER = "Alfred-Call"
@@ -331,7 +332,7 @@ def _refuse_more_risk(ctx: ActionContext, made: repository.Snapshot) -> None:
     """A call before this one may have put something into the commit that nobody was asked about."""
     judged_as = judged.risk(ctx)
     if judged_as is not None and places.risk(ctx, *made.files) > judged_as:
-        delicate = next(path for path in made.files if places.sensitive(path))
+        delicate = next(path for path in made.files if names.sensitive(path))
         raise errors.CallFailed(
             f"The commit would now hold {delicate!r} as well, which it did not when it was judged.",
             next="Propose the commit again.",

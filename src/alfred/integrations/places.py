@@ -11,7 +11,6 @@ import errno
 import fcntl
 import os
 import sys
-import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,44 +20,10 @@ from alfred import errors
 from alfred import home as home_folder
 from alfred.actions.context import ActionContext
 from alfred.actions.kinds import Risk
-from alfred.trust import beneath, paths
+from alfred.trust import beneath, names, paths
 
 INPUTS = "inputs"
 """The folder, in paths of calls, that the inputs of a run are seen in."""
-
-_FOLDERS = frozenset(
-    {
-        *(".git", ".hg", ".svn"),
-        *(".github", ".gitlab", ".forgejo", ".gitea", ".circleci", ".buildkite", ".ci"),
-        *(".azure-pipelines", ".woodpecker", ".husky", ".devcontainer", ".vscode", ".idea"),
-        *(".claude", ".codex", ".cursor", ".gemini", ".continue", ".clinerules", ".roo"),
-        *(".kiro", ".junie", ".windsurf", ".agents", ".opencode", ".alfred", ".hermes"),
-        *(".ssh", ".aws", ".gnupg", ".kube", ".docker"),
-    }
-)
-_FILES = frozenset(
-    {
-        *(".gitmodules", ".gitattributes", ".gitconfig", ".env", ".envrc", ".netrc", ".npmrc"),
-        *(".gitlab-ci.yml", ".gitlab-ci.yaml", ".travis.yml", ".drone.yml", ".drone.yaml"),
-        *(".cirrus.yml", ".woodpecker.yml", ".woodpecker.yaml", ".appveyor.yml", "appveyor.yml"),
-        *("azure-pipelines.yml", "azure-pipelines.yaml", "bitbucket-pipelines.yml", "jenkinsfile"),
-        *("cloudbuild.yaml", "cloudbuild.yml", "buildspec.yml", "codemagic.yaml"),
-        *(".pre-commit-config.yaml", ".pre-commit-config.yml", "lefthook.yml", ".lefthook.yml"),
-        *("agents.md", "agents.override.md", "agent.md", "claude.md", "claude.local.md"),
-        *("gemini.md", "soul.md", "skill.md", "warp.md", ".goosehints", ".cursorrules"),
-        *(".windsurfrules", ".clinerules", ".rules", ".mcp.json", "mcp.json", "opencode.json"),
-        *(".aider.conf.yml", ".cursorignore", ".claudeignore"),
-    }
-)
-"""What configures git, CI, or agents, or holds secrets. Compared without regard to case."""
-
-_DISPOSABLE = frozenset(
-    {
-        *("tmp", "temp", ".tmp", ".temp", ".cache", "__pycache__", ".pytest_cache"),
-        *(".mypy_cache", ".ruff_cache", ".hypothesis"),
-    }
-)
-_DISPOSABLE_TOP = _DISPOSABLE | {"cache", "caches"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,27 +102,11 @@ def homes_below(ctx: ActionContext, root: Path) -> list[str]:
     ]
 
 
-def sensitive(path: str) -> bool:
-    """Whether a path lies in what configures git, CI or agents, or names a file with secrets."""
-    parts = [_folded(part) for part in path.split("/")]
-    return any(
-        part in _FOLDERS or part in _FILES or part.startswith((".env.", ".aider")) for part in parts
-    )
-
-
-def disposable(path: str) -> bool:
-    """Whether a path lies in a folder for temporary files or caches."""
-    folders = path.split("/")[:-1]
-    return bool(folders) and (
-        folders[0] in _DISPOSABLE_TOP or any(part in _DISPOSABLE for part in folders)
-    )
-
-
 def risk(ctx: ActionContext, *touched: str) -> Risk:
     """The risk of changing these paths: none where alfred made the workspace, medium where a person
     brought it, one tier higher where one of them is sensitive."""
     base = Risk.NONE if ctx.workspace.made else Risk.MEDIUM
-    return Risk(base + 1) if any(sensitive(path) for path in touched) else base
+    return Risk(base + 1) if any(names.sensitive(path) for path in touched) else base
 
 
 def installation(ctx: ActionContext) -> Path:
@@ -271,10 +220,3 @@ def _real_path(fd: int) -> Path:
         get_path = 50  # F_GETPATH of <sys/fcntl.h>
         return Path(os.fsdecode(fcntl.fcntl(fd, get_path, bytes(1024)).rstrip(b"\0")))
     return Path(f"/proc/self/fd/{fd}").readlink()
-
-
-def _folded(part: str) -> str:
-    """A name as a file system that ignores case and invisible letters may see it."""
-    plain = unicodedata.normalize("NFKC", part)
-    visible = "".join(c for c in plain if unicodedata.category(c) != "Cf")
-    return visible.casefold().rstrip(" .") or visible

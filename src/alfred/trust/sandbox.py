@@ -29,7 +29,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from alfred import errors
-from alfred.trust import paths
+from alfred.trust import names, paths
 
 SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32")
 HOME = "/home/sandbox"
@@ -41,13 +41,6 @@ _ETC_CLOSED = (
     *("ssh", "ssl/private", "pki/tls/private", "letsencrypt", "krb5.keytab", "security/opasswd"),
     *("wireguard", "openvpn", "ipsec.secrets", "ppp", "NetworkManager", "wpa_supplicant"),
     *("docker", "kubernetes", "rancher", "fstab", "netrc", "alfred"),
-)
-
-# What configures other programs, or agents: read-only even where the workspace is writable.
-CONTROL = (
-    *(".git", ".hg", ".github", ".gitlab-ci.yml", ".circleci", ".env"),
-    *(".claude", ".codex", ".cursor", ".gemini", ".vscode", ".idea", ".mcp.json", ".envrc"),
-    *("AGENTS.md", "CLAUDE.md", "GEMINI.md", ".cursorrules", ".pre-commit-config.yaml"),
 )
 
 _BELOW_HOME = (
@@ -244,13 +237,21 @@ def _bubblewrap(
         if path.is_relative_to(own):
             argv += [option, str(path), str(path)]
     if writable:
-        for path in (workspace / name for name in CONTROL):
-            if path.exists() and not path.is_symlink():
-                argv += ["--ro-bind", str(path), str(path)]
+        for path in _control(workspace):
+            argv += ["--ro-bind", str(path), str(path)]
     inside = Path(os.path.normpath(workspace / cwd))
     if not inside.is_relative_to(workspace):
         raise _refused(inside, "it is not in the workspace")
     return [*argv, "--chdir", str(inside)]
+
+
+def _control(workspace: Path) -> list[Path]:
+    """What steers other programs, or agents: read-only even where the workspace is writable."""
+    return [
+        path
+        for path in sorted(workspace.iterdir())
+        if names.sensitive(path.name) and not path.is_symlink()
+    ]
 
 
 def _between(workspace: Path, files: list[Path], *, own: Path) -> list[Path]:
@@ -339,9 +340,8 @@ def profile(
     lines.append(_rule("allow", "file-read*", (str(workspace), *map(str, readable))))
     if writable:
         lines.append(_rule("allow", "file-write*", (str(workspace),)))
-        control = tuple(str(workspace / name) for name in CONTROL)
         within = [path for path in readable if path.is_relative_to(workspace)]
-        lines.append(_rule("deny", "file-write*", (*control, *map(str, within))))
+        lines.append(_rule("deny", "file-write*", map(str, (*_control(workspace), *within))))
         for folder in _between(workspace, within, own=Path(own)):
             lines.append(f"(deny file-write-unlink (literal {_quoted(str(folder))}))")
     if Path(own).is_relative_to(workspace):

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from alfred import errors
 from alfred.actions import Happened, NotHappened, Risk, Unknown, declare, results
 from alfred.engines import process
-from alfred.integrations import excerpt, files, git, grep, notify, shell
+from alfred.integrations import contents, excerpt, files, git, grep, notify, shell
 from alfred.trust.redact import redact
 
 FAKE_KEY = "AKIA" + "Q3EGRIVZ5WXY7ABC"
@@ -688,6 +688,16 @@ def test_a_card_shows_the_change_as_a_diff(brought: Any) -> None:
     patched = brought.preview(files.patch_, path="a.txt", diff="@@ -9 +9 @@\n-two\n+2\n")
     assert patched == shown
     assert "--- /dev/null" in brought.preview(files.write, path="new.txt", content="x\n")
+
+
+def test_a_card_of_content_that_cannot_be_written_says_so(
+    brought: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(contents, "LARGEST", 10)
+    (root(brought) / "a.txt").write_text("larger than that")
+    shown = brought.preview(files.write, path="a.txt", content=f"key {FAKE_KEY}")
+    assert shown.startswith("This content cannot be written: 'a.txt' is larger than 10 bytes")
+    assert FAKE_KEY not in shown
 
 
 def test_a_card_of_a_diff_that_does_not_fit_says_so(brought: Any) -> None:

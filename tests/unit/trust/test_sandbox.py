@@ -215,7 +215,10 @@ class TestInside:
         assert (user / "project" / name / "config").read_text() == "old"
         assert sorted(p.name for p in (user / "project" / name).rglob("*")) == ["config", "hooks"]
 
-    @pytest.mark.parametrize("name", ["AGENTS.md", "CLAUDE.md", ".mcp.json", ".env", ".git"])
+    @pytest.mark.parametrize(
+        "name",
+        ["AGENTS.md", "claude.md", ".mcp.json", ".env", ".git", "Jenkinsfile", ".gitattributes"],
+    )
     def test_control_files_stay_read_only_in_a_writable_workspace(
         self, user: Path, name: str
     ) -> None:
