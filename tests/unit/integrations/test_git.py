@@ -14,7 +14,7 @@ import pytest
 from alfred import errors
 from alfred.actions import Happened, NotHappened, Risk, Unknown
 from alfred.engines import git as engine
-from alfred.integrations import git, push, remotes, repository
+from alfred.integrations import git, judged, push, remotes, repository
 
 pytestmark = pytest.mark.needs_program("git")
 
@@ -395,7 +395,7 @@ def test_what_came_into_a_commit_after_it_was_judged_is_asked(
     at = start(bench)
     (at / "b").write_text("b")
     (at / ".env").write_text("x")
-    monkeypatch.setattr(git.judged, "risk", lambda _: Risk.NONE)
+    monkeypatch.setattr(judged, "risk", lambda _: Risk.NONE)
     with pytest.raises(errors.CallFailed, match=r"\.env"):
         bench.call(git.commit, message="x")
     assert sh(at, "rev-list", "--count", "HEAD") == "1\n"
