@@ -19,7 +19,7 @@ from alfred.actions.context import ActionContext
 from alfred.engines import process
 from alfred.integrations import excerpt
 from alfred.integrations import page as pages
-from alfred.trust import urls
+from alfred.trust import fetching
 
 PAGE_S = 20
 """Seconds that the reading of a page may take."""
@@ -83,7 +83,7 @@ def fetch(url: str, *, ctx: ActionContext) -> dict[str, Any]:
         url: An http or https address.
     """
     hosts, ports = opened(ctx)
-    got = urls.fetch(url, allow_private=hosts, ports=ports)
+    got = fetching.fetch(url, allow_private=hosts, ports=ports)
     header = got.headers.get("content-type", "")
     kind = header.partition(";")[0].strip().lower()
     told: dict[str, Any] = {
@@ -118,7 +118,7 @@ def opened(ctx: ActionContext) -> tuple[list[str], list[int]]:
         ) from None
 
 
-def _content(kind: str, got: urls.Fetched, header: str, ctx: ActionContext) -> dict[str, Any]:
+def _content(kind: str, got: fetching.Fetched, header: str, ctx: ActionContext) -> dict[str, Any]:
     body = got.body
     html = kind in ("text/html", "application/xhtml+xml")
     if html or (not kind and body[:200].lstrip()[:1] == b"<"):

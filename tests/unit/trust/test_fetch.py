@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from alfred import clock, errors
-from alfred.trust import pinned, urls
+from alfred.trust import fetching, pinned, urls
 from tests.unit.trust import test_urls
 
 
@@ -106,12 +106,12 @@ def victim() -> Iterator[Server]:
         assert server.connections == 0
 
 
-def get(server: Server, path: str = "/", host: str = "home.lan", **options) -> urls.Fetched:
+def get(server: Server, path: str = "/", host: str = "home.lan", **options) -> fetching.Fetched:
     """Fetches from the server under a name that the owner opened."""
     options.setdefault("resolve", lambda name: [server.address])
     options.setdefault("allow_private", {host})
     options.setdefault("ports", {server.port})
-    return urls.fetch(f"http://{host}:{server.port}{path}", **options)
+    return fetching.fetch(f"http://{host}:{server.port}{path}", **options)
 
 
 def test_the_name_stays_in_the_host_header_and_the_connection_goes_to_the_checked_address(
@@ -129,7 +129,7 @@ def test_the_name_stays_in_the_host_header_and_the_connection_goes_to_the_checke
 def test_the_loopback_is_closed_unless_it_was_opened(victim: Server) -> None:
     for host in ("127.0.0.1", "localhost", "[::1]", "home.lan", "example.com"):
         with pytest.raises(errors.FetchRefused):
-            urls.fetch(
+            fetching.fetch(
                 f"http://{host}:{victim.port}/",
                 resolve=lambda name: ["127.0.0.1"],
                 ports={victim.port},
@@ -147,11 +147,13 @@ def test_no_hostile_url_makes_a_connection(victim: Server, monkeypatch: pytest.M
     tried = 0
     for url in test_urls.HOSTILE_URLS:
         with pytest.raises(errors.FetchRefused):
-            urls.fetch(url, resolve=lambda name: ["127.0.0.1"])
+            fetching.fetch(url, resolve=lambda name: ["127.0.0.1"])
         tried += 1
     for address in test_urls.CLOSED:
         with pytest.raises(errors.FetchRefused):
-            urls.fetch("http://example.com/", resolve=lambda name, a=address: [test_urls.PUBLIC, a])
+            fetching.fetch(
+                "http://example.com/", resolve=lambda name, a=address: [test_urls.PUBLIC, a]
+            )
         tried += 1
     assert tried > 250
     assert reached == []
@@ -241,26 +243,26 @@ def test_five_redirects_are_followed_and_a_sixth_is_refused(server: Server) -> N
 def test_https_is_never_left_for_http(monkeypatch: pytest.MonkeyPatch) -> None:
     hops: list[str] = []
 
-    def hop(target: urls._Target, *rest: object) -> tuple[tuple, str | None]:
+    def hop(target: urls.Target, *rest: object) -> tuple[tuple, str | None]:
         hops.append(target.url)
         return (target.url, 302, {}, b"", False), "http://example.com/plain"
 
-    monkeypatch.setattr(urls, "_get", hop)
+    monkeypatch.setattr(fetching, "_get", hop)
     with pytest.raises(errors.FetchRefused, match="from https to http"):
-        urls.fetch("https://example.com/", resolve=test_urls.public)
+        fetching.fetch("https://example.com/", resolve=test_urls.public)
     assert hops == ["https://example.com/"]
 
 
 def test_a_public_page_never_redirects_into_an_opened_host(monkeypatch: pytest.MonkeyPatch) -> None:
     hops: list[str] = []
 
-    def hop(target: urls._Target, *rest: object) -> tuple[tuple, str | None]:
+    def hop(target: urls.Target, *rest: object) -> tuple[tuple, str | None]:
         hops.append(target.url)
         return (target.url, 302, {}, b"", False), "http://nas.lan/admin?reboot=1"
 
-    monkeypatch.setattr(urls, "_get", hop)
+    monkeypatch.setattr(fetching, "_get", hop)
     with pytest.raises(errors.FetchRefused, match="which is private"):
-        urls.fetch(
+        fetching.fetch(
             "http://example.com/",
             resolve=lambda host: ["192.168.1.5" if host == "nas.lan" else test_urls.PUBLIC],
             allow_private={"nas.lan"},
@@ -338,13 +340,13 @@ def test_a_name_that_turns_private_at_a_redirect_is_refused(
 ) -> None:
     answers = iter([[test_urls.PUBLIC], ["127.0.0.1"]])
 
-    def hop(target: urls._Target, *rest: object) -> tuple[tuple, str | None]:
+    def hop(target: urls.Target, *rest: object) -> tuple[tuple, str | None]:
         assert str(target.addresses[0]) == test_urls.PUBLIC
         return (target.url, 302, {}, b"", False), "/again"
 
-    monkeypatch.setattr(urls, "_get", hop)
+    monkeypatch.setattr(fetching, "_get", hop)
     with pytest.raises(errors.FetchRefused, match="loopback"):
-        urls.fetch(
+        fetching.fetch(
             f"http://example.com:{victim.port}/",
             resolve=lambda host: next(answers),
             ports={victim.port},
@@ -385,7 +387,7 @@ def test_tls_names_the_host_and_not_the_address() -> None:
     thread.start()
     port = listener.getsockname()[1]
     with pytest.raises(errors.FetchFailed):
-        urls.fetch(
+        fetching.fetch(
             f"https://secure.lan:{port}/",
             resolve=lambda host: ["127.0.0.1"],
             allow_private={"secure.lan"},
@@ -443,7 +445,7 @@ def test_a_certificate_that_nobody_vouches_for_is_refused(tmp_path: Path) -> Non
     thread.start()
     try:
         with pytest.raises(errors.FetchFailed, match=r"(?i)certificate"):
-            urls.fetch(
+            fetching.fetch(
                 f"https://secure.lan:{port}/",
                 resolve=lambda host: ["127.0.0.1"],
                 allow_private={"secure.lan"},
@@ -504,7 +506,7 @@ def test_one_encoding_is_read(server: Server, coding: str) -> None:
 def test_bytes_that_inflate_to_nothing_are_counted_too(
     server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(urls, "_OVERHEAD", 10_000)
+    monkeypatch.setattr(fetching, "_OVERHEAD", 10_000)
     # A gzip head, then stored blocks of length 0.
     nothing = b"\x1f\x8b\x08\0\0\0\0\0\0\x03" + b"\0\0\0\xff\xff" * 200_000
     server.answer = lambda path: ok(nothing, "Content-Encoding: gzip")
@@ -619,5 +621,5 @@ def test_a_message_never_repeats_the_query_or_the_user(server: Server) -> None:
         "http://10.0.0.1/?token=s3cret#s3cret",
     ):
         with pytest.raises(errors.FetchRefused) as caught:
-            urls.fetch(url)
+            fetching.fetch(url)
         assert "s3cret" not in caught.value.detail
