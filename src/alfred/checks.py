@@ -180,6 +180,7 @@ def sandbox(folder: Path, settings: Any, store: Store | None) -> Iterable[Findin
     """Whether commands can be confined, by trying to get out."""
     if settings is None:
         return
+    from alfred.trust import probes
     from alfred.trust import sandbox as box
 
     if settings.sandbox == "off":
@@ -198,15 +199,16 @@ def sandbox(folder: Path, settings: Any, store: Store | None) -> Iterable[Findin
             "apt install bubblewrap",
         )
         return
-    for probe in box.probe(folder):
-        if not probe.held:
-            yield Finding(
-                "sandbox",
-                "error",
-                f"{probe.name}: {probe.detail}",
-                "Do not run commands until this is mended.",
-            )
-    yield Finding("sandbox", "ok", f"{found.kind}: probed from inside")
+    open_ways = [probe for probe in probes.probe(folder) if not probe.held]
+    for probe in open_ways:
+        yield Finding(
+            "sandbox",
+            "error",
+            f"{probe.name}: {probe.detail}",
+            "Do not run commands until this is mended.",
+        )
+    if not open_ways:
+        yield Finding("sandbox", "ok", f"{found.kind}: probed from inside")
 
 
 def programs(folder: Path, settings: Any, store: Store | None) -> Iterable[Finding]:

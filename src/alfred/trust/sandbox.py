@@ -1,4 +1,4 @@
-"""The arguments of bubblewrap and of sandbox-exec, and probes that show what they really hold back.
+"""The arguments of bubblewrap and of sandbox-exec.
 
 In the sandbox there is: `/usr`, `/bin`, `/lib*`, `/etc` (without shadow, ssh and other keys), read-only; an
 empty `/tmp` and HOME; its own `/proc` and `/dev`; the workspace under its own path, read-only or writable,
@@ -9,7 +9,8 @@ Nothing of the workspace is interpreted here: a `.git` file that points elsewher
 gap: a control file that does not exist yet (no `.git`, no `.claude`) or is a symlink can be made or replaced
 in a writable workspace; what alfred itself runs there must therefore not trust it.
 
-Processes are started only by `available` and `probe`; running commands belongs to the shell action.
+A process is started by `available` alone; what the sandbox really holds back is tried in `probes`, and running
+commands belongs to the shell action.
 The profile for macOS is built by the same rules and has not been run by the tests.
 """
 
@@ -17,12 +18,9 @@ from __future__ import annotations
 
 import functools
 import os
-import shlex
 import shutil
-import socket
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -56,7 +54,8 @@ _WHOLE = (
     *("/", "/var", "/home", "/tmp", "/opt", "/srv", "/mnt", "/media"),
     *("/Users", "/private", "/private/var", "/private/tmp"),
 )
-_TRIAL_S = 10
+TRIAL_S = 10
+"""Seconds that a first try of the sandbox may take."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,15 +66,6 @@ class Available:
     reason: str
     program: str = ""
     options: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Probe:
-    """One attempt to get out: `held` says that it failed, as it must; `detail` what was seen."""
-
-    name: str
-    held: bool
-    detail: str
 
 
 @functools.lru_cache(maxsize=1)
@@ -95,7 +85,7 @@ def available() -> Available:
         argv = [program, *_isolation(options), "--ro-bind", "/", "/", "--", "/bin/true"]
         try:
             done = subprocess.run(
-                argv, capture_output=True, text=True, timeout=_TRIAL_S, env={}, check=False
+                argv, capture_output=True, text=True, timeout=TRIAL_S, env={}, check=False
             )
         except (OSError, subprocess.TimeoutExpired) as why:
             return Available(None, f"bubblewrap cannot be started: {why}")
@@ -355,99 +345,3 @@ def _rule(verb: str, what: str, where: Iterable[str]) -> str:
 
 def _quoted(path: str) -> str:
     return '"' + path.replace("\\", "\\\\").replace('"', '\\"') + '"'
-
-
-# ---- probes
-
-
-def probe(home: Path) -> list[Probe]:
-    """Tries to get out of a real sandbox, for doctor: each attempt must fail. About 0.1 s.
-
-    Raises ConfigError when there is no sandbox. Makes folders with a canary in `home`, and takes them
-    away again.
-    """
-    with (
-        tempfile.TemporaryDirectory(prefix="probe-", dir=_folder(home / "workspaces")) as inside,
-        tempfile.TemporaryDirectory(prefix="probe-", dir=_folder(home / "state")) as private,
-        socket.create_server(("127.0.0.1", 0)) as listener,
-    ):
-        workspace, closed = Path(inside), Path(private)
-        (closed / "canary").write_text("alfred-canary\n")
-        (workspace / ".git").mkdir()
-        return [
-            _attempt(name, script, writable, workspace, closed / name.replace(" ", "-"), home)
-            for name, script, writable in _attempts(closed, workspace, listener.getsockname()[1])
-        ]
-
-
-def _folder(path: Path) -> Path:
-    path.mkdir(mode=0o700, parents=True, exist_ok=True)
-    return path
-
-
-_CANARY = "alfred-probe-canary-7f3a"
-
-
-def _attempts(closed: Path, workspace: Path, port: int) -> list[tuple[str, str, bool]]:
-    """(what must not be possible, a script that exits with 0 when it was, writable workspace).
-
-    `$MARK` is a file in ALFRED_HOME that the script may also leave as its proof.
-    """
-    canary = shlex.quote(str(closed / "canary"))
-    try:
-        pids = str(Path("/proc/self/ns/pid").readlink())
-    except OSError:  # no Linux: there the profile forbids to signal others
-        pids = "none"
-    user = Path.home()
-    names = (path for path in user.iterdir() if not workspace.is_relative_to(path))
-    seen = " || ".join(f"test -e {shlex.quote(str(path))}" for path in list(names)[:40])
-    same = f'test "$(readlink /proc/self/ns/pid)" = {shlex.quote(pids)}'
-    tcp = f"exec 3<>/dev/tcp/127.0.0.1/{port}"
-    return [
-        (
-            "write outside of the workspace",
-            "mkdir -p $(dirname $MARK); echo x > $MARK; false",
-            True,
-        ),
-        ("write into a read-only workspace", "echo x > file", False),
-        ("write into the repository's .git", "mkdir .git/hooks", True),
-        ("write into the system", "echo x > /usr/alfred-probe && rm /usr/alfred-probe", True),
-        ("read alfred's home", f"grep -q alfred-canary {canary}", True),
-        ("read the user's home", seen or "false", True),
-        ("read the passwords of the system", "grep -q : /etc/shadow", True),
-        (
-            "reach the network",
-            f"bash -c {shlex.quote(tcp)} || test $(wc -l < /proc/net/route) -gt 1",
-            True,
-        ),
-        ("see processes of the host", same, True),
-        ("kill the parent", f"{same} && kill -0 {os.getpid()}", True),
-        ("read another environment", f"grep -q -a -s {_CANARY[:-1]}[a] /proc/[0-9]*/environ", True),
-        ("find secrets in the environment", f"env | grep -q {_CANARY[:-1]}[a]", True),
-    ]
-
-
-def _attempt(
-    name: str, script: str, writable: bool, workspace: Path, mark: Path, home: Path
-) -> Probe:
-    script = f"MARK={shlex.quote(str(mark))}; {script}"
-    argv = build(["/bin/sh", "-c", script], workspace=workspace, home=home, writable=writable)
-    try:
-        done = subprocess.run(
-            argv,
-            cwd=workspace,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=_TRIAL_S,
-            env={**os.environ, "ALFRED_PROBE": _CANARY},
-            stdin=subprocess.DEVNULL,
-            start_new_session=True,
-            check=False,
-        )
-    except (OSError, subprocess.TimeoutExpired) as why:
-        return Probe(name, False, f"it could not be tried: {why}")
-    if done.stderr.startswith("bwrap:"):
-        return Probe(name, False, f"it could not be tried: {done.stderr.strip()[:200]}")
-    held = done.returncode != 0 and not mark.exists()
-    return Probe(name, held, "held" if held else "it was possible")

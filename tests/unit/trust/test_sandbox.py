@@ -13,8 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from alfred import errors
-from alfred.trust import sandbox
+from alfred import checks, errors
+from alfred.config import Settings
+from alfred.trust import probes, sandbox
 
 linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="bubblewrap is Linux's")
 CANARY = "canary-5f2c9"
@@ -549,7 +550,7 @@ def test_an_older_bubblewrap_is_used_without_the_option_that_it_lacks(
 def test_all_probes_hold_and_leave_nothing_behind(user: Path) -> None:
     home = user / ".alfred"
     before = sorted(home.rglob("*"))
-    results = sandbox.probe(home)
+    results = probes.probe(home)
     assert len(results) >= 10
     assert [result for result in results if not result.held] == []
     assert sorted(home.rglob("*")) == before
@@ -560,7 +561,7 @@ def test_every_probe_can_fail(user: Path, monkeypatch: pytest.MonkeyPatch) -> No
     """Without any sandbox each of them gets what it tries to get."""
     monkeypatch.setattr(sandbox, "build", lambda command, **kwargs: list(command))
     needs_root = {"write into the system", "read the passwords of the system"}
-    held = {result.name for result in sandbox.probe(user / ".alfred") if result.held}
+    held = {result.name for result in probes.probe(user / ".alfred") if result.held}
     assert held <= (needs_root if os.geteuid() else set())
 
 
@@ -569,10 +570,21 @@ def test_a_probe_that_could_not_be_made_does_not_count_as_held(
     user: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sandbox, "build", lambda command, **kwargs: ["/missing/bwrap"])
-    assert not any(result.held for result in sandbox.probe(user / ".alfred"))
+    assert not any(result.held for result in probes.probe(user / ".alfred"))
     script = "echo 'bwrap: No permissions' >&2; exit 1"
     monkeypatch.setattr(sandbox, "build", lambda command, **kwargs: ["/bin/sh", "-c", script])
-    assert not any(result.held for result in sandbox.probe(user / ".alfred"))
+    assert not any(result.held for result in probes.probe(user / ".alfred"))
+
+
+@pytest.mark.parametrize("held", [True, False])
+def test_doctor_calls_the_sandbox_well_only_when_every_probe_held(
+    user: Path, monkeypatch: pytest.MonkeyPatch, held: bool
+) -> None:
+    monkeypatch.setattr(sandbox, "available", lambda: sandbox.Available("bubblewrap", "", "/x"))
+    tried = [probes.Probe("one", True, ""), probes.Probe("other", held, "it was possible")]
+    monkeypatch.setattr(probes, "probe", lambda home: tried)
+    found = list(checks.sandbox(user / ".alfred", Settings(), None))
+    assert [finding.level for finding in found] == ["ok" if held else "error"]
 
 
 # ---- macOS: built, not run
