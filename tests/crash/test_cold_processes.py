@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import random
 import subprocess
@@ -10,6 +11,8 @@ import time
 
 import pytest
 
+from alfred.store import connect
+from alfred.store.statement import Sql
 from tests.crash.lives import ROOT, Lives
 from tests.crash.test_crash_points import ALL, SEED
 
@@ -43,6 +46,14 @@ def test_a_cold_process_killed_from_outside_leaves_nothing_undone(
         time.sleep(chance.uniform(0, 0.15))  # the moment of the kill is meant to be anybody's guess
         process.kill()
         process.communicate()
+        _forgive(url)
     process = begin(story, url, home, script)
     told, _ = process.communicate(timeout=120)
     assert json.loads(told.splitlines()[-1]) == []
+
+
+def _forgive(url: str) -> None:
+    """A slow machine may commit no step between three kills, and a run that kills its workers is poison: rightly so, and
+    not what is asked here."""
+    with contextlib.closing(connect.open_store(url)) as store:
+        store.transact(lambda tx: tx(Sql("update runs set reclaims=0")))
