@@ -8,6 +8,8 @@ Markers: `needs_program("bwrap")`, `slow` (given to everything below tests/slow)
 
 from __future__ import annotations
 
+import functools
+import gc
 import importlib.abc
 import importlib.machinery
 import os
@@ -26,12 +28,16 @@ from types import ModuleType
 from typing import Any
 
 import hypothesis
+import psycopg
 import pytest
+import sqlalchemy as sa
+import structlog
 
 import alfred
 from alfred import clock as clock_module
 from alfred.store import connect, migrate
 from tests import pg
+from tests.reused import Reused
 
 ALL = os.environ.get("ALFRED_TEST_ALL") == "1"
 
@@ -91,6 +97,16 @@ def pytest_configure(config: pytest.Config) -> None:
     if hard == resource.RLIM_INFINITY or soft < hard:
         wanted = 65536 if hard == resource.RLIM_INFINITY else min(hard, 65536)
         resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, wanted), hard))
+
+    # structlog's own default draws each traceback with its variables in colours: half a second.
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.dev.ConsoleRenderer(
+                colors=False, exception_formatter=structlog.dev.plain_traceback
+            ),
+        ]
+    )
 
     socket.getaddrinfo = _resolve_nothing
     sys.meta_path.insert(0, _NoPaidModels())
@@ -183,13 +199,30 @@ _SLOW = (
 )
 
 
+_TOGETHER = "unit/llm"
+"""Whose tests import the SDKs of the providers, 4 s of work."""
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What starts whole programs, or makes databases anew again and again, is slow."""
+    """What starts whole programs, or makes databases anew again and again, is slow.
+
+    What needs the SDKs comes first, in whatever order the modules are: then it falls to one worker, and the others
+    import none of it.
+    """
     here = Path(__file__).parent
     slow = [here / name for name in _SLOW]
+    is_slow = functools.cache(lambda path: any(path.is_relative_to(place) for place in slow))
     for item in items:
-        if any(item.path.is_relative_to(place) for place in slow):
+        if is_slow(item.path):
             item.add_marker("slow")
+    items.sort(key=lambda item: not item.path.is_relative_to(here / _TOGETHER))
+
+
+def pytest_collection_finish() -> None:
+    """Thousands of tests and whole SDKs live until the end: the collector of garbage looks at them less often."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(700, 10, 100)
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
@@ -282,6 +315,24 @@ def clock() -> Iterator[FakeClock]:
 # ---- databases --------------------------------------------------------------------------------------------
 
 
+def _not_for_ever(connection: Any, _record: Any) -> None:
+    """SQLite in this process leaves its files to the kernel: what a test wrote need not survive a power cut, and a
+    third of a test would be waiting for the disk. A killed process loses nothing by it."""
+    if not isinstance(connection, psycopg.Connection):
+        connection.execute("pragma synchronous=off")
+
+
+sa.event.listen(sa.pool.Pool, "connect", _not_for_ever)
+
+
+@pytest.fixture
+def for_ever() -> Iterator[None]:
+    """SQLite as it is opened in production: a commit waits for the disk."""
+    sa.event.remove(sa.pool.Pool, "connect", _not_for_ever)
+    yield
+    sa.event.listen(sa.pool.Pool, "connect", _not_for_ever)
+
+
 @pytest.fixture(scope="session")
 def _sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("template") / "alfred.db"
@@ -309,12 +360,19 @@ def pg_server() -> Iterator[pg.Server]:
     server.close()
 
 
+@pytest.fixture(scope="session")
+def _pg_databases(pg_server: pg.Server) -> Iterator[Reused]:
+    databases = Reused(pg_server)
+    yield databases
+    databases.close()
+
+
 @pytest.fixture
-def pg_url(pg_server: pg.Server) -> Iterator[str]:
+def pg_url(_pg_databases: Reused) -> Iterator[str]:
     """The URL of a fresh Postgres database with the schema, on the loopback, with a password."""
-    url = pg_server.create()
+    url = _pg_databases.take()
     yield url
-    pg_server.drop(url)
+    _pg_databases.give(url)
 
 
 @pytest.fixture
@@ -339,8 +397,12 @@ def store_url(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-def store(store_url: str) -> Iterator[connect.Store]:
+def store(request: pytest.FixtureRequest, store_url: str) -> Iterator[connect.Store]:
     """An open store on a fresh database: the test runs once on SQLite and once on Postgres."""
+    if not store_url.startswith("sqlite"):
+        databases: Reused = request.getfixturevalue("_pg_databases")
+        yield databases.store(store_url)
+        return
     opened = connect.open_store(store_url)
     yield opened
     opened.close()

@@ -42,7 +42,7 @@ class Index(ThreadingHTTPServer):
         self.wheels = {f"uv-{setup.UV_VERSION}-py3-none-{m}.whl": wheel(m) for m in MACHINES}
         self.wheels["uv-0.0.1-py3-none-any.whl"] = b"old"
         self.html, self.digest, self.password = html, digest, password
-        threading.Thread(target=self.serve_forever, daemon=True).start()
+        threading.Thread(target=self.serve_forever, args=(0.01,), daemon=True).start()
 
     @property
     def url(self) -> str:

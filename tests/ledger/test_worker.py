@@ -11,6 +11,7 @@ import pytest
 
 from alfred import clock, errors, ids
 from alfred.runs import claims, endings, execute, leases, stop, sweep
+from alfred.runs import worker as worker_module
 from alfred.runs.dispatcher import Dispatcher
 from alfred.runs.execute import Runtime
 from alfred.runs.rows import Lease, NewRun
@@ -455,17 +456,20 @@ def test_one_tenant_that_is_stopped_ends_no_worker_of_the_others(core: Core) -> 
     assert not worker.idle()
 
 
-def test_a_worker_that_leaves_with_a_run_in_hand_stays_known(core: Core) -> None:
-    go = threading.Event()
+def test_a_worker_that_leaves_with_a_run_in_hand_stays_known(
+    core: Core, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worker_module, "HAND_BACK", 0.05)
+    begun, go = threading.Event(), threading.Event()
 
     def first(ctx: StepContext) -> Verdict:
+        begun.set()
         go.wait(30)
         return Done()
 
     core.start()
     with working(core, first=first) as worker:
-        while not worker.busy():
-            threading.Event().wait(0.01)
+        assert begun.wait(20)
         worker.stop(grace=0)
         assert core.one("select count(*) from workers") == 1
         go.set()

@@ -5,9 +5,10 @@ from __future__ import annotations
 import difflib
 import errno
 import json
-import multiprocessing
 import os
 import stat
+import subprocess
+import sys
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -366,20 +367,37 @@ def test_a_missing_file_is_begun(home: Path):
     assert (home / "config.yaml").read_text() == "alfred: 1\nlimits: {turns: 5}\n"
 
 
-def _edit(home: str, agent: int, start: Any) -> None:
-    start.wait()
-    config_edit.edit(Path(home), ["agents", f"a{agent}"], {"model": f"m{agent}"})
+# Another process, which says when it is ready and waits for a line.
+EDIT = """
+import sys
+from pathlib import Path
+from alfred import config_edit
+print("ready", flush=True)
+sys.stdin.readline()
+home, number = sys.argv[1:]
+config_edit.edit(Path(home), ["agents", f"a{number}"], {"model": f"m{number}"})
+"""
 
 
 def test_edits_at_once_are_all_kept(home: Path, file: Path):
-    spawn = multiprocessing.get_context("spawn")
-    start = spawn.Barrier(4)
-    processes = [spawn.Process(target=_edit, args=(str(home), n, start)) for n in range(4)]
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", EDIT, str(home), str(number)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for number in range(4)
+    ]
     for process in processes:
-        process.start()
+        assert process.stdout and process.stdout.readline() == "ready\n"
     for process in processes:
-        process.join()
-    assert [p.exitcode for p in processes] == [0, 0, 0, 0]
+        assert process.stdin
+        process.stdin.write("\n")
+        process.stdin.flush()
+    for process in processes:
+        process.communicate()
+    assert [process.returncode for process in processes] == [0, 0, 0, 0]
     found = config.load(home, {}).agents
     assert {f"a{n}": {"model": f"m{n}"} for n in range(4)}.items() <= found.items()
 

@@ -25,6 +25,9 @@ from alfred.store.tx import Tx
 
 log = structlog.get_logger()
 
+HAND_BACK = 5.0
+"""Seconds that a step has to leave when its slot was told to hand the run back."""
+
 _GOES_ON = "not exists(select 1 from switches s where s.tenant=runs.tenant and s.name='stop')"
 _READY = Sql(
     "select 1 from runs where status='queued' and driver='worker' and cancel=0 and ready_at<=alfred_now()"
@@ -87,8 +90,8 @@ class Worker:
         sweep.release_gone(self.store)
         for target, name in (
             (self._claim_loop, "claim"),
-            (self._heartbeat_loop, "heartbeat"),
             (self._sweep_loop, "sweep"),
+            (self._heartbeat_loop, "heartbeat"),
         ):
             thread = threading.Thread(target=target, name=f"alfred-{name}", daemon=True)
             thread.start()
@@ -101,8 +104,9 @@ class Worker:
         _join(self._busy_threads(), grace)
         for slot in self._busy_slots():
             slot.stop("shutdown")
-        _join(self._busy_threads(), 5)
-        _join(self._threads, 5)
+        _join(self._busy_threads(), HAND_BACK)
+        # With a run in hand the last of them, the heartbeat, goes on: it would be waited for in vain.
+        _join(self._threads[:-1] if self._busy_slots() else self._threads, 5)
         if held := self._busy_slots():
             # It stays known, so that whoever comes next sees that its process is gone, and waits for no lease.
             log.warning("worker.left_with", runs=[slot.lease.run_id for slot in held])

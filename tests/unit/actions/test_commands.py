@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from alfred.actions import Risk, classify_command
+from tests.table import table
 
 NONE = """
 ls
@@ -535,12 +536,12 @@ def _home(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", "/home/me")
 
 
-@pytest.mark.parametrize(("text", "tier"), EXPECTED)
+@table(EXPECTED)
 def test_each_command_gets_its_tier(text: str, tier: Risk) -> None:
     assert classify_command(text) is tier
 
 
-@pytest.mark.parametrize(("text", "tier"), EXPECTED)
+@table(EXPECTED)
 def test_a_known_workspace_changes_no_tier(text: str, tier: Risk) -> None:
     assert classify_command(text, cwd="/srv/no-such-workspace/w") is tier
 

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from alfred.actions import Risk, classify_command
 from alfred.actions.risk import forbidden
+from tests.table import table
 
 FORBIDDEN = [
     # the root folder, in every spelling
@@ -247,17 +248,17 @@ def _home(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", "/home/me")
 
 
-@pytest.mark.parametrize("text", FORBIDDEN)
+@table(FORBIDDEN)
 def test_what_destroys_the_machine_is_never_run(text: str) -> None:
     assert forbidden(text) is not None
 
 
-@pytest.mark.parametrize("text", FORBIDDEN)
+@table(FORBIDDEN)
 def test_what_is_forbidden_is_also_high(text: str) -> None:
     assert classify_command(text) is Risk.HIGH
 
 
-@pytest.mark.parametrize("text", ALLOWED)
+@table(ALLOWED)
 def test_what_only_looks_like_it_is_left_to_the_gate(text: str) -> None:
     assert forbidden(text) is None
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from alfred.actions import Risk, classify_sql
+from tests.table import table
 
 READS = [
     "select 1",
@@ -102,12 +102,12 @@ REST = [
 ]
 
 
-@pytest.mark.parametrize("text", READS)
+@table(READS)
 def test_what_certainly_reads_is_none(text: str) -> None:
     assert classify_sql(text) is Risk.NONE
 
 
-@pytest.mark.parametrize("text", REST)
+@table(REST)
 def test_everything_else_is_high(text: str) -> None:
     assert classify_sql(text) is Risk.HIGH
 

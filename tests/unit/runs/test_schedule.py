@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
+from functools import cache
 from itertools import islice
 from zoneinfo import ZoneInfo
 
@@ -79,6 +80,16 @@ def field(text: str, low: int, high: int, names: tuple[str, ...] = (), base: int
     return found
 
 
+@cache
+def every_minute(start: datetime, end: datetime, zone: str | None) -> list[datetime]:
+    """What a clock on the wall of the zone, or of UTC, shows in every minute from start to end."""
+    tz = ZoneInfo(zone) if zone else UTC
+    count = (end - start) // timedelta(minutes=1) + 1
+    return [
+        (start + timedelta(minutes=n)).astimezone(tz).replace(tzinfo=None) for n in range(count)
+    ]
+
+
 class Oracle:
     """A cron rule as Debian's cron understands it."""
 
@@ -93,14 +104,12 @@ class Oracle:
         self.fixed = not (minute.startswith("*") or hour.startswith("*"))
 
     def shows(self, wall: datetime) -> bool:
+        # The narrowest first: this is asked of every minute of a week.
+        if wall.minute not in self.minutes or wall.hour not in self.hours:
+            return False
         dom, dow = wall.day in self.doms, wall.isoweekday() % 7 in self.dows
         fits = (dom and dow) if self.both else (dom or dow)
-        return (
-            fits
-            and wall.month in self.months
-            and wall.hour in self.hours
-            and wall.minute in self.minutes
-        )
+        return fits and wall.month in self.months
 
     def slots(self, start: datetime, end: datetime, zone: str) -> list[int]:
         """Every slot in (start, end], both aware in UTC."""
@@ -108,8 +117,7 @@ class Oracle:
         found: set[int] = set()
         if self.fixed:
             # Each wall time once: at its first pass, or right after the gap that it fell into.
-            wall = (start - timedelta(days=2)).replace(tzinfo=None)
-            while wall <= (end + timedelta(days=2)).replace(tzinfo=None):
+            for wall in every_minute(start - timedelta(days=2), end + timedelta(days=2), None):
                 if self.shows(wall):
                     real = wall
                     while real.replace(tzinfo=tz).astimezone(UTC).astimezone(tz).replace(
@@ -117,13 +125,10 @@ class Oracle:
                     ) != real.replace(tzinfo=None):
                         real += timedelta(minutes=1)
                     found.add(int(real.replace(tzinfo=tz).timestamp()))
-                wall += timedelta(minutes=1)
         else:
-            at = start
-            while at <= end:
-                if self.shows(at.astimezone(tz).replace(tzinfo=None)):
-                    found.add(int(at.timestamp()))
-                at += timedelta(minutes=1)
+            for number, wall in enumerate(every_minute(start, end, zone)):
+                if self.shows(wall):
+                    found.add(int(start.timestamp()) + 60 * number)
         low, high = start.timestamp(), end.timestamp()
         return [slot * clock.SECOND for slot in sorted(found) if low < slot <= high]
 
@@ -176,9 +181,9 @@ def test_a_cron_rule_fires_in_exactly_the_minutes_that_an_oracle_finds_by_lookin
         return
     wanted = Oracle(rule).slots(start, end, zone)
     low, high = (int(t.timestamp()) * clock.SECOND for t in (start, end))
-    assert [shown(s, zone) for s in parsed.slots(low, high, zone)] == [
-        shown(s, zone) for s in wanted
-    ]
+    found = list(parsed.slots(low, high, zone))
+    if found != wanted:
+        assert [shown(slot, zone) for slot in found] == [shown(slot, zone) for slot in wanted]
 
 
 SPECS = st.one_of(

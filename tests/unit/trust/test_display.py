@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from alfred.trust import display as display_module
 from alfred.trust.display import display, identifier, warnings
+from tests.table import table
 
 # (text, what must stand in the answer)
 DECEPTIVE = [
@@ -79,12 +80,12 @@ HONEST = [
 ]
 
 
-@pytest.mark.parametrize(("text", "shown"), DECEPTIVE, ids=ascii)
+@table(DECEPTIVE)
 def test_what_deceives_is_written_out(text: str, shown: str) -> None:
     assert shown in display(text)
 
 
-@pytest.mark.parametrize("text", HONEST, ids=ascii)
+@table(HONEST)
 def test_honest_text_is_shown_as_it_is(text: str) -> None:
     assert display(text) == text
 

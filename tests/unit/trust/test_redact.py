@@ -23,6 +23,7 @@ from hypothesis import strategies as st
 
 from alfred.trust import redact as redaction
 from alfred.trust.redact import StreamRedactor, redact, redact_data, register, tag
+from tests.table import table
 
 
 @pytest.fixture(autouse=True)
@@ -283,7 +284,7 @@ def test_the_tables_are_large() -> None:
     assert len(MUST_KEEP) >= 60
 
 
-@pytest.mark.parametrize(("text", "secret"), MUST_HIDE, ids=range(len(MUST_HIDE)))
+@table(MUST_HIDE)
 def test_a_secret_is_hidden(text: str, secret: str) -> None:
     clean = redact(text)
     assert secret not in clean
@@ -294,12 +295,12 @@ def test_a_secret_is_hidden(text: str, secret: str) -> None:
         assert len(piece) < 12 or piece not in clean, (piece, clean)
 
 
-@pytest.mark.parametrize("text", MUST_KEEP)
+@table(MUST_KEEP)
 def test_what_is_no_secret_is_kept(text: str) -> None:
     assert redact(text) == text
 
 
-@pytest.mark.parametrize(("text", "secret"), MUST_HIDE, ids=range(len(MUST_HIDE)))
+@table(MUST_HIDE)
 def test_redacting_twice_changes_nothing(text: str, secret: str) -> None:
     assert redact(redact(text)) == redact(text)
 
@@ -381,9 +382,9 @@ def traces(value: str) -> list[str]:
     return [trace for trace in found if len(trace) >= 8]
 
 
-@pytest.mark.parametrize("value", KNOWN, ids=ascii)
-@pytest.mark.parametrize("form", list(forms("x" * 8)))
+@table([(value, form) for value in KNOWN for form in forms("x" * 8)])
 def test_a_registered_value_is_hidden_in_every_form(value: str, form: str) -> None:
+    redaction.forget_all()
     assert register(value, "MY_TOKEN")
     text = forms(value)[form]
     for around in ("{}", "before {} after", "a={};", '["{}"]'):
@@ -503,7 +504,7 @@ def stream(parts: list[str], known: tuple[str, ...] = ()) -> str:
 STREAMED = [entry for entry in MUST_HIDE if len(entry[0]) < 4000]
 
 
-@pytest.mark.parametrize(("text", "secret"), STREAMED, ids=range(len(STREAMED)))
+@table(STREAMED)
 def test_a_secret_cut_anywhere_is_hidden_in_the_stream(text: str, secret: str) -> None:
     whole = f"some words before\n{text}\nand some after it\n"
     for parts in (

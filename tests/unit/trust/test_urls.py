@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from alfred import errors
 from alfred.trust import addresses, urls
+from tests.table import table
 
 PUBLIC = "93.184.216.34"
 
@@ -352,7 +353,7 @@ ALLOWED = [
 ]
 
 
-@pytest.mark.parametrize("url", HOSTILE_URLS, ids=ascii)
+@table(HOSTILE_URLS)
 def test_a_hostile_url_is_refused_with_a_reason_and_no_address(url: str) -> None:
     verdict = urls.check_url(url, resolve=public)
     assert not verdict.allowed
@@ -362,7 +363,7 @@ def test_a_hostile_url_is_refused_with_a_reason_and_no_address(url: str) -> None
     assert len(verdict.reason) < 500
 
 
-@pytest.mark.parametrize(("url", "meant"), ALLOWED, ids=ascii)
+@table(ALLOWED)
 def test_an_honest_url_is_allowed_and_means_one_thing(url: str, meant: str) -> None:
     verdict = urls.check_url(url, resolve=public)
     assert verdict.allowed, verdict.reason
@@ -370,7 +371,7 @@ def test_an_honest_url_is_allowed_and_means_one_thing(url: str, meant: str) -> N
     assert verdict.address in (PUBLIC, urls._parse(url).host)
 
 
-@pytest.mark.parametrize(("url", "meant"), ALLOWED, ids=ascii)
+@table(ALLOWED)
 def test_the_client_reads_the_same_url_as_the_judge(url: str, meant: str) -> None:
     import httpx2
 
@@ -407,7 +408,7 @@ CLOSED = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("address", CLOSED)
+@table(CLOSED)
 def test_one_closed_address_among_public_ones_refuses_the_name(address: str) -> None:
     for answer in ([address], [PUBLIC, address], [address, PUBLIC], [PUBLIC, "8.8.8.8", address]):
         verdict = urls.check_url("https://example.com/", resolve=lambda host, a=answer: a)
