@@ -30,6 +30,7 @@ from alfred.runs.execute import Runtime
 from alfred.runs.rows import Caps, NewRun, Run
 from alfred.runs.workflow import Done, Next, Slot, StepContext, Verdict, Workflow
 from alfred.store.connect import Store
+from tests.built import built
 
 Wanted = Sequence[tuple[str, dict[str, Any]]]
 
@@ -164,8 +165,7 @@ def make_bench(store: Store, home: Path, *functions: Callable[..., Any]) -> Benc
     """A bench whose gate knows these actions, and `ask.user`."""
     home.mkdir(parents=True, exist_ok=True)
     registry = Registry()
-    registry.register(functions)
-    registry.register(ask.ACTIONS)
+    registry.add(*map(built, (*functions, *ask.ACTIONS)))
     bench: Bench
     gate = Dispatch(
         store,

@@ -38,6 +38,7 @@ from alfred.runs.workflow import Slot
 from alfred.store import connect
 from alfred.store.connect import Store
 from alfred.workflows import agent
+from tests.built import built
 
 Said = ModelAnswer | BaseException | Callable[[ModelRequest], Any]
 
@@ -122,7 +123,7 @@ class Desk:
 
     def __post_init__(self) -> None:
         registry = Registry()
-        registry.register((look, page, send, ask))
+        registry.add(*map(built, (look, page, send, ask)))
         self.actions = registry
         self.gate = Dispatch(
             self.store,

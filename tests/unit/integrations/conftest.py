@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from alfred import errors, ids
-from alfred.actions import arguments, canonical, declare, pipeline
+from alfred.actions import arguments, canonical, pipeline
 from alfred.actions.context import ActionContext, Workspace
 from alfred.actions.kinds import Risk
 from alfred.actions.ledger import calls
@@ -19,6 +19,7 @@ from alfred.config import Settings
 from alfred.runs import ledger as runs
 from alfred.runs.rows import NewRun
 from alfred.store import connect
+from tests.built import built
 
 
 @dataclass
@@ -30,7 +31,7 @@ class Bench:
     stops: list[Callable[[], None]] = field(default_factory=list)
 
     def args(self, function: Callable[..., Any], given: dict[str, Any]) -> dict[str, Any]:
-        checked = arguments.validate(declare.build(function), given)
+        checked = arguments.validate(built(function), given)
         assert isinstance(checked, arguments.Valid), str(checked)
         return checked.args
 
@@ -40,7 +41,7 @@ class Bench:
         Raises:
             CallRefused: the arguments are not what it takes.
         """
-        action = declare.build(function)
+        action = built(function)
         checked = arguments.validate(action, given)
         if isinstance(checked, arguments.Invalid):
             raise errors.CallRefused(str(checked))
@@ -50,24 +51,22 @@ class Bench:
 
     def risk(self, function: Callable[..., Any], **given: Any) -> Risk:
         """The declared risk, raised by the arguments, as the gate takes it: an exception is high."""
-        action = declare.build(function)
+        action = built(function)
         if action.classify is None:
             return action.risk
         return max(action.risk, action.classify(self.args(function, given), self.ctx))
 
     def preview(self, function: Callable[..., Any], **given: Any) -> str:
-        action = declare.build(function)
+        action = built(function)
         assert action.preview is not None
         return action.preview(self.args(function, given), self.ctx)
 
     def target(self, function: Callable[..., Any], **given: Any) -> Any:
-        return pipeline.resolve_target(
-            declare.build(function), self.args(function, given), self.ctx
-        )
+        return pipeline.resolve_target(built(function), self.args(function, given), self.ctx)
 
     def judged(self, function: Callable[..., Any], *, external: bool = False, **given: Any) -> None:
         """Writes the rows of a run and of this call, judged as things are now; the context gets their ids."""
-        action = declare.build(function)
+        action = built(function)
         args = self.args(function, given)
         run_id, call_id = ids.new(), ids.new()
         said = canonical.canonical_json(args)
@@ -105,7 +104,7 @@ class Bench:
 
     def probe(self, function: Callable[..., Any], *, key: str = "k" * 64, **given: Any) -> Any:
         """What `check` says."""
-        action = declare.build(function)
+        action = built(function)
         assert action.check is not None
         checked = arguments.validate(action, given)
         assert isinstance(checked, arguments.Valid)
