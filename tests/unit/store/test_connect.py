@@ -62,3 +62,14 @@ def test_lists_go_into_both_databases_also_empty_ones(store: Store) -> None:
         assert look(among, names=["schema", "it's"], values=[]).scalar() == 1
         assert look(among, names=[], values=["x"]).scalar() == 0
         assert look(among, names=["schema"], values=["0001"]).scalar() == 0
+
+
+def test_a_commit_waits_until_the_disk_has_it(for_ever: None, sqlite_url: str) -> None:
+    mode = Sql("pragma synchronous")
+    store = connect.open_store(sqlite_url)
+    try:
+        with store.read() as look:
+            assert look(mode).scalar() == 2  # full
+        assert store.transact(lambda tx: tx(mode).scalar()) == 2
+    finally:
+        store.close()
