@@ -7,6 +7,8 @@ PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3
 BIN := .venv/bin
 PYTEST := $(BIN)/pytest -n auto
 ARGS ?=
+# The rewritten assertions of the tests are kept from session to session, whatever the account says: 3 s for each process.
+unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test test-fast test-slow test-all crash mutants check format lock bench hooks clean
