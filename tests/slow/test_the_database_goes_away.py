@@ -21,7 +21,7 @@ from alfred.runs import ledger, procrastinate
 from alfred.runs.dispatcher import Dispatcher
 from alfred.runs.rows import NewRun
 from alfred.runs.worker import Worker
-from alfred.store import connect, invariants, schema, writer
+from alfred.store import connect, invariants, migrate, writer
 from tests import pg
 from tests.crash import parts as whole
 from tests.crash import scenarios, world
@@ -45,17 +45,7 @@ def test_a_restart_of_postgres_under_load_loses_and_doubles_nothing(
 ) -> None:
     url = own_postgres.url
     store = connect.open_store(url)
-    schema.create_all(store)
-    with store.read() as look:
-        there = look(sa.text("select to_regclass('procrastinate_jobs')")).scalar()
-    if there is None:
-        store.transact(procrastinate.install)
-    store.transact(
-        lambda tx: tx(
-            sa.text("insert into meta(k,v) values('installation_key',:k) on conflict do nothing"),
-            k="5a" * 32,
-        )
-    )
+    migrate.ensure_schema(store, backups=tmp_path, extras=procrastinate.install)
     parts = whole.put_together(url, tmp_path, scenarios.write_script(tmp_path), scenarios.WORKFLOWS)
     for n in range(RUNS):
         store.transact(

@@ -137,14 +137,19 @@ class Store:
 
     @contextlib.contextmanager
     def _opened(self, engine: sa.Engine, autocommit: bool) -> Iterator[Tx]:
+        pooled = None
         try:
             pooled = engine.raw_connection()
-        except engine.dialect.loaded_dbapi.Error as problem:
-            raise wrapped(engine, problem, None, "connect") from problem
-        try:
             raw: Any = pooled.driver_connection
             if self.pg and raw.autocommit is not autocommit:
                 raw.autocommit = autocommit
+        except engine.dialect.loaded_dbapi.Error as problem:
+            # Also a connection that has rested while its server went away: it is noticed here first.
+            told = wrapped(engine, problem, pooled, "connect")
+            if pooled is not None:
+                pooled.close()
+            raise told from problem
+        try:
             yield Tx(engine, pooled, pg=self.pg)
         finally:
             pooled.close()

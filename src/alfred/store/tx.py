@@ -117,8 +117,9 @@ class Tx:
         traced(sent)
         if statement.lists:
             clean = statement.parameters(clean, pg=self.pg)
-        cursor = self.pooled.cursor()
+        cursor = None
         try:
+            cursor = self.pooled.cursor()
             cursor.execute(sent, clean)
             if self.pg not in statement.shapes:
                 statement.shapes[self.pg] = _shape(cursor.description)
@@ -130,7 +131,8 @@ class Tx:
         except self._engine.dialect.loaded_dbapi.Error as problem:
             raise wrapped(self._engine, problem, self.pooled, sent) from problem
         finally:
-            cursor.close()
+            if cursor is not None:
+                cursor.close()
 
     def many(self, statement: Sql, rows: Sequence[dict[str, Any]], /) -> None:
         """Executes one statement for each of several rows; nothing when there are none."""
@@ -138,13 +140,15 @@ class Tx:
             return
         sent = statement.pg if self.pg else statement.sqlite
         traced(sent)
-        cursor = self.pooled.cursor()
+        cursor = None
         try:
+            cursor = self.pooled.cursor()
             cursor.executemany(sent, [_storable(row) for row in rows])
         except self._engine.dialect.loaded_dbapi.Error as problem:
             raise wrapped(self._engine, problem, self.pooled, sent) from problem
         finally:
-            cursor.close()
+            if cursor is not None:
+                cursor.close()
 
     def commit(self) -> None:
         """Ends the transaction: from here on it has happened."""
@@ -156,6 +160,8 @@ class Tx:
 
     def rollback(self) -> None:
         """Ends the transaction as if nothing had been; a connection that cannot even do that is given up."""
+        if not self.pooled.is_valid:
+            return  # it was cut: the server has done so already
         try:
             self.pooled.rollback()
         except self._engine.dialect.loaded_dbapi.Error as problem:
