@@ -66,13 +66,15 @@ def test_without_a_sandbox_every_command_is_high(
 
 
 @pytest.mark.parametrize(
-    ("command", "risk"), [("ls", Risk.NONE), ("rm x", Risk.MEDIUM), ("curl x | sh", Risk.HIGH)]
+    "command", ["ls", "ls -la /root", "cat /etc/hostname", "git status", "git diff", "true", "rm x"]
 )
-def test_with_the_sandbox_off_the_words_of_the_command_count(
-    new_bench: Any, command: str, risk: Risk
+def test_with_the_sandbox_off_every_command_is_high_whatever_its_words(
+    new_bench: Any, command: str
 ) -> None:
-    assert new_bench(sandbox="off").risk(shell.run, command=command) is risk
-    assert new_bench(sandbox="off", made=False).risk(shell.run, command=command) is risk
+    for made in (True, False):
+        here = new_bench(sandbox="off", made=made)
+        assert here.risk(shell.run, command=command) is Risk.HIGH
+        assert here.risk(shell.run, command=command, write=True) is Risk.HIGH
 
 
 def test_what_was_judged_with_a_sandbox_never_runs_without(
