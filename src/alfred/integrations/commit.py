@@ -16,7 +16,6 @@ from alfred.actions.context import ActionContext
 from alfred.actions.kinds import Probe
 from alfred.engines import git, refs
 from alfred.integrations import judged, places, repository
-from alfred.trust import names
 from alfred.trust.redact import redact, redact_data
 
 TRAILER = "Alfred-Call"
@@ -124,7 +123,7 @@ def _refuse_more_risk(ctx: ActionContext, made: repository.Snapshot) -> None:
     """A call before this one may have put something into the commit that nobody was asked about."""
     judged_as = judged.risk(ctx)
     if judged_as is not None and places.risk(ctx, *made.files) > judged_as:
-        delicate = next(path for path in made.files if names.sensitive(path))
+        delicate = next(path for path in made.files if places.delicate(ctx, path))
         raise errors.CallFailed(
             f"The commit would now hold {delicate!r} as well, which it did not when it was judged.",
             next="Propose the commit again.",

@@ -72,7 +72,7 @@ def _risk_of_deleting(args: dict[str, Any], ctx: ActionContext) -> Risk:
         path = places.relative(ctx.workspace.root, args["path"])
     except errors.PathRefused:
         return Risk.MEDIUM
-    if names.sensitive(path):
+    if places.delicate(ctx, path):
         return Risk.HIGH
     return Risk.LOW if names.disposable(path) else Risk.MEDIUM
 

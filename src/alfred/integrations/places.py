@@ -106,7 +106,18 @@ def risk(ctx: ActionContext, *touched: str) -> Risk:
     """The risk of changing these paths: none where alfred made the workspace, medium where a person
     brought it, one tier higher where one of them is sensitive."""
     base = Risk.NONE if ctx.workspace.made else Risk.MEDIUM
-    return Risk(base + 1) if any(names.sensitive(path) for path in touched) else base
+    return Risk(base + 1) if any(delicate(ctx, path) for path in touched) else base
+
+
+def delicate(ctx: ActionContext, path: str) -> bool:
+    """Whether a path, from the workspace, names what steers other programs or holds secrets. The folders above the
+    workspace count too: it may be `.git` or `.github/workflows` itself. Alfred's own home above it does not."""
+    root = Path(os.path.realpath(ctx.workspace.root))
+    for home in _own(ctx):
+        if root.is_relative_to(home):
+            root = root.relative_to(home)
+            break
+    return names.sensitive(f"{root}/{path}")
 
 
 def installation(ctx: ActionContext) -> Path:

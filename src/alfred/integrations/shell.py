@@ -53,7 +53,7 @@ def _writable(ctx: ActionContext, write: bool) -> bool:
 def _risk(args: dict[str, Any], ctx: ActionContext) -> Risk:
     if _sandboxed(ctx):
         free = ctx.workspace.made or not args["write"]
-        return Risk.NONE if free else Risk.MEDIUM
+        return Risk.NONE if free else places.risk(ctx, ".")
     # Words do not bound a program: `git status` runs what the repository's configuration names.
     return Risk.HIGH
 

@@ -18,6 +18,7 @@ from alfred import errors
 from alfred.actions import Happened, NotHappened, Risk, Unknown, declare, results
 from alfred.engines import process
 from alfred.integrations import contents, excerpt, files, git, grep, notify, shell
+from alfred.trust import sandbox
 from alfred.trust.redact import redact
 
 FAKE_KEY = "AKIA" + "Q3EGRIVZ5WXY7ABC"
@@ -650,6 +651,27 @@ def test_other_files_are_free_in_a_made_workspace_and_medium_in_a_brought_one(
         assert bench.risk(function, **args) is Risk.NONE
         assert brought.risk(function, **args) is Risk.MEDIUM
     assert bench.risk(files.delete, path=path) is Risk.MEDIUM
+
+
+@pytest.mark.parametrize(
+    "folder", [".git", ".git/hooks", ".github", ".github/workflows", ".claude", ".ssh", "link"]
+)
+def test_in_a_workspace_that_lies_in_what_steers_programs_every_path_is_delicate(
+    new_bench: Any, tmp_path: Path, folder: str
+) -> None:
+    (tmp_path / "project" / ".git" / "hooks").mkdir(parents=True)
+    (tmp_path / "project" / "link").symlink_to(".git/hooks")
+    here = new_bench(made=False, root=tmp_path / "project" / folder)
+    for function, args in [
+        (files.write, {"path": "hooks/pre-commit", "content": "x"}),
+        (files.patch_, {"path": "ci.yml", "diff": "x"}),
+        (files.move, {"path": "a", "to": "b"}),
+        (files.delete, {"path": "tmp/x"}),
+    ]:
+        assert here.risk(function, **args) is Risk.HIGH
+    if sandbox.available().kind:
+        assert here.risk(shell.run, command="ls", write=True) is Risk.HIGH
+        assert here.risk(shell.run, command="ls") is Risk.NONE
 
 
 @pytest.mark.parametrize(
