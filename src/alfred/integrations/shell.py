@@ -1,7 +1,8 @@
 """Shell commands in the run's workspace: inside the sandbox where there is one, told to the end, bounded.
 
 The sandbox has no network and of the machine only what programs need; a workspace that the person brought
-is read-only in it unless the call asks to write. Outside of it every command is a high risk, whatever its
+is read-only in it unless the call asks to write, and then what steers other programs is taken away again where
+the command made it. Outside of the sandbox every command is a high risk, whatever its
 words, also where `sandbox: off` is written. What the gate judged a call on is bound to it: a machine
 without the sandbox that the call was judged with does not run it. When a command ends, is cancelled or runs
 out of time, or when alfred dies, everything that it started dies too.
@@ -26,7 +27,7 @@ from alfred.actions import Effect, Risk, action
 from alfred.actions.context import ActionContext
 from alfred.engines import process
 from alfred.integrations import excerpt, judged, places
-from alfred.trust import display, paths, sandbox
+from alfred.trust import display, paths, planted, sandbox
 from alfred.trust.redact import StreamRedactor, redact, redact_data
 
 LONGEST = 600
@@ -114,7 +115,8 @@ def run(
 
     Args:
         command: Text for `bash -c`.
-        write: Whether it changes files of a folder that the person brought; a person is asked then.
+        write: Whether it changes files of a folder that the person brought; a person is asked then. `.git`, `.env`
+            and what else steers programs cannot be made by it: `files.write` asks for that.
         timeout: Seconds, at most 600.
     """
     kind = _sandboxed(ctx)
@@ -131,6 +133,10 @@ def run(
     else:
         argv, env = [_bash(os.environ.get("PATH", os.defpath)), "-c", command], _environment()
     output = _Output(ctx)
+    # In a folder of our own nobody's programs are steered.
+    guarded = kind is not None and write and not ctx.workspace.made
+    before = planted.seen(ctx.workspace.root) if guarded else {}
+    planted_by_it: list[str] = []
     try:
         ended = process.run(
             argv,
@@ -144,6 +150,9 @@ def run(
         )
     finally:
         output.close()
+        if guarded:
+            kept = ctx.home / "logs" / ctx.run_id / f"{ctx.call_id}.taken"
+            planted_by_it = planted.take_away(ctx.workspace.root, before, kept)
     answer: dict[str, Any] = {
         "exit_code": ended.code,
         "output": output.excerpt.shown(),
@@ -160,6 +169,11 @@ def run(
         answer["log_problem"] = output.problem
     if left_out:
         answer["inputs_left_out"] = left_out
+    if planted_by_it:
+        answer["ATTENTION"] = [
+            *planted_by_it,
+            "A command does not make what steers git, builds, editors or agents: `files.write` asks for it.",
+        ]
     return answer
 
 

@@ -6,8 +6,9 @@ in which control files stay read-only. There is not: the network, the user's hom
 one workspace below it), other processes, the caller's environment, capabilities, the terminal.
 
 Nothing of the workspace is interpreted here: a `.git` file that points elsewhere mounts nothing. Known
-gap: a control file that does not exist yet (no `.git`, no `.claude`) or is a symlink can be made or replaced
-in a writable workspace; what alfred itself runs there must therefore not trust it.
+gap: at the top of a writable workspace a control file that does not exist yet (no `.git`, no `.claude`) or is a
+symlink can be made or replaced while a command runs (`planted` looks afterwards), and so can any further down; what
+alfred itself runs there must therefore not trust it.
 
 A process is started by `available` alone; what the sandbox really holds back is tried in `probes`, and running
 commands belongs to the shell action.

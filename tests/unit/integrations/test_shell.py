@@ -139,6 +139,34 @@ def test_a_made_workspace_is_writable_and_a_brought_one_only_when_asked(
 
 
 @BWRAP
+def test_what_steers_programs_is_not_left_by_a_command_that_may_write(brought: Any) -> None:
+    (root(brought) / "AGENTS.md").write_text("mine")
+    (root(brought) / "shared").mkdir()
+    (root(brought) / ".claude").symlink_to("shared")
+    made = (
+        ".github/workflows/ci.yml",
+        ".git/hooks/x",
+        ".vscode/x",
+        "CLAUDE.md",
+        ".env",
+        ".mcp.json",
+    )
+    command = "; ".join(f"mkdir -p $(dirname {name}); echo x > {name}" for name in made)
+    command += "; chmod 0 .vscode; rm .claude; mkdir .claude; echo x > AGENTS.md; echo x > kept"
+    done = run(brought, command, write=True)
+    assert sorted(p.name for p in root(brought).iterdir()) == [
+        *(".claude", "AGENTS.md", "kept", "shared")
+    ]
+    assert (root(brought) / ".claude").readlink() == Path("shared")
+    assert (root(brought) / "AGENTS.md").read_text() == "mine"
+    for name in (".github", ".git", ".vscode", "CLAUDE.md", ".env", ".mcp.json", ".claude"):
+        assert any(repr(name) in line for line in done["ATTENTION"]), name
+    taken = brought.ctx.home / "logs" / brought.ctx.run_id / f"{brought.ctx.call_id}.taken"
+    assert (taken / ".github" / "workflows" / "ci.yml").read_text() == "x\n"
+    assert "ATTENTION" not in run(brought, "echo x > kept", write=True)
+
+
+@BWRAP
 def test_out_of_the_sandbox_nothing_is_reached(
     bench: Any, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
