@@ -1,4 +1,8 @@
-"""What a person is shown about a call: rendered by code from its arguments, never from the model's words."""
+"""What a person is shown about a call: rendered by code from its arguments, never from the model's words.
+
+Invariants: no secret that is known is on a card, whatever the action itself hides; what a call is aimed at (a command,
+paths, hosts, recipients, branches) is on it whole, or the call is refused (`too_long`).
+"""
 
 from __future__ import annotations
 
@@ -7,9 +11,13 @@ import json
 from typing import Any
 
 from alfred.trust import display
+from alfred.trust.redact import redact, redact_data
 
 PREVIEW = 8_000
 """Characters of a preview that are shown whole; of a longer one head, tail, length and hash."""
+
+AIMED = 4_000
+"""Characters, as they are shown, of everything that a call is aimed at: more than that nobody reads on a card."""
 
 CLAIM = 300
 """Characters of the model's stated reason that a card quotes."""
@@ -31,29 +39,87 @@ _SUBJECTS = (
 """Arguments that say in one line what a call is about, the most telling first."""
 
 
+_COMMANDS = ("command", "commands", "cmd", "script")
+_AIMS = (
+    *_COMMANDS,
+    *("path", "paths", "from", "to", "cc", "bcc", "recipient", "recipients", "url", "urls"),
+    *(
+        "host",
+        "hosts",
+        "address",
+        "remote",
+        "branch",
+        "ref",
+        "name",
+        "channel",
+        "target",
+        "targets",
+    ),
+)
+"""Arguments that say what a call does it to."""
+
+
 def title(action: str, args: dict[str, Any]) -> str:
     """One line: the verb and what it is about, in characters that cannot lie."""
     for name in _SUBJECTS:
         value = args.get(name)
         if isinstance(value, str) and value.strip():
-            return display.display(f"{action} {value.strip().splitlines()[0]}", limit=160)
+            # a secret may go over the end of the line
+            first = redact(value).strip().splitlines()[0]
+            return display.display(f"{action} {first}", limit=160)
     return display.display(action, limit=160)
 
 
 def preview(args: dict[str, Any], rendered: str | None) -> str:
-    """The body of a card: what the action rendered (a diff, a command), else its arguments, whole or honestly cut."""
-    text = rendered if rendered is not None else json.dumps(args, indent=2, ensure_ascii=False)
+    """The body of a card: what the action rendered (a diff, a command), else its arguments, whole or honestly cut.
+
+    What the call is aimed at is never cut.
+    """
+    hidden = redact_data(args)
+    if rendered is None:
+        rendered = json.dumps(hidden, indent=2, ensure_ascii=False)
+    text = redact(rendered)
     shown = display.display(text, multiline=True)
     if len(shown) <= PREVIEW:
         return shown
     digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:12]
     half = PREVIEW // 2
     cut = f"\n… {len(shown) - 2 * half} characters are not shown here; {len(text)} in all, sha256 {digest} …\n"
-    return shown[:half] + cut + shown[-half:]
+    left = shown[:half] + cut + shown[-half:]
+    unseen = [f"{name}: {aim}\n" for name, aim in _aims(hidden) if aim not in left]
+    return "".join(unseen) + left
+
+
+def too_long(args: dict[str, Any]) -> str | None:
+    """The name of the argument that makes the aim of a call longer than a card shows; None when it is not."""
+    aims = _aims(args)
+    if sum(len(aim) for _, aim in aims) <= AIMED:
+        return None
+    return max(aims, key=lambda named: len(named[1]))[0]
+
+
+def is_command(name: str) -> bool:
+    """Whether an argument of this name is a command."""
+    return name in _COMMANDS
+
+
+def _aims(args: dict[str, Any]) -> list[tuple[str, str]]:
+    """What a call is aimed at, as it is shown."""
+    found = ((name, args[name]) for name in _AIMS if args.get(name))
+    return [
+        (
+            name,
+            display.display(
+                value if isinstance(value, str) else json.dumps(value, ensure_ascii=False),
+                multiline=True,
+            ),
+        )
+        for name, value in found
+    ]
 
 
 def claim(text: str | None) -> str | None:
     """The model's stated reason, as a claim: one short line."""
     if not text or not text.strip():
         return None
-    return display.display(" ".join(text.split()), limit=CLAIM)
+    return display.display(" ".join(redact(text).split()), limit=CLAIM)

@@ -140,6 +140,17 @@ def judge(
             f"What {action.id} would touch cannot be looked at: {target['unreadable']}",
             decision=decision,
         )
+    if decision.verdict == "stage" and (name := card.too_long(args)):
+        # Half of it would be approved unseen.
+        what = "command" if card.is_command(name) else "argument"
+        return refuse(
+            f"{what}_too_long",
+            f"A person could not read all of {name!r} on a card, which shows {card.AIMED} characters."
+            + (
+                " Write it into a file first and run that." if what == "command" else " Shorten it."
+            ),
+            decision=decision,
+        )
     visible = presentable(action, args)
     shown = None
     if decision.skip or decision.verdict == "stage" or proposal.asked:

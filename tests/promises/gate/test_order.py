@@ -14,6 +14,7 @@ from alfred.actions.declare import action
 from alfred.actions.grant import Grant
 from alfred.actions.kinds import Effect, Risk
 from alfred.actions.signature import Secret
+from alfred.runs import views
 from alfred.trust import redact
 from tests.promises.gate.conftest import Bench, code
 
@@ -95,10 +96,22 @@ def letter(text: str) -> str:
     return "written"
 
 
+@action("t.order", integration="t", risk=Risk.MEDIUM)
+def order(command: str, to: str = "") -> str:
+    """Orders.
+
+    Args:
+        command: What.
+        to: Whom.
+    """
+    ran.append(command)
+    return ""
+
+
 @pytest.fixture
 def bench(new_bench: Callable[..., Bench]) -> Bench:
     ran.clear()
-    return new_bench(read, send, post, shell, change, letter)
+    return new_bench(read, send, post, shell, change, letter, order)
 
 
 WRONG: list[tuple[str, dict[str, Any], str]] = [
@@ -226,6 +239,46 @@ def test_a_card_shows_the_arguments_as_the_action_wants_them_shown(bench: Bench)
     assert (
         bench.all("select 1 from calls where status='skipped' and result like '%dear diary%'") == []
     )
+
+
+def test_a_command_that_no_card_shows_whole_is_refused_and_never_asked(bench: Bench) -> None:
+    calls = bench.does(
+        ("t.order", {"command": "x" * 4_001}),
+        ("t.order", {"command": "x", "to": "y" * 4_001}),
+    )
+    assert [code(call) for call in calls] == ["command_too_long", "argument_too_long"]
+    assert "into a file" in (calls[0].result or "")
+    assert bench.cards() == []
+    assert bench.does(("t.order", {"command": "x" * 4_000}))[0].status == "staged"
+    assert "x" * 4_000 in bench.card().preview
+    assert ran == []
+
+
+def test_a_known_secret_is_on_no_card_and_in_nothing_that_is_told_of_it(bench: Bench) -> None:
+    secret = "correct-horse-battery-staple"
+    redact.register(secret, "MINE")
+    try:
+        question, _ = bench.does(
+            ("ask.user", {"question": f"Is {secret} right?"}), ("t.send", {"text": secret})
+        )
+        with bench.store.read() as look:
+            told = [
+                views.status(look, "main", "UTC"),
+                views.waiting(look, question.run_id),
+                *(_without_args(views.approval(look, card.id)) for card in bench.cards()),
+            ]
+    finally:
+        redact.forget_all()
+    assert len(bench.cards()) == 2
+    rows = bench.all("select title, preview from approvals")
+    rows += bench.all("select preview, result from calls") + bench.all("select * from events")
+    assert secret not in json.dumps([told, [list(row) for row in rows]])
+    assert "[redacted:MINE:" in bench.cards()[0].preview
+    assert question.arguments["question"] == f"Is {secret} right?", "what is decided about is real"
+
+
+def _without_args(shape: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in shape.items() if name != "args"}
 
 
 def test_a_dry_run_reads_and_records_the_rest(bench: Bench) -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
+
 from alfred.actions import card
+from alfred.trust import redact
 
 
 def test_a_title_says_what_a_call_is_about_in_one_line() -> None:
@@ -42,3 +45,45 @@ def test_a_claim_is_one_short_line_or_nothing() -> None:
     long = card.claim("x" * 5_000)
     assert long is not None
     assert len(long) <= card.CLAIM + 40
+
+
+def test_what_a_call_is_aimed_at_is_on_its_card_whole_however_long_the_rest_is() -> None:
+    args = {
+        "content": "x" * 20_000,
+        "to": ["bob@example.com", "eve@example.com"],
+        "more": "y" * 20_000,
+    }
+    shown = card.preview(args, None)
+    assert shown.startswith('to: ["bob@example.com", "eve@example.com"]\n')
+    command = "echo one\n" * 400
+    shown = card.preview({"command": command}, f"{'z' * 5_000}{command}{'z' * 5_000}")
+    assert shown.startswith(f"command: {command}")
+
+
+def test_what_a_call_is_aimed_at_is_too_long_as_it_would_be_shown() -> None:
+    assert card.too_long({"command": "x" * card.AIMED, "content": "y" * 90_000}) is None
+    assert card.too_long({"command": "x" * (card.AIMED + 1)}) == "command"
+    assert card.too_long({"command": "\u202e" * 1_000}) == "command", "each is shown as an escape"
+    assert card.too_long({"to": ["a@example.com"] * 400, "path": "p"}) == "to"
+
+
+@pytest.fixture
+def secret() -> str:
+    value = "correct-horse-battery-staple"
+    redact.register(value, "MINE")
+    yield value
+    redact.forget_all()
+
+
+def test_no_card_shows_a_secret_whatever_the_action_hides(secret: str) -> None:
+    for args in (
+        {"question": f"Is {secret} right?"},
+        {"command": f"curl -u {secret}"},
+        {"text": "x" * 140 + secret},
+        {"path": f"{secret}\nmore"},
+        {"content": "x" * (card.PREVIEW // 2 - 60) + secret + "y" * 9_000, "to": secret},
+    ):
+        assert secret[:8] not in card.title("t.ask", args)
+        assert secret[:8] not in card.preview(args, None)
+        assert secret[:8] not in card.preview({}, "\n".join(map(str, args.values())))
+    assert secret not in str(card.claim(f"because {secret}"))
