@@ -10,6 +10,7 @@ import pytest
 import sqlalchemy as sa
 
 from alfred import app
+from alfred.cli import cards, terminal
 from tests.flows.conftest import Alfred
 
 ULID = re.compile(r"[0-9A-HJKMNP-TV-Z]{26}")
@@ -256,6 +257,45 @@ def test_only_the_low_cards_that_somebody_saw_begin_to_approve_themselves(
         seen = {c.id: c.auto_approve_at is not None for c in base.desk.cards()}
     assert len(seen) == 2
     assert [identifier for identifier, clock_runs in seen.items() if clock_runs] == [card["id"]]
+
+
+@pytest.mark.parametrize("how", ["list", "ask"])
+def test_a_low_card_says_when_it_approves_itself_the_first_time_that_it_is_shown(
+    alfred: Alfred,
+    script: Any,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    how: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)  # as above
+    model = script({"calls": [{"tool": "files.write", "args": {"path": ".env", "content": "A=1"}}]})
+    assert alfred("run", "x", "--model", model).code == 3
+    if how == "list":
+        shown = alfred("approvals", "list").out
+    else:
+        monkeypatch.setattr(terminal, "line", lambda question: "l")
+        with app.base() as base:
+            (card,) = base.desk.cards()
+            assert not cards.ask(base.desk, card)
+        shown = capfd.readouterr().err
+    assert "approves itself at" in shown
+
+
+def test_with_json_a_high_risk_is_never_approved_by_a_question(
+    alfred: Alfred, script: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "brought").mkdir()
+    model = script({"calls": [{"tool": "files.write", "args": {"path": ".env", "content": "A=1"}}]})
+    assert alfred("run", "x", "--in", tmp_path / "brought", "--model", model).code == 3
+    monkeypatch.setattr(terminal, "interactive", lambda: True)
+    monkeypatch.setattr(terminal, "line", lambda question: "y")
+    (card,) = alfred("approvals", "list", "--json").json["approvals"]
+    said = alfred("approve", card["id"], "--json")
+    assert (said.code, said.json["error"]["code"]) == (2, "hash_required")
+    said = alfred("approve", card["id"])
+    assert said.code == 0
+    assert said.err.index(card["args_hash"][:12]) >= 0, "the card was shown"
 
 
 @pytest.mark.parametrize("limit", ["0", "201", "-1"])

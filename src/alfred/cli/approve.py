@@ -42,8 +42,9 @@ def approvals_list(
         desk = base.desk
         cursor = cursor and desk.card(cursor).id
         found = desk.cards(status=status, run=run, limit=limit, cursor=cursor)
-        # Whoever may decide has seen them now: the clock of low ones starts.
+        # Whoever may decide sees them now: the clock of low ones starts, and is part of what they see.
         desk.shown(found)
+        found = [desk.card(card.id) for card in found]
         with base.store.read() as look:
             run_id = views.resolve(look, "runs", desk.tenant, run) if run else ""
             about = {"status": status, "run_id": run_id}
@@ -119,9 +120,9 @@ def approve(
                     f"{card.title}: a high risk is never approved together with others.",
                     next=f"Approve it alone: {cards.how(card)}",
                 )
-            if terminal.interactive() and terminal.yes(
-                "  This is a high risk. Approve exactly this?"
-            ):
+            # With --json nobody has seen the card: a yes would be to something unseen.
+            seen = not common.json and terminal.interactive()
+            if seen and terminal.yes("  This is a high risk. Approve exactly this?"):
                 return desk.decide(card.id, "approve", args_hash=card.args_hash)
             return desk.decide(card.id, "approve")
 

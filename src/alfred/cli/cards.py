@@ -37,9 +37,10 @@ def render(card: Approval) -> list[str]:
 
 def ask(desk: Desk, card: Approval) -> bool:
     """Shows a card on the terminal and takes the decision. False: the person wants to leave it open."""
+    desk.shown([card])
+    card = desk.card(card.id)  # as it is now: its clock has started
     for line in render(card):
         terminal.say(line)
-    desk.shown([card])
     try:
         match card.kind:
             case "question":
