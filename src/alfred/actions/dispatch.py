@@ -12,6 +12,7 @@ Invariants:
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
@@ -196,7 +197,10 @@ class Dispatch:
             else:
                 self.effects.execute(ctx, call)
         else:
-            new = asking.card_of(ctx, self.around, again, call)
+            new = dataclasses.replace(
+                asking.card_of(ctx, self.around, again, call),
+                supersedes=allowed.id if allowed else None,
+            )
             target = again.judgement.target
             self.store.transact(
                 calls_ledger.fenced, ctx.lease, lambda tx: approvals.restage(tx, new, target=target)

@@ -22,6 +22,11 @@ def render(card: Approval) -> list[str]:
         f"│ {card.kind} {terminal.short(card.id)} of run {terminal.short(card.run_id)}, agent {card.agent},"
         f" until {clock.rfc3339(card.expires_at)}, hash {card.args_hash[:12]}",
     ]
+    if card.supersedes:
+        lines.append(
+            f"│ Asked again: what it would touch has changed, or a day has passed, since"
+            f" {terminal.short(card.supersedes)} was approved"
+        )
     for line in card.preview.splitlines():
         tone = "green" if line.startswith("+") else "red" if line.startswith("-") else None
         lines.append("│   " + (terminal.colour(line, tone, sys.stderr) if tone else line))
@@ -103,4 +108,6 @@ def how(card: Approval) -> str:
 
 def decided(card: Approval) -> str:
     """What became of a card, in words."""
+    if card.status == "superseded":
+        return "superseded"  # by what came later; `decided_by` is who decided before that
     return f"{card.status.replace('_', ' ')} by {card.decided_by or 'alfred'}"

@@ -18,6 +18,7 @@ from alfred.actions.context import ActionContext
 from alfred.actions.declare import action
 from alfred.actions.kinds import Risk
 from alfred.actions.ledger.approvals import Approval
+from alfred.cli import cards
 from alfred.runs import endings
 from tests.promises.gate.conftest import Bench, code
 
@@ -252,8 +253,10 @@ def test_what_changed_since_it_was_approved_is_asked_again(bench: Bench, change:
     assert done == []
     assert bench.run(run).wait == "approval"
     new = bench.card()
-    assert (new.version, new.call_id) == (2, old.call_id)
+    assert (new.version, new.call_id, new.supersedes) == (2, old.call_id, old.id)
     assert [c.status for c in bench.cards("all")] == ["superseded", "pending"]
+    assert any("Asked again" in line for line in cards.render(new))
+    assert cards.decided(bench.cards("all")[0]) == "superseded"
     assert new.preview == f"over {(bench.home / 'content').read_text()}"
     bench.decide("approve")
     bench.go()

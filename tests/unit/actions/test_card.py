@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 
 from alfred.actions import card
@@ -68,7 +70,7 @@ def test_what_a_call_is_aimed_at_is_too_long_as_it_would_be_shown() -> None:
 
 
 @pytest.fixture
-def secret() -> str:
+def secret() -> Iterator[str]:
     value = "correct-horse-battery-staple"
     redact.register(value, "MINE")
     yield value
