@@ -69,6 +69,43 @@ def test_without_a_terminal_the_demo_decides_and_says_so(machine: Machine, scrat
     assert _left(machine, scratch) == [REPORT]
 
 
+def test_without_a_terminal_a_model_gets_nothing_but_the_report(
+    machine: Machine, scratch: Path
+) -> None:
+    """Also what is high, which is for a person in every mode."""
+    calls = [
+        {"tool": "git.push", "args": {"remote": "origin", "branch": "work", "force": True}},
+        {"tool": "files.delete", "args": {"path": "notes.txt"}},
+        {"tool": "files.write", "args": {"path": ".git/hooks/pre-commit", "content": "x"}},
+        {"tool": "files.write", "args": {"path": "notes.txt", "content": "x"}},
+        {"tool": "shell.run", "args": {"command": "rm notes.txt", "write": True}},
+        {"tool": "files.write", "args": {"path": REPORT, "content": "seen\n"}},
+    ]
+    machine.script(
+        {"say": "Looking.", "calls": [{"tool": "files.list", "args": {}}]},
+        {"say": "All at once.", "calls": calls, "delay": 1},
+        {"say": "Done."},
+    )
+    said = machine.alfred("demo", "--model", machine.model)
+    assert said.stderr.count("approved by `demo`") == 1, said.stderr
+    assert said.stderr.count("rejected by `demo`") >= 3, said.stderr
+    assert "status completed" in said.stderr
+    assert (machine.project / "notes.txt").read_text() == "one\ntwo\n"
+    assert not (machine.project / ".git/hooks/pre-commit").exists()
+    assert (machine.project / REPORT).read_text() == "seen\n"
+    assert _left(machine, scratch) == [REPORT]
+
+
+def test_a_report_of_the_persons_own_stays(machine: Machine, scratch: Path) -> None:
+    mine = machine.project / REPORT
+    mine.write_text("mine\n")
+    said = machine.alfred("demo")
+    assert said.returncode == 0, said.stderr
+    assert "report: alfred-report-2.md, because" in said.stderr
+    assert mine.read_text() == "mine\n"
+    assert _left(machine, scratch) == ["alfred-report-2.md", REPORT]
+
+
 def test_outside_of_a_repository_it_makes_one(machine: Machine, scratch: Path) -> None:
     shutil.rmtree(machine.project / ".git")
     assert not any((f / ".git").exists() for f in Path(tempfile.gettempdir()).parents)

@@ -2,7 +2,8 @@
 
 Everything is real but the model, which is scripted unless a paid one is allowed: the ledger, the gate, the card,
 the kill and the audit chain. What the script writes is put together from what the run itself has read, out of its
-own transcript. Nothing is touched but a scratch home and the file that is approved.
+own transcript. Nothing is touched but a scratch home and the file that is approved: by the person at the terminal,
+or by the demo itself where nobody is at one, which approves the report and nothing else.
 """
 
 from __future__ import annotations
@@ -16,13 +17,14 @@ import tempfile
 import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
 from cyclopts import Parameter
 
 from alfred import app, errors
-from alfred.actions import approvals
+from alfred.actions.ledger import calls
 from alfred.actions.ledger.approvals import Approval
 from alfred.cli import cards, demo_script, terminal
 from alfred.cli.leaving import Signals
@@ -75,6 +77,7 @@ class _Demo:
         os.environ["ALFRED_HOME"] = str(scratch / "home")
         os.environ["ALFRED_NO_WORKER"] = "1"
         self.repository = self._repository()
+        self.report = self.repository / demo_script.report_in(self.repository)
 
     def play(self) -> int:
         began = time.monotonic()
@@ -83,6 +86,10 @@ class _Demo:
         own = self.repository.parent == self.scratch
         made = " (you do not stand in one, so the demo has made it)" if own else ""
         terminal.say(f"  repository: {self.repository}{made}")
+        if self.report.name != demo_script.REPORT:
+            terminal.say(
+                f"  report: {self.report.name}, because {demo_script.REPORT} is there and no demo wrote it"
+            )
         with app.base() as base:
             run_id = self._start(base)
             first = self._kill_in_the_middle(base, run_id)
@@ -111,7 +118,8 @@ class _Demo:
         demo_script.look_first(self.scenario)
         actions, _ = app.actions_of(base.home)
         model = self.paid or f"scripted:{self.scenario}"
-        order = Order(brief=demo_script.BRIEF, folder=self.repository, max_cost_usd=0.5)
+        brief = demo_script.brief(self.report.name)
+        order = Order(brief=brief, folder=self.repository, max_cost_usd=0.5)
         new = base.desk.order(order, model=lambda: model, actions=actions.names())
         base.desk.start(new)
         self._title(f"1. Run {terminal.short(new.id)} is a row in the ledger; a worker takes it")
@@ -142,8 +150,8 @@ class _Demo:
     def _resume(self, base: app.Base, run_id: str) -> float:
         if not self.paid:
             with base.store.read() as look:
-                calls = views.show(look, run_id)["calls"]
-            demo_script.write_the_report(self.scenario, run_id, calls)
+                done = views.show(look, run_id)["calls"]
+            demo_script.write_the_report(self.scenario, run_id, done, self.report.name)
         began = time.monotonic()
         with self._worker() as worker:
             self._title(f"3. A new worker, {worker.pid}, goes on where it was")
@@ -173,26 +181,25 @@ class _Demo:
         )
 
     def _decide(self, desk: Desk, card: Approval) -> None:
+        no = "skip" if card.kind == "outcome" else "reject"
         if terminal.interactive():
             if not cards.ask(desk, card):
-                desk.decide(card.id, "reject", reason="The demo ends without it.")
+                desk.decide(card.id, no, reason="The demo ends without it.")
             return
         for line in cards.render(card):
             terminal.say(line)
         desk.shown([card])
         # Nobody is at a terminal: the decision is the demo's own, and the audit says so.
-        terminal.say("  no terminal: approved by `demo`, and audited as that")
-        desk.store.transact(
-            approvals.decide,
-            approvals.Decision(
-                approval_id=card.id,
-                decision="approve",
-                by="demo",
-                via="demo",
-                token=f"demo-{card.id}",
-                args_hash=card.args_hash,
-            ),
-        )
+        own = replace(desk, by="demo", via="demo")
+        with desk.store.read() as look:
+            call = calls.get(look, card.call_id)
+        why = demo_script.objection(card, call.arguments if call else {}, self.report)
+        if why is None:
+            terminal.say("  no terminal: approved by `demo`, and audited as that")
+            own.decide(card.id, "approve", args_hash=card.args_hash)
+        else:
+            terminal.say(f"  no terminal: rejected by `demo`, and audited as that. {why}")
+            own.decide(card.id, no, reason=why)
 
     # ---- 4: what happened ----
 
@@ -211,7 +218,6 @@ class _Demo:
             )
         for call in whole["calls"]:
             terminal.say(f"  {call['status']:>9}  {call['action']} (risk {call['risk']})")
-        written = self.repository / demo_script.REPORT
         chain = "holds" if broken is None else f"is broken at row {broken.n}: {broken.why}"
         doubled = len(whole["steps"]) - len({step["seq"] for step in whole["steps"]})
         self._title("6. The numbers")
@@ -220,15 +226,10 @@ class _Demo:
         )
         terminal.say(f"  resumed {resumed:.2f} s after the new worker was started")
         terminal.say(f"  audit chain of {checked} rows {chain}")
-        if written.exists() and any(
-            c["status"] == "done" and c["action"] == "files.write" for c in whole["calls"]
-        ):
-            gone = (
-                ""
-                if written.parent.parent != self.scratch
-                else " (it goes with the scratch folder)"
-            )
-            terminal.say(f"  written, once, as approved: {written}{gone}")
+        if any(call["status"] == "done" for call in self._of_the_report(whole)):
+            own = self.repository.parent == self.scratch
+            gone = " (it goes with the scratch folder)" if own else ""
+            terminal.say(f"  written, once, as approved: {self.report}{gone}")
         took = time.monotonic() - began
         terminal.say(f"  all of it took {took:.1f} s")
         if self.as_json:
@@ -246,6 +247,14 @@ class _Demo:
         return 0 if good else 1
 
     # ---- parts ----
+
+    def _of_the_report(self, whole: dict[str, Any]) -> list[dict[str, Any]]:
+        """The calls that write the report."""
+        return [
+            call
+            for call in whole["calls"]
+            if call["action"] == "files.write" and demo_script.is_report(call["args"], self.report)
+        ]
 
     @contextmanager
     def _worker(self) -> Generator[subprocess.Popen[bytes]]:

@@ -1,13 +1,85 @@
-"""What the demo's scripted model says: a look at the repository, and a report out of what the run itself has read."""
+"""What the demo is about: a report on the repository out of what the run itself has read, and the card of that report.
+
+Invariants: the report never takes the place of a file that no demo wrote; where no person decides, that one card is
+approved and no other, and none of a high risk.
+"""
 
 from __future__ import annotations
 
 import json
+import re
+import stat
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from alfred import errors
+from alfred.actions.ledger.approvals import Approval
+
 REPORT = "alfred-report.md"
-BRIEF = f"Investigate this repository: its git log and its files. Write what you find to {REPORT}."
+
+_NAMES = (REPORT, *(f"alfred-report-{number}.md" for number in range(2, 100)))
+
+_MOST = 100_000  # bytes of a report: 20 commits and 20 files
+
+_WRITTEN_BEFORE = re.compile(
+    r"# What alfred saw in this repository\n\n"
+    r"Written by run \w+, which was killed with -9 in the middle and went on\.\n\n"
+    r"## Latest commits\n\n(?: {4}.*\n)*\n## Files\n\n(?: {4}.*\n)*"
+)
+"""A report of an earlier demo, with nothing of anybody else's in it."""
+
+
+def brief(report: str) -> str:
+    """What the run is asked to do."""
+    return (
+        f"Investigate this repository: its git log and its files. Write what you find to {report}."
+    )
+
+
+def report_in(folder: Path) -> str:
+    """The report's name in this folder: the first that is free, or has the report of an earlier demo.
+
+    Raises:
+        UsageError: every name is taken.
+    """
+    for name in _NAMES:
+        if replaceable(folder / name):
+            return name
+    raise errors.UsageError(
+        f"{REPORT} and every other name for the report is taken in {str(folder)!r}, or cannot be looked at.",
+        next="Start the demo in another repository.",
+    )
+
+
+def replaceable(report: Path) -> bool:
+    """Whether nobody loses anything when the report is written there: nothing is there, or an earlier report."""
+    try:
+        found = report.lstat()
+        if not stat.S_ISREG(found.st_mode) or found.st_size > _MOST:
+            return False
+        return _WRITTEN_BEFORE.fullmatch(report.read_text("utf-8")) is not None
+    except FileNotFoundError:
+        return True
+    except (OSError, ValueError):
+        return False
+
+
+def is_report(arguments: Mapping[str, Any], report: Path) -> bool:
+    """Whether a call of `files.write` in the report's folder writes the report."""
+    path = arguments.get("path")
+    return isinstance(path, str) and report.parent / path == report
+
+
+def objection(card: Approval, arguments: Mapping[str, Any], report: Path) -> str | None:
+    """Why the demo does not approve this card in the place of a person; None: it is the one that it is about."""
+    if card.kind != "action" or card.action != "files.write" or not is_report(arguments, report):
+        return f"Nobody is at a terminal, and the demo itself approves the report {report.name} and nothing else."
+    if card.risk == "high":
+        return "Nobody is at a terminal, and a high risk is for a person."
+    if not replaceable(report):
+        return f"Nobody is at a terminal, and {report.name} holds what no demo wrote."
+    return None
 
 
 def look_first(scenario: Path) -> None:
@@ -29,11 +101,12 @@ def look_first(scenario: Path) -> None:
     )
 
 
-def write_the_report(scenario: Path, run_id: str, calls: list[dict[str, Any]]) -> None:
+def write_the_report(scenario: Path, run_id: str, calls: list[dict[str, Any]], name: str) -> None:
     """The turns after the kill.
 
     Args:
         calls: What the run has done so far, as `runs show` tells it.
+        name: The report's, in the run's folder.
     """
     log, files = _result(calls, "git.log"), _result(calls, "files.list")
     report = "\n".join(
@@ -58,11 +131,11 @@ def write_the_report(scenario: Path, run_id: str, calls: list[dict[str, Any]]) -
             {"say": "(committed before the kill)"},
             {
                 "say": "Now I write down what I found.",
-                "calls": [{"tool": "files.write", "args": {"path": REPORT, "content": report}}],
+                "calls": [{"tool": "files.write", "args": {"path": name, "content": report}}],
                 "usage": {"input": 1_400, "output": 300},
                 "delay": 0.2,
             },
-            {"say": f"The report is in {REPORT}.", "usage": {"input": 1_800, "output": 12}},
+            {"say": f"The report is in {name}.", "usage": {"input": 1_800, "output": 12}},
         ],
     )
 
