@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import shutil
 import signal
+import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
@@ -106,6 +108,85 @@ def test_a_report_of_the_persons_own_stays(machine: Machine, scratch: Path) -> N
     assert _left(machine, scratch) == ["alfred-report-2.md", REPORT]
 
 
+def test_no_setting_from_elsewhere_counts(machine: Machine, scratch: Path, tmp_path: Path) -> None:
+    elsewhere = tmp_path / "elsewhere.db"
+    said = machine.alfred(
+        "demo",
+        ALFRED_DATABASE_URL=f"sqlite:///{elsewhere}",
+        ALFRED_POLICY__MODE="off",
+        ALFRED_LIMITS__TURNS="1",
+    )
+    assert said.returncode == 0, said.stderr
+    assert "approved by `demo`" in said.stderr
+    assert not elsewhere.exists()
+    assert _left(machine, scratch) == [REPORT]
+
+
+def test_a_model_that_cannot_be_used_is_told_before_anything_begins(
+    machine: Machine, scratch: Path
+) -> None:
+    for model, words in (
+        ("foo", "No provider is named 'foo'"),
+        ("anthropic:claude-x", "needs ANTHROPIC_API_KEY"),
+        ("scripted:/does/not/exist", "There is no scenario file"),
+    ):
+        said = machine.alfred("demo", "--model", model)
+        assert said.returncode == 2, said.stderr
+        assert words in said.stderr
+        assert "1. Run" not in said.stderr
+    assert _left(machine, scratch) == []
+
+
+def test_a_run_that_fails_is_told_with_its_reason(machine: Machine, scratch: Path) -> None:
+    machine.script({"error": "auth", "times": 99})
+    said = machine.alfred("demo", "--model", machine.model)
+    assert said.returncode == 1, said.stderr
+    assert "it did not complete: scripted: auth" in said.stderr
+    assert "kill -9" not in said.stderr
+    assert "written" not in said.stderr
+    assert _left(machine, scratch) == []
+
+
+@pytest.mark.needs_program("unshare")
+def test_a_report_that_cannot_be_written_is_told_with_its_reason(
+    machine: Machine, scratch: Path
+) -> None:
+    script = (
+        'mount --bind "$1" "$1" && mount -o remount,bind,ro "$1" && cd "$1" && shift && exec "$@"'
+    )
+    command = ["unshare", "--mount", "--map-root-user", "sh", "-c", script, "sh"]
+    probe = subprocess.run(
+        [*command, str(machine.project), "true"], capture_output=True, text=True, check=False
+    )
+    if probe.returncode:
+        pytest.skip(f"no mount namespace here: {probe.stderr.strip()}")
+    said = subprocess.run(
+        [*command, str(machine.project), sys.executable, "-m", "alfred", "demo"],
+        capture_output=True,
+        text=True,
+        env=machine.env,
+        cwd=machine.project,
+        stdin=subprocess.DEVNULL,
+        timeout=60,
+        check=False,
+    )
+    assert said.returncode == 1, said.stderr
+    assert "failed  files.write" in said.stderr
+    assert f"not written: {machine.project / REPORT}: " in said.stderr
+    assert "Read-only file system" in said.stderr
+    assert _left(machine, scratch) == []
+
+
+def test_the_name_of_a_folder_reaches_the_terminal_escaped(machine: Machine, scratch: Path) -> None:
+    odd = machine.project / "a\x1b[31mred\nb"
+    odd.mkdir()
+    machine.project = odd
+    said = machine.alfred("demo")
+    assert said.returncode == 0, said.stderr
+    assert "\x1b" not in said.stderr
+    assert said.stderr.count(r"a\u{001B}[31mred\u{000A}b") == 2
+
+
 def test_outside_of_a_repository_it_makes_one(machine: Machine, scratch: Path) -> None:
     shutil.rmtree(machine.project / ".git")
     assert not any((f / ".git").exists() for f in Path(tempfile.gettempdir()).parents)
@@ -115,21 +196,26 @@ def test_outside_of_a_repository_it_makes_one(machine: Machine, scratch: Path) -
     assert _left(machine, scratch) == []
 
 
-def test_ctrl_c_leaves_nothing_behind(machine: Machine, scratch: Path) -> None:
+@pytest.mark.parametrize("when", ["1. Run", "kill -9", "approve?"])
+def test_ctrl_c_leaves_nothing_behind(machine: Machine, scratch: Path, when: str) -> None:
     with machine.terminal("demo") as screen:
-        screen.expect("approve?")
+        screen.expect(when)
         screen.type("\x03")
         assert screen.code() == 130
     assert "Traceback" not in screen.screen
+    assert machine.workers_below(scratch) == []
     assert _left(machine, scratch) == []
 
 
-def test_a_demo_that_is_told_to_end_leaves_nothing_behind(machine: Machine, scratch: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGQUIT])
+def test_a_demo_that_is_told_to_end_leaves_nothing_behind(
+    machine: Machine, scratch: Path, number: int
+) -> None:
     demo = machine.start("demo")
     machine.until(lambda: machine.workers_below(scratch), "its worker is at work")
-    demo.send_signal(signal.SIGTERM)
+    demo.send_signal(number)
     told, _ = demo.communicate(timeout=60)
-    assert demo.returncode == 143, told
+    assert demo.returncode == 128 + number, told
     assert "Traceback" not in told
     assert machine.workers_below(scratch) == []
     assert _left(machine, scratch) == []

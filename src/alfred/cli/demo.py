@@ -23,17 +23,18 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
-from alfred import app, errors
+from alfred import app, config_keys, errors
 from alfred.actions.ledger import calls
 from alfred.actions.ledger.approvals import Approval
-from alfred.cli import cards, demo_script, terminal
+from alfred.cli import cards, demo_script, live, models, terminal
 from alfred.cli.leaving import Signals
 from alfred.desk import Desk
 from alfred.orders import Order
-from alfred.runs import audit, rows, views
+from alfred.runs import audit, rows, shapes, views
 from alfred.runs.rows import Run
 from alfred.runs.states import Status
 from alfred.store import backup
+from alfred.trust import display, secrets
 
 PATIENCE = 50.0
 """Seconds that each part of the demo may take."""
@@ -51,18 +52,48 @@ def demo(
         model: Use this model instead of the script. It may cost money, so a terminal asks first.
         keep: Keep the scratch home, to look around in it.
     """
-    with Signals(signal.SIGINT, signal.SIGTERM, signal.SIGHUP) as signals:
-        ask = model is not None and terminal.interactive()
-        if ask and not terminal.yes(f"Use {model}? It may cost up to $0.50."):
-            model = None
+    with Signals(signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT) as signals:
         scratch = Path(tempfile.mkdtemp(prefix="alfred-demo-"))
         try:
-            return _Demo(scratch, model, signals.wait, as_json=common.json).play()
+            with _only(scratch / "home"):
+                if model is not None:
+                    model = _allowed(model, scratch / "home")
+                return _Demo(scratch, model, signals.wait, as_json=common.json).play()
         finally:
             if keep:
-                terminal.say(f"The scratch home is kept: ALFRED_HOME={scratch / 'home'}")
+                kept = display.display(str(scratch / "home"))
+                terminal.say(f"The scratch home is kept: ALFRED_HOME={kept}")
             else:
                 shutil.rmtree(scratch, ignore_errors=True)
+
+
+@contextmanager
+def _only(home: Path) -> Generator[None]:
+    """For the length of a block this process, and what it starts, knows this home and no setting from elsewhere."""
+    before = dict(os.environ)
+    for name in config_keys.variables():
+        os.environ.pop(name, None)
+    os.environ |= {"ALFRED_HOME": str(home), "ALFRED_NO_WORKER": "1"}
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ |= before
+
+
+def _allowed(wanted: str, home: Path) -> str | None:
+    """The model, when it can be used and the person at the terminal wants to; None: the script.
+
+    Raises:
+        ConfigError, NoModel: it cannot be used.
+    """
+    model = models.usable(
+        wanted,
+        lambda name: secrets.get(name, home=home),
+        keys="the environment (the demo has a home of its own and does not read yours)",
+    )
+    ask = f"Use {terminal.shown(model, 200)}? It may cost up to $0.50."
+    return None if terminal.interactive() and not terminal.yes(ask) else model
 
 
 class _Demo:
@@ -74,27 +105,28 @@ class _Demo:
         self.paid = model
         self.as_json = as_json
         self.scenario = scratch / "scenario.yaml"
-        os.environ["ALFRED_HOME"] = str(scratch / "home")
-        os.environ["ALFRED_NO_WORKER"] = "1"
         self.repository = self._repository()
         self.report = self.repository / demo_script.report_in(self.repository)
 
     def play(self) -> int:
         began = time.monotonic()
-        said = self.paid or "a scripted model (no key, no cost: everything else is real)"
+        said = (
+            terminal.shown(self.paid, 200)
+            or "a scripted model (no key, no cost: everything else is real)"
+        )
         self._title(f"alfred demo, with {said}")
         own = self.repository.parent == self.scratch
         made = " (you do not stand in one, so the demo has made it)" if own else ""
-        terminal.say(f"  repository: {self.repository}{made}")
+        terminal.say(f"  repository: {display.display(str(self.repository))}{made}")
         if self.report.name != demo_script.REPORT:
             terminal.say(
                 f"  report: {self.report.name}, because {demo_script.REPORT} is there and no demo wrote it"
             )
         with app.base() as base:
             run_id = self._start(base)
-            first = self._kill_in_the_middle(base, run_id)
-            resumed = self._resume(base, run_id)
-            return self._account(base, run_id, first, resumed, began)
+            killed = self._kill_in_the_middle(base, run_id)
+            resumed = self._resume(base, run_id) if killed.live else None
+            return self._account(base, run_id, killed, resumed, began)
 
     # ---- 1: the run begins ----
 
@@ -132,14 +164,20 @@ class _Demo:
             seen = self._until(
                 base,
                 run_id,
+                worker,
                 lambda run: run.seq >= 2 or not run.live or run.status == Status.PARKED,
             )
+            if not seen.live:
+                self._title(f"2. The run ended before anything could be killed: {seen.status}")
+                return seen
             # While it asks its model for the next turn: in the middle of a step, nothing of which is committed.
             self.wait(0.2)
             os.killpg(worker.pid, signal.SIGKILL)
             worker.wait()
         run = self._run(base, run_id)
-        self._title(f"2. kill -9 {worker.pid}, in the middle of step {run.seq + 1}")
+        parked = seen.status == Status.PARKED
+        at = "while the run waits" if parked else f"in the middle of step {run.seq + 1}"
+        self._title(f"2. kill -9 {worker.pid}, {at}")
         terminal.say(
             f"  committed: {seen.seq} steps; the run's row still says: {run.status}, attempt {run.attempt}"
         )
@@ -176,8 +214,12 @@ class _Demo:
                 self._decide(base.desk, pending[0])
                 continue
             self.wait(0.03)
+        run = self._run(base, run_id)
+        waits = f", and goes on with {live.wakes(run.wait)}" if run.wait else ""
         raise errors.AlfredError(
-            "The demo's run did not end in time.", next="`alfred demo --keep`, then look at it."
+            f"The demo's run did not end in {PATIENCE:.0f} s: it is {run.status}{waits}."
+            + (f" Its last error{_why(shapes.value(run.error))}" if run.error else ""),
+            next="`alfred demo --keep`, then look at it.",
         )
 
     def _decide(self, desk: Desk, card: Approval) -> None:
@@ -204,7 +246,7 @@ class _Demo:
     # ---- 4: what happened ----
 
     def _account(
-        self, base: app.Base, run_id: str, killed: Run, resumed: float, began: float
+        self, base: app.Base, run_id: str, killed: Run, resumed: float | None, began: float
     ) -> int:
         run = self._run(base, run_id)
         with backup.snapshot(base.store) as look:
@@ -217,19 +259,30 @@ class _Demo:
                 f"  {step['ended_at'][11:23]}  step {step['seq']}  {step['name']:<15} {step['outcome']:<10} attempt {step['attempt']}{gone}"
             )
         for call in whole["calls"]:
-            terminal.say(f"  {call['status']:>9}  {call['action']} (risk {call['risk']})")
+            why = "" if call["status"] == "done" else _why(call["error"] or call["result"])
+            action, risk = terminal.shown(call["action"]), call["risk"] or "unknown"
+            terminal.say(f"  {call['status']:>9}  {action} (risk {risk}){why}")
         chain = "holds" if broken is None else f"is broken at row {broken.n}: {broken.why}"
         doubled = len(whole["steps"]) - len({step["seq"] for step in whole["steps"]})
         self._title("6. The numbers")
         terminal.say(
             f"  status {run.status}, {len(whole['steps'])} steps committed, {doubled} twice, {run.attempt} attempts"
         )
-        terminal.say(f"  resumed {resumed:.2f} s after the new worker was started")
+        if run.status != Status.COMPLETED:
+            terminal.say(f"  it did not complete{_why(whole['run']['error'])}")
+        if resumed is not None:
+            terminal.say(f"  resumed {resumed:.2f} s after the new worker was started")
         terminal.say(f"  audit chain of {checked} rows {chain}")
-        if any(call["status"] == "done" for call in self._of_the_report(whole)):
+        report = [call for call in self._of_the_report(whole) if call["status"] != "rejected"]
+        written = any(call["status"] == "done" for call in report)
+        if written:
             own = self.repository.parent == self.scratch
             gone = " (it goes with the scratch folder)" if own else ""
-            terminal.say(f"  written, once, as approved: {self.report}{gone}")
+            terminal.say(f"  written, once, as approved: {display.display(str(self.report))}{gone}")
+        elif report:
+            terminal.say(
+                f"  not written: {display.display(str(self.report))}{_why(report[-1]['error'] or report[-1]['result'])}"
+            )
         took = time.monotonic() - began
         terminal.say(f"  all of it took {took:.1f} s")
         if self.as_json:
@@ -238,13 +291,13 @@ class _Demo:
                     "run": whole["run"],
                     "steps": len(whole["steps"]),
                     "attempts": run.attempt,
-                    "resumed_s": round(resumed, 3),
+                    "resumed_s": None if resumed is None else round(resumed, 3),
                     "audit": {"ok": broken is None, "rows": checked},
                     "seconds": round(took, 1),
                 }
             )
-        good = run.status == Status.COMPLETED and broken is None and doubled == 0
-        return 0 if good else 1
+        unhurt = broken is None and doubled == 0 and (written or not report)
+        return 0 if unhurt and run.status == Status.COMPLETED else 1
 
     # ---- parts ----
 
@@ -253,7 +306,9 @@ class _Demo:
         return [
             call
             for call in whole["calls"]
-            if call["action"] == "files.write" and demo_script.is_report(call["args"], self.report)
+            if call["action"] == "files.write"
+            and isinstance(call["args"], dict)
+            and demo_script.is_report(call["args"], self.report)
         ]
 
     @contextmanager
@@ -284,9 +339,15 @@ class _Demo:
         assert found is not None
         return found
 
-    def _until(self, base: app.Base, run_id: str, ready: Any) -> Run:
+    def _until(
+        self,
+        base: app.Base,
+        run_id: str,
+        worker: subprocess.Popen[bytes],
+        ready: Callable[[Run], bool],
+    ) -> Run:
         until = time.monotonic() + PATIENCE
-        while time.monotonic() < until:
+        while time.monotonic() < until and worker.poll() is None:
             run = self._run(base, run_id)
             if ready(run):
                 return run
@@ -299,3 +360,9 @@ class _Demo:
     def _title(self, text: str) -> None:
         terminal.say("")
         terminal.say(terminal.colour(text, "bold", sys.stderr))
+
+
+def _why(told: Any) -> str:
+    """What an error's or a refusal's JSON says, in words behind a colon; nothing where it says nothing."""
+    detail = told.get("detail") if isinstance(told, dict) else told
+    return f": {terminal.shown(str(detail), 300)}" if detail else ""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Parameter
 
 from alfred import app, errors
-from alfred.cli import live, outcome, terminal
+from alfred.cli import live, models, outcome, terminal
 from alfred.cli.leaving import Left, Signals
 from alfred.cli.terminal import DEFAULT, Common
 from alfred.orders import Order, make_folder
@@ -148,35 +147,13 @@ def _whole(base: app.Base, view: live.View) -> app.Whole:
 
 def _model(whole: app.Whole, order: Order) -> str:
     """The model that a run uses: --model, else the agent's, else the settings', with `auto` resolved."""
-    from alfred.llm import catalog, scripted
-
     base = whole.base
-
-    def secret(name: str) -> str | None:
-        return whole.secrets("main", name)
-
     named = order.model or base.desk.agent(order.agent).model
-    wanted = named or base.settings.models.boss or base.settings.model
-    if wanted == "auto":
-        found = catalog.resolve_auto(os.environ, secret)
-        terminal.say(f"model auto: {found.model}. {found.why}")
-        return found.model
-    name = catalog.parse(wanted)
-    provider = catalog.PROVIDERS[name.provider]
-    if name.provider == "scripted":
-        path = Path(name.model).expanduser().absolute()
-        if not path.is_file():
-            raise errors.ConfigError(
-                f"There is no scenario file {str(path)!r}.", next="Give `scripted:FILE`."
-            )
-        scripted.load(str(path))
-        return f"scripted:{path}"
-    if provider.keys and catalog.key(name, secret) is None:
-        raise errors.NoModel(
-            f"{name} needs {' or '.join(provider.keys)}, and there is none.",
-            next=f"Put {provider.keys[0]}=… into {base.home / '.env'} (mode 0600) or the environment, or choose another --model.",
-        )
-    return str(name)
+    return models.usable(
+        named or base.settings.models.boss or base.settings.model,
+        lambda name: whole.secrets("main", name),
+        keys=f"{base.home / '.env'} (mode 0600) or the environment",
+    )
 
 
 def _drive(
