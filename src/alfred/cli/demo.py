@@ -352,6 +352,8 @@ class _Demo:
             if ready(run):
                 return run
             self.wait(0.02)
+        # Ctrl-C reaches a worker too that has no session of its own yet: then it is the signal that ends the demo.
+        self.wait(0.2)
         log = (self.scratch / "worker.log").read_text(errors="replace")[-800:]
         raise errors.AlfredError(
             f"The worker of the demo did not get on: {log}", next="`alfred doctor`"
