@@ -172,7 +172,7 @@ class _Demo:
                 return seen
             # While it asks its model for the next turn: in the middle of a step, nothing of which is committed.
             self.wait(0.2)
-            os.killpg(worker.pid, signal.SIGKILL)
+            _signal(worker, signal.SIGKILL)
             worker.wait()
         run = self._run(base, run_id)
         parked = seen.status == Status.PARKED
@@ -326,11 +326,11 @@ class _Demo:
             yield worker
         finally:
             if worker.poll() is None:
-                os.killpg(worker.pid, signal.SIGTERM)
+                _signal(worker, signal.SIGTERM)
                 try:
                     worker.wait(20)
                 except subprocess.TimeoutExpired:
-                    os.killpg(worker.pid, signal.SIGKILL)
+                    _signal(worker, signal.SIGKILL)
                     worker.wait()
 
     def _run(self, base: app.Base, run_id: str) -> Run:
@@ -368,3 +368,12 @@ def _why(told: Any) -> str:
     """What an error's or a refusal's JSON says, in words behind a colon; nothing where it says nothing."""
     detail = told.get("detail") if isinstance(told, dict) else told
     return f": {terminal.shown(str(detail), 300)}" if detail else ""
+
+
+def _signal(worker: subprocess.Popen[bytes], number: int) -> None:
+    """Signals a worker and all that it has started."""
+    try:
+        os.killpg(worker.pid, number)
+    except ProcessLookupError:
+        # It ends before it had a group of its own, by a Ctrl-C that it got as one of ours.
+        worker.send_signal(number)
