@@ -161,19 +161,22 @@ def model(folder: Path, settings: Any, store: Store | None) -> Iterable[Finding]
     """Which model a run would use."""
     if settings is None:
         return
-    from alfred.llm import catalog
+    from alfred.agents import choice
     from alfred.trust import secrets
 
     try:
-        if settings.model == "auto":
-            found = catalog.resolve_auto(os.environ, lambda name: secrets.get(name, home=folder))
-            yield Finding("model", "ok", f"auto: {found.model}. {found.why}")
-            for passed in found.passed_over:
-                yield Finding("model", "note", passed)
-        else:
-            yield Finding("model", "ok", str(catalog.parse(settings.model)))
+        found = choice.choose(
+            settings,
+            secrets=lambda name: secrets.get(name, home=folder),
+            env=os.environ,
+            env_file=home.env_file(folder),
+        )
     except errors.AlfredError as problem:
         yield Finding("model", "warning", problem.detail, problem.next)
+        return
+    yield Finding("model", "ok", f"auto: {found.model}. {found.why}" if found.why else found.model)
+    for passed in found.passed_over:
+        yield Finding("model", "note", passed)
 
 
 def sandbox(folder: Path, settings: Any, store: Store | None) -> Iterable[Finding]:

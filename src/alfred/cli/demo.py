@@ -23,10 +23,11 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
-from alfred import app, config_keys, errors
+from alfred import app, config, config_keys, errors
+from alfred import home as homes
 from alfred.actions.ledger import calls
 from alfred.actions.ledger.approvals import Approval
-from alfred.cli import cards, demo_script, live, models, terminal
+from alfred.cli import cards, demo_script, live, terminal
 from alfred.cli.leaving import Signals
 from alfred.desk import Desk
 from alfred.orders import Order
@@ -87,11 +88,19 @@ def _allowed(wanted: str, home: Path) -> str | None:
     Raises:
         ConfigError, NoModel: it cannot be used.
     """
-    model = models.usable(
-        wanted,
-        lambda name: secrets.get(name, home=home),
-        keys="the environment (the demo has a home of its own and does not read yours)",
+    from alfred.agents import choice
+
+    # The demo has a home of its own: a key is read from the environment.
+    found = choice.choose(
+        config.load(home),
+        secrets=lambda name: secrets.get(name, home=home),
+        env=os.environ,
+        env_file=homes.env_file(homes.path()),
+        model=wanted,
     )
+    if found.why:
+        terminal.say(f"model auto: {found.model}. {found.why}")
+    model = found.model
     ask = f"Use {terminal.shown(model, 200)}? It may cost up to $0.50."
     return None if terminal.interactive() and not terminal.yes(ask) else model
 

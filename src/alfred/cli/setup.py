@@ -17,15 +17,22 @@ def setup(*, common: Common = DEFAULT) -> int:
     if made:
         config_edit.write_default(folder)
     with app.base(folder=folder) as base:
-        from alfred.llm import catalog
+        from alfred.agents import choice
         from alfred.trust import sandbox, secrets
 
         try:
-            found = catalog.resolve_auto(os.environ, lambda name: secrets.get(name, home=folder))
+            found = choice.choose(
+                base.settings,
+                secrets=lambda name: secrets.get(name, home=folder),
+                env=os.environ,
+                env_file=home.env_file(folder),
+            )
             model: str | None = found.model
-            told = f"model: {found.model}. {found.why}"
+            told = f"model: {found.model}.{' ' if found.why else ''}{found.why}"
         except errors.NoModel as problem:
             model, told = None, f"model: none yet. {problem.next}"
+        except errors.ConfigError as problem:
+            model, told = None, f"model: none yet. {problem.detail} {problem.next or ''}".rstrip()
         box = sandbox.available()
         if common.json:
             terminal.document(

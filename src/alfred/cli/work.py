@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from alfred import app, errors
-from alfred.cli import live, models, outcome, terminal
+from alfred import app, errors, home
+from alfred.cli import live, outcome, terminal
 from alfred.cli.leaving import Left, Signals
 from alfred.cli.terminal import DEFAULT, Common
 from alfred.orders import Order, make_folder
@@ -147,13 +147,20 @@ def _whole(base: app.Base, view: live.View) -> app.Whole:
 
 def _model(whole: app.Whole, order: Order) -> str:
     """The model that a run uses: --model, else the agent's, else the settings', with `auto` resolved."""
+    from alfred.agents import choice
+
     base = whole.base
-    named = order.model or base.desk.agent(order.agent).model
-    return models.usable(
-        named or base.settings.models.boss or base.settings.model,
-        lambda name: whole.secrets("main", name),
-        keys=f"{base.home / '.env'} (mode 0600) or the environment",
+    found = choice.choose(
+        base.settings,
+        secrets=lambda name: whole.secrets("main", name),
+        env=os.environ,
+        env_file=home.env_file(base.home),
+        agent=order.agent,
+        model=order.model,
     )
+    if found.why:
+        terminal.say(f"model auto: {found.model}. {found.why}")
+    return found.model
 
 
 def _drive(

@@ -20,6 +20,7 @@ from typing import Any, Literal
 from urllib.parse import urlsplit
 
 from alfred import errors
+from alfred.trust import redact
 
 Secrets = Callable[[str], str | None]
 Tier = Literal["boss", "helper", "cheap"]
@@ -47,6 +48,8 @@ class Provider:
         boss: Its model for `auto`: the provider's current middle class, in genai-prices with its price.
         cheap: Its model for compaction and other small questions.
         prices: Its name in genai-prices; None when what it serves has no price.
+        keyless: Whether it is asked without a key: `always`, or when its endpoint was `moved` (servers of one's own
+            that speak as it does want none); None for never.
     """
 
     keys: tuple[str, ...] = ()
@@ -54,6 +57,7 @@ class Provider:
     boss: str | None = None
     cheap: str | None = None
     prices: str | None = None
+    keyless: Literal["always", "moved"] | None = None
 
 
 PROVIDERS: dict[str, Provider] = {
@@ -67,7 +71,9 @@ PROVIDERS: dict[str, Provider] = {
     "openai": Provider(
         ("OPENAI_API_KEY",), "OPENAI_BASE_URL", "gpt-6.1-sol", "gpt-6-luna", "openai"
     ),
-    "openai-chat": Provider(("OPENAI_API_KEY",), "OPENAI_BASE_URL", None, "gpt-6-luna", "openai"),
+    "openai-chat": Provider(
+        ("OPENAI_API_KEY",), "OPENAI_BASE_URL", None, "gpt-6-luna", "openai", keyless="moved"
+    ),
     "google": Provider(
         ("GEMINI_API_KEY", "GOOGLE_API_KEY"),
         "GOOGLE_GEMINI_BASE_URL",
@@ -82,8 +88,8 @@ PROVIDERS: dict[str, Provider] = {
         "anthropic/claude-haiku-5.5",
         "openrouter",
     ),
-    "ollama": Provider(("OLLAMA_API_KEY",), "OLLAMA_BASE_URL"),
-    "scripted": Provider(),
+    "ollama": Provider(("OLLAMA_API_KEY",), "OLLAMA_BASE_URL", keyless="always"),
+    "scripted": Provider(keyless="always"),
 }
 AUTO = ("anthropic", "openai", "google", "openrouter")  # in this order
 NOT_YET = ("claude-cli", "codex-cli")  # a logged-in program answering one turn
@@ -151,10 +157,39 @@ def _provider_of(model: str) -> str | None:
 
 
 def key(name: Name, secrets: Secrets) -> str | None:
-    """The secret that this provider is asked with, or None."""
+    """The secret that this provider is asked with, without white space around it; None when there is none.
+
+    Raises:
+        errors.ConfigError: It holds what no header can carry.
+    """
     return next(
-        (found for wanted in PROVIDERS[name.provider].keys if (found := secrets(wanted))), None
+        (k for wanted in PROVIDERS[name.provider].keys if (k := _key(wanted, secrets))), None
     )
+
+
+def _key(wanted: str, secrets: Secrets) -> str | None:
+    given = secrets(wanted) or ""
+    bare = given.strip()
+    if not all("!" <= letter <= "~" for letter in bare):
+        raise errors.ConfigError(
+            f"{wanted} is no key: it holds white space, a line break or a letter beyond ASCII within it.",
+            next=f"Set {wanted} to the key alone, in one line.",
+        )
+    if bare != given:
+        redact.register(bare, wanted)  # known so far with the white space around it
+    return bare or None
+
+
+def needs_key(name: Name, env: Mapping[str, str]) -> bool:
+    """Whether this provider answers nobody without a key.
+
+    Raises:
+        errors.ConfigError: The variable that moves its endpoint holds no http(s) URL.
+    """
+    keyless = PROVIDERS[name.provider].keyless
+    if keyless == "moved":
+        return base_url(name.provider, env) is None
+    return keyless is None
 
 
 def base_url(provider: str, env: Mapping[str, str]) -> str | None:
@@ -316,11 +351,11 @@ def tier(
 
 @dataclass(frozen=True, slots=True)
 class Resolution:
-    """What `auto` came to.
+    """The model that will be asked.
 
     Args:
         model: `provider:model`.
-        why: One sentence, for the person.
+        why: How `auto` came to it, one sentence for the person; empty where it was named.
         passed_over: What was found and could not be used, a sentence each.
     """
 
@@ -344,7 +379,7 @@ def resolve_auto(
     """
     for provider in AUTO:
         for wanted in PROVIDERS[provider].keys:
-            if secrets(wanted):
+            if _key(wanted, secrets):
                 return Resolution(f"{provider}:{PROVIDERS[provider].boss}", f"{wanted} is set.")
     passed = tuple(_logged_in(env))
     url = _ollama_url(env)

@@ -18,6 +18,7 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
+from alfred import errors
 from alfred.llm import catalog, failures, messages, scripted
 from alfred.llm.contract import (
     MAX_CALLS,
@@ -173,15 +174,23 @@ class _Thread:
                 on_text(text.sanitize(piece)[0])
 
     def _open(self, name: catalog.Name, secrets: Secrets) -> _Open:
-        key = catalog.key(name, secrets)
         url = catalog.base_url(name.provider, os.environ)
-        if key is None and url is None and name.provider != "ollama":
-            wanted = " or ".join(catalog.PROVIDERS[name.provider].keys)
+        try:
+            key = catalog.key(name, secrets)
+        except errors.ConfigError as wrong:
+            raise ModelError(
+                "auth", wrong.detail, provider=name.provider, next=wrong.next
+            ) from None
+        if key is None and catalog.needs_key(name, os.environ):
+            wanted = catalog.PROVIDERS[name.provider].keys
             raise ModelError(
                 "auth",
-                f"There is no key for {name.provider}: {wanted} is not set.",
+                f"This process has no key for {name.provider}: {' or '.join(wanted)} is not set for it.",
                 provider=name.provider,
-                next=f"Set {wanted.split(' ')[0]}, or choose another model with `--model`.",
+                next=(
+                    f"Put {wanted[0]}=… into `.env` of alfred's home (mode 0600), which every process reads: a "
+                    "variable of a shell reaches only what was started in it. Then run it again."
+                ),
             )
         with (
             self._opening

@@ -528,6 +528,36 @@ def test_a_missing_key_is_an_auth_failure_that_names_the_variable(
     client.close()
 
 
+@pytest.mark.parametrize("name", ["anthropic:claude-sonnet-5-5", "openai:gpt-6.1-sol", "google:x"])
+def test_a_moved_endpoint_is_not_asked_with_a_key_that_is_none(
+    server: LlmServer, name: str
+) -> None:
+    server.reply(Reply(text="ok"))
+    with pytest.raises(client.ModelError, match="This process has no key") as raised:
+        ask(name, key=None)
+    assert (raised.value.kind, server.seen) == ("auth", [])
+    assert raised.value.next and "`.env` of alfred's home" in raised.value.next
+
+
+@pytest.mark.parametrize("around", [" {}", "{}\n", "{}\r\n", "\t{} "])
+def test_white_space_around_a_key_is_not_sent(server: LlmServer, around: str) -> None:
+    server.reply(Reply(text="ok"))
+    ask(APIS["anthropic"], key=around.format(KEY))
+    assert {k.lower(): v for k, v in server.seen[0].headers.items()}["authorization"] == (
+        f"Bearer {KEY}"
+    )
+
+
+@pytest.mark.parametrize("key", [" \n", "sk-one\nsk-two", "sk-one two", "sk-ünïcode"])
+def test_a_key_that_no_header_can_carry_is_an_auth_failure_and_not_repeated(
+    server: LlmServer, key: str
+) -> None:
+    with pytest.raises(client.ModelError, match="ANTHROPIC_API_KEY") as raised:
+        ask(APIS["anthropic"], key=key)
+    assert (raised.value.kind, server.seen) == ("auth", [])
+    assert not key.strip() or key not in str(raised.value.problem())
+
+
 def test_a_key_of_the_environment_is_never_used_behind_the_callers_back(
     server: LlmServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -535,8 +565,13 @@ def test_a_key_of_the_environment_is_never_used_behind_the_callers_back(
     for name in ("OPENAI_API_KEY", "OLLAMA_API_KEY", "GEMINI_API_KEY", "GOOGLE_API_KEY"):
         monkeypatch.setenv(name, "sk-from-the-environment")
     server.reply(Reply(text="ok"))
-    for model in (*APIS.values(), GEMINI):
+    for model in (APIS["chat"], APIS["ollama"]):
         ask(model, key=None)
+    assert len(server.seen) == 2
+    for model in (APIS["anthropic"], APIS["responses"], GEMINI):
+        with pytest.raises(client.ModelError):
+            ask(model, key=None)
+        ask(model, key="x")
     assert "sk-from-the-environment" not in str([seen.headers for seen in server.seen])
 
 

@@ -1,0 +1,50 @@
+"""Which model a run is given, and whether this process can ask it: one answer for `run`, `setup` and `doctor`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from alfred import errors
+from alfred.agents.registry import AgentRegistry
+from alfred.llm import catalog, scripted
+
+
+def choose(
+    settings: Any,
+    *,
+    secrets: catalog.Secrets,
+    env: Mapping[str, str],
+    env_file: Path,
+    agent: str | None = None,
+    model: str | None = None,
+) -> catalog.Resolution:
+    """The model that was asked for, else the agent's, else the settings', with `auto` resolved.
+
+    Args:
+        env_file: Where a key that is missing would be put.
+        agent: Whose run it is; the default agent's for None.
+
+    Raises:
+        errors.NoModel: No key that it needs is there, or `auto` found nothing.
+        errors.ConfigError: It is no model, its scenario cannot be read, a key or an endpoint is none.
+    """
+    own = model or AgentRegistry.from_settings(settings).get(agent).model
+    wanted = own or settings.models.boss or settings.model
+    if wanted == "auto":
+        return catalog.resolve_auto(env, secrets)
+    name = catalog.parse(wanted)
+    if name.provider == "scripted":
+        if not Path(name.model).is_file():
+            raise errors.ConfigError(
+                f"There is no scenario file {name.model!r}.", next="Give `scripted:FILE`."
+            )
+        scripted.load(name.model)
+    elif catalog.key(name, secrets) is None and catalog.needs_key(name, env):
+        keys = catalog.PROVIDERS[name.provider].keys
+        raise errors.NoModel(
+            f"{name} needs {' or '.join(keys)}, and there is none.",
+            next=f"Put {keys[0]}=… into {env_file} (mode 0600) or the environment, or choose another --model.",
+        )
+    return catalog.Resolution(str(name), "")
