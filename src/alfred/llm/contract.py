@@ -11,6 +11,7 @@ import difflib
 import hashlib
 import itertools
 import json
+import math
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -275,6 +276,9 @@ def _arguments(given: Any) -> tuple[dict[str, Any] | None, str | None, str | Non
     if not isinstance(clean, dict):
         shown = raw if raw is not None else json.dumps(clean, ensure_ascii=False, default=str)
         return None, shown, f"The arguments are {_kind(clean)}, not a JSON object."
+    if _unlimited(value):
+        shown = raw if raw is not None else json.dumps(clean, ensure_ascii=False, default=str)
+        return None, shown, "The arguments hold NaN or Infinity, which JSON does not have."
     return clean, None, None
 
 
@@ -304,6 +308,14 @@ def _deeper(value: Any, limit: int) -> bool:
         if not level:
             return False
     return any(isinstance(item, dict | list) for item in level)
+
+
+def _unlimited(value: Any) -> bool:
+    """Whether a number in it is none: some SDKs read `NaN`, and `1e999` is infinite to every one of them."""
+    if isinstance(value, dict | list):
+        inside = value.values() if isinstance(value, dict) else value
+        return any(_unlimited(child) for child in inside)
+    return isinstance(value, float) and not math.isfinite(value)
 
 
 def _kind(value: Any) -> str:

@@ -24,6 +24,8 @@ from alfred.trust import text
 if TYPE_CHECKING:
     from pydantic_ai import messages as pai
 
+UNREAD = "unreadable_arguments"  # the key of what a model wrote in place of a JSON object
+
 FORMAT_VERSION = 1  # of `native`: pydantic-ai's JSON of one ModelResponse
 
 
@@ -84,7 +86,11 @@ class _Thread:
         for part in response.parts:
             if isinstance(part, pai.ToolCallPart):
                 given = part.tool_call_id
-                part = replace(part, tool_call_id=self._ids.take(contract.wire_name(given)))
+                part = replace(
+                    part,
+                    tool_call_id=self._ids.take(contract.wire_name(given)),
+                    args=_args(part.args),
+                )
                 self.open.setdefault(given, []).append((part.tool_call_id, part.tool_name))
             parts.append(part)
         if parts:
@@ -107,6 +113,12 @@ class _Thread:
             outcome="failed" if item.get("error") else "success",
         )
         self.messages.append(pai.ModelRequest(parts=[part]))
+
+
+def _args(args: Any) -> Any:
+    """A call's arguments as every provider takes them back: an object. What could not be read goes back as a text
+    within one, for the SDKs read a text again, and not all as strictly as `contract.propose` did."""
+    return args if isinstance(args, dict) else {UNREAD: args or ""}
 
 
 def _native(stored: dict[str, Any] | None) -> pai.ModelResponse | None:

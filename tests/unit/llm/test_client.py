@@ -392,6 +392,29 @@ def test_an_answer_with_malformed_calls_can_be_sent_back(server: LlmServer, mode
     assert all(len(i) <= 64 and i.replace("-", "").replace("_", "").isalnum() for i in ids)
 
 
+def _strict(_: str) -> None:
+    raise AssertionError("a number that JSON does not have was sent")
+
+
+@pytest.mark.parametrize("native", [True, False], ids=["as it came", "as text and calls"])
+@pytest.mark.parametrize("args", ['{"path": NaN}', '{"path": [-Infinity]}', '{"path": 1e999}'])
+@pytest.mark.parametrize("api", [*APIS, "gemini"])
+def test_a_number_that_json_does_not_have_is_refused_and_the_run_goes_on(
+    server: LlmServer, api: str, args: str, native: bool
+) -> None:
+    model = APIS.get(api) or GEMINI
+    server.reply(Reply(calls=[("c1", "files__read", args)]), Reply(text="ok"))
+    answer = ask(model)
+    assert [(call.args, bool(call.problem)) for call in answer.calls] == [(None, True)]
+    item = json.loads(json.dumps(answer.item(), allow_nan=False))
+    if not native:
+        item["native"] = None
+    again = [user("Read a."), item, result("c1", str(answer.calls[0].problem), error=True)]
+    assert ask(model, again).text == "ok"
+    sent = json.loads(server.seen[1].body, parse_constant=_strict)
+    assert "unreadable_arguments" in json.dumps(sent)
+
+
 def test_surrogates_in_an_answer_reach_nobody(server: LlmServer, model: str) -> None:
     server.reply(
         Reply(text="ok \ud800 and \udfff", calls=[("c1", "files__read", '{"path": "\\udc00x"}')])

@@ -135,7 +135,7 @@ def test_blank_words_are_said_to_be_empty(blank: str) -> None:
     assert shown([user(blank)]) == [[("user", "(empty)")]]
 
 
-def test_arguments_that_were_malformed_go_back_as_they_were() -> None:
+def test_arguments_that_were_malformed_go_back_word_for_word_within_an_object() -> None:
     item = {
         "kind": "assistant",
         "text": "",
@@ -143,7 +143,7 @@ def test_arguments_that_were_malformed_go_back_as_they_were() -> None:
         "native": None,
     }
     [_, answer, _] = messages.build([user("Go."), item, result("a", "no", error=True)])
-    assert answer.parts[0].args == "{broken"  # type: ignore[union-attr]
+    assert answer.parts[0].args == {messages.UNREAD: "{broken"}  # type: ignore[union-attr]
     assert answer.parts[0].tool_name.startswith("no_such_")  # type: ignore[union-attr]
 
 
