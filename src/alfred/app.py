@@ -251,6 +251,7 @@ def whole(base: Base, *, watch: Callable[[str, str, dict[str, Any]], None] | Non
                 fired,
                 lambda tenant: settings.of(tenant).timezone,
                 quiet=lambda tenant: _is_quiet(settings, tenant),
+                settings=settings.of,
                 crons=options.get("root") is None,
             ),
             **options,
@@ -284,15 +285,18 @@ def beats(
     zone: Callable[[str], str],
     *,
     quiet: Callable[[str], bool],
+    settings: Callable[[str], config.Settings],
     crons: bool,
 ) -> Sequence[Callable[[Store], None]]:
     """What the sweep does besides the core's own, in order.
 
     Args:
         quiet: Whether it is a tenant's quiet hours now: nothing approves itself then.
+        settings: A tenant's settings as they are now: its caps may have been raised.
         crons: Whether this process fires them: a command that stays with one run would leave their runs queued.
     """
     from alfred.actions import approvals
+    from alfred.agents import caps
     from alfred.runs import budget, triggers
 
     def expire(store: Store) -> None:
@@ -304,10 +308,13 @@ def beats(
     def lapse(store: Store) -> None:
         store.transact(budget.lapse)
 
+    def raised(store: Store) -> None:
+        caps.wake_what_fits(store, settings)
+
     def fire(store: Store) -> None:
         triggers.beat(store, start=start, zone=zone)
 
-    return (expire, auto, lapse, fire) if crons else (expire, auto, lapse)
+    return (expire, auto, lapse, raised, fire) if crons else (expire, auto, lapse, raised)
 
 
 class _Delivery:

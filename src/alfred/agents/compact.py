@@ -11,10 +11,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from alfred.agents import ledger as agent_ledger
-from alfred.agents.metered import Blocked, Failed, Meter, Unpaid, micro
+from alfred.agents.caps import micro
+from alfred.agents.metered import Blocked, Failed, Meter, Unpaid
 from alfred.llm import catalog
 from alfred.llm.contract import ModelAnswer, ModelRequest
-from alfred.runs import budget
 from alfred.runs.rows import Item, Run
 from alfred.runs.states import Wait
 from alfred.runs.workflow import Fail, Next, Park, StepContext, Verdict
@@ -81,7 +81,7 @@ def step(ctx: StepContext, *, meter: Meter, model: str) -> Verdict:
             cap = cap_of(outcome, run, meter.settings(run.tenant))
             return Next("boss-turn", {**after, "last": cap})
         case Unpaid():
-            return Park(Wait.BUDGET, budget.until_tomorrow(meter.settings(run.tenant).timezone))
+            return outcome.park(state, meter.settings(run.tenant))
         case Blocked():
             return Park(Wait.LIMIT, outcome.for_us)
         case Failed():

@@ -8,14 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from decimal import Decimal
 from typing import Any
 
 from alfred import clock, errors, ids
+from alfred.agents import caps
+from alfred.agents.caps import micro
 from alfred.llm import catalog, client
 from alfred.llm.contract import ModelAnswer, ModelError, ModelRequest, Usage
 from alfred.runs import budget
-from alfred.runs.workflow import StepContext
+from alfred.runs.states import Wait
+from alfred.runs.workflow import Park, StepContext
 from alfred.store.tx import Tx
 
 TRIES = 3
@@ -36,9 +38,17 @@ _RETRIED = ("rate_limit", "overloaded", "network")
 
 @dataclass(frozen=True, slots=True)
 class Unpaid:
-    """The budgets do not hold this request: `scope` says which ('run:<id>', 'day', 'agent:<id>', with ':tokens')."""
+    """The budgets do not hold this request: `scope` says which ('run:<id>', 'day', 'agent:<id>', with ':tokens')
+    and `amount` how much of its unit did not fit."""
 
     scope: str
+    amount: int
+
+    def park(self, state: dict[str, Any], settings: Any) -> Park:
+        """Waits for the next day, or until what did not fit fits (`caps.wake_what_fits`)."""
+        waits_for = {"scope": self.scope, "amount": self.amount}
+        until = budget.until_tomorrow(settings.timezone)
+        return Park(Wait.BUDGET, until, state={**state, budget.UNPAID: waits_for})
 
     @property
     def of_run(self) -> bool:
@@ -165,7 +175,7 @@ class Meter:
                 self._reserve, ctx, request_id, day, cost, most, request.purpose, settings
             )
         except budget.BudgetFull as full:
-            return Unpaid(full.scope)
+            return Unpaid(full.scope, full.amount)
         ctx.slot.extend(int((client.DEADLINE_S + 60) * clock.SECOND))
         try:
             answer = self.ask(
@@ -212,23 +222,11 @@ class Meter:
         purpose: str,
         settings: Any,
     ) -> None:
-        run, caps = ctx.run, settings.budget
-        own = caps.per_agent.get(run.agent)
-        money = [
-            budget.Scope("day", day, micro(caps.per_day_usd)),
-            budget.Scope(f"run:{run.root_id}", "", _least(micro(caps.per_run_usd), run.max_cost)),
-        ]
-        if own is not None and own.per_day_usd is not None:
-            money.append(budget.Scope(f"agent:{run.agent}", day, micro(own.per_day_usd)))
-        tokens = [
-            budget.Scope("day:tokens", day, caps.per_day_tokens),
-            budget.Scope(f"run:{run.root_id}:tokens", "", caps.per_run_tokens),
-        ]
-        if own is not None and own.per_day_tokens is not None:
-            tokens.append(budget.Scope(f"agent:{run.agent}:tokens", day, own.per_day_tokens))
-        turns = []
-        if own is not None and own.turns_per_day is not None and purpose == "boss":
-            turns.append(budget.Scope(f"agent:{run.agent}:turns", day, own.turns_per_day))
+        run = ctx.run
+        whose = {"agent": run.agent, "root": run.root_id, "day": day}
+        money = caps.money(settings, **whose, max_cost=run.max_cost)
+        tokens = caps.tokens(settings, **whose)
+        turns = caps.turns(settings, agent=run.agent, day=day) if purpose == "boss" else []
         expires = int((client.DEADLINE_S + 120) * clock.SECOND)
         for unit, amount, scopes in (
             ("usd", cost, money),
@@ -303,19 +301,6 @@ class Meter:
             )
 
         ctx.store.record(write)
-
-
-def micro(usd: Decimal | float | int | None) -> int | None:
-    """USD as whole micro-USD, rounded up; None stays None (no cap, no known price)."""
-    if usd is None:
-        return None
-    exact = Decimal(str(usd)) * 1_000_000
-    return int(exact.to_integral_value(rounding="ROUND_CEILING"))
-
-
-def _least(*caps: int | None) -> int | None:
-    known = [cap for cap in caps if cap is not None]
-    return min(known) if known else None
 
 
 def _with(request: ModelRequest, **changes: Any) -> ModelRequest:

@@ -25,7 +25,7 @@ from alfred.agents.metered import Blocked, Failed, Meter, Unpaid
 from alfred.agents.registry import AgentConfig
 from alfred.llm import catalog
 from alfred.llm.contract import ModelAnswer, ModelRequest, ProposedCall
-from alfred.runs import budget, ledger
+from alfred.runs import ledger
 from alfred.runs.rows import Item
 from alfred.runs.states import Wait
 from alfred.runs.workflow import Done, Fail, Next, Park, StepContext, Verdict
@@ -119,7 +119,7 @@ class Turns:
                 return Next("boss-turn", {**state, "last": cap})
             case Unpaid():
                 _forget(ctx)
-                return Park(Wait.BUDGET, budget.until_tomorrow(settings.timezone))
+                return outcome.park(state, settings)
             case Blocked():
                 _forget(ctx)
                 return Park(Wait.LIMIT, outcome.for_us)

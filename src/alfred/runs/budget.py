@@ -18,7 +18,8 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from alfred import clock, errors
-from alfred.runs import events, schedule, shapes
+from alfred.runs import events, ledger, rows, schedule, shapes
+from alfred.runs.states import Wait
 from alfred.store.statement import Sql
 from alfred.store.tx import Tx
 
@@ -36,6 +37,13 @@ _TAKE = Sql(
     " and (cast(:cap as bigint) is null or reserved+spent+:amount<=:cap)"
 )
 _HELD = Sql("select reserved+spent from budgets where tenant=:tenant and scope=:scope and day=:day")
+_UNPAID = Sql(
+    "select id,tenant,agent,root_id as root,max_cost,park_no,"
+    "{pg:state::json->'unpaid'->>'scope'}{sqlite:json_extract(state,'$.unpaid.scope')} as scope,"
+    "{pg:state::json->'unpaid'->>'amount'}{sqlite:json_extract(state,'$.unpaid.amount')} as amount"
+    " from runs where status='parked' and wait='budget' and wake_at>alfred_now()"
+    " and state like '%\"unpaid\"%' order by wake_at,id"
+)
 _FIND = Sql("select tenant,scopes,day,amount,status from reservations where id=:id {lock}")
 _SETTLED = Sql(
     "update reservations set status='settled',actual=:actual where id=:id and status=:was"
@@ -96,6 +104,10 @@ _BLOCKED = Sql(
 _CLEAR = Sql("delete from blocks where tenant=:tenant and (:provider='' or provider=:provider)")
 
 
+UNPAID = "unpaid"
+"""Where the state of a run that waits on `budget` says what did not fit: `{"scope","amount"}`."""
+
+
 @dataclass(frozen=True, slots=True)
 class Scope:
     """What a reservation counts against.
@@ -124,6 +136,7 @@ class BudgetFull(errors.AlfredError):
             next="Wait for the next day, or raise the cap under `budget` in config.yaml.",
         )
         self.scope = scope.name
+        self.amount = amount
 
 
 def reserve(
@@ -234,6 +247,44 @@ def _count(tx: Tx, changes: Iterable[tuple[tuple[str, str, str], tuple[int, int]
         changes, key=lambda change: (*_order(change[0][1]), change[0])
     ):
         tx(_COUNT, tenant=tenant, scope=scope, day=day, freed=freed, spent=spent)
+
+
+# ---- who waits ----
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """A run that is parked because `amount` did not fit under the cap of `scope`."""
+
+    id: str
+    tenant: str
+    agent: str
+    root: str
+    max_cost: int | None
+    park_no: int
+    scope: str
+    amount: int
+
+
+def unpaid(tx: Tx) -> list[Waiting]:
+    """The runs that wait for a cap, of every tenant; those whose deadline is over the sweep wakes anyway."""
+    return [
+        Waiting(**row._asdict() | {"amount": int(row.amount)})
+        for row in tx(_UNPAID).all()
+        if row.scope is not None and row.amount is not None
+    ]
+
+
+def held(tx: Tx, tenant: str, scope: str, day: str) -> int:
+    """What is reserved and spent of a scope on this day, micro-USD, tokens or turns."""
+    key = {"tenant": tenant, "scope": scope, "day": _day_of(scope, day)}
+    return int(tx(_HELD, **key).scalar() or 0)
+
+
+def wake_unpaid(tx: Tx, run: Waiting) -> bool:
+    """parked -> queued, when it is still in the park that was looked at."""
+    rows.lock(tx, run.id)
+    return ledger.wake(tx, run.id, (Wait.BUDGET,), park_no=run.park_no)
 
 
 # ---- days ----

@@ -9,7 +9,7 @@ import pytest
 
 from alfred import clock as clock_module
 from alfred import ids
-from alfred.agents import compact
+from alfred.agents import caps, compact
 from alfred.llm import catalog
 from alfred.llm.contract import Usage
 from alfred.runs import endings
@@ -127,6 +127,23 @@ def test_a_message_is_not_lost_to_a_turn_that_could_not_be_paid(
     assert desk.run(run_id).wait == "budget"
     assert desk.items(desk.run(run_id)) == [], "the turn did not happen"
     assert len(desk.all("select 1 from interjections where consumed_seq is null")) == 1
+
+
+def test_a_run_that_a_cap_held_goes_on_when_the_cap_is_raised_and_only_then(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk.configure(budget={"per_day_usd": 1, "per_run_usd": 9})
+    monkeypatch.setattr(catalog, "upper_bound", lambda *a: 2_000_000)
+    run = desk.does(say("done"))
+    assert (run.wait, run.park_no) == ("budget", 1)
+    for _ in range(3):
+        caps.wake_what_fits(desk.store, lambda _: desk.settings)
+        desk.go()
+    assert (desk.run(run.id).park_no, desk.requests) == (1, [])
+    desk.configure(budget={"per_day_usd": 2, "per_run_usd": 9})
+    caps.wake_what_fits(desk.store, lambda _: desk.settings)
+    desk.go()
+    assert (desk.run(run.id).status, desk.run(run.id).result) == ("completed", "done")
 
 
 # ---- calls

@@ -1,0 +1,86 @@
+"""Which caps a model request counts against, and which runs may go on because theirs has room now.
+
+Invariant: a run that waits for a cap is woken only when what it could not pay fits under that very cap as the
+settings have it now, so one that still does not fit is not woken, and none is woken for nothing again and again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from decimal import Decimal
+from typing import Any
+
+from alfred import errors
+from alfred.runs import budget
+from alfred.runs.budget import Scope
+from alfred.store.connect import Store
+
+Settings = Callable[[str], Any]
+"""The settings of a tenant as they are now."""
+
+
+def money(settings: Any, *, agent: str, root: str, max_cost: int | None, day: str) -> list[Scope]:
+    """The caps in micro-USD. `root` is the run at the top, `max_cost` what it may cost at most."""
+    caps, own = settings.budget, settings.budget.per_agent.get(agent)
+    found = [
+        Scope("day", day, micro(caps.per_day_usd)),
+        Scope(f"run:{root}", "", _least(micro(caps.per_run_usd), max_cost)),
+    ]
+    if own is not None and own.per_day_usd is not None:
+        found.append(Scope(f"agent:{agent}", day, micro(own.per_day_usd)))
+    return found
+
+
+def tokens(settings: Any, *, agent: str, root: str, day: str) -> list[Scope]:
+    """The caps in tokens."""
+    caps, own = settings.budget, settings.budget.per_agent.get(agent)
+    found = [
+        Scope("day:tokens", day, caps.per_day_tokens),
+        Scope(f"run:{root}:tokens", "", caps.per_run_tokens),
+    ]
+    if own is not None and own.per_day_tokens is not None:
+        found.append(Scope(f"agent:{agent}:tokens", day, own.per_day_tokens))
+    return found
+
+
+def turns(settings: Any, *, agent: str, day: str) -> list[Scope]:
+    """The cap in turns, when the agent has one."""
+    own = settings.budget.per_agent.get(agent)
+    if own is None or own.turns_per_day is None:
+        return []
+    return [Scope(f"agent:{agent}:turns", day, own.turns_per_day)]
+
+
+def wake_what_fits(store: Store, settings: Settings) -> None:
+    """Wakes the runs that wait for a cap which has been raised, or has room again: a beat of the sweep."""
+    with store.read() as look:
+        waiting = budget.unpaid(look)
+    for run in waiting:
+        try:
+            now = settings(run.tenant)
+        except errors.ConfigError:
+            continue  # nobody knows its caps now; the next day wakes it
+        day = budget.day(now.timezone)
+        every = [
+            *money(now, agent=run.agent, root=run.root, max_cost=run.max_cost, day=day),
+            *tokens(now, agent=run.agent, root=run.root, day=day),
+            *turns(now, agent=run.agent, day=day),
+        ]
+        cap = next((scope.cap for scope in every if scope.name == run.scope), None)
+        with store.read() as look:
+            held = budget.held(look, run.tenant, run.scope, day)
+        if cap is None or held + run.amount <= cap:
+            store.transact(budget.wake_unpaid, run)
+
+
+def micro(usd: Decimal | float | int | None) -> int | None:
+    """USD as whole micro-USD, rounded up; None stays None (no cap, no known price)."""
+    if usd is None:
+        return None
+    exact = Decimal(str(usd)) * 1_000_000
+    return int(exact.to_integral_value(rounding="ROUND_CEILING"))
+
+
+def _least(*caps: int | None) -> int | None:
+    known = [cap for cap in caps if cap is not None]
+    return min(known) if known else None
