@@ -260,6 +260,18 @@ def test_a_provider_that_stays_away_parks_the_run_on_limit(
     assert alfred("status", "--json").json["blocks"][0]["provider"] == "scripted"
 
 
+def test_a_run_on_limit_says_what_the_provider_said_and_until_when(
+    alfred: Alfred, script: Any, folder: Path
+) -> None:
+    away = {"error": "overloaded", "retry_after": 900, "times": 9}
+    told = alfred("run", "x", "--in", folder, "--model", script(away, DONE))
+    assert "scripted: overloaded" in told.err and "until 20" in told.err
+    run = alfred("runs", "list", "--json").json[0]["id"]
+    [held] = alfred("runs", "show", run, "--json").json["run"]["waiting"]
+    assert (held["id"], held["kind"]) == ("scripted", "limit")
+    assert held["title"] in alfred("runs", "show", run).out
+
+
 def test_a_day_without_money_parks_the_run_on_budget(
     alfred: Alfred, script: Any, folder: Path
 ) -> None:

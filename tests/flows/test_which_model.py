@@ -79,3 +79,9 @@ def test_the_default_agents_own_model_is_the_one_that_counts(
     )
     assert (_found(alfred)["level"], _found(alfred)["text"]) == ("ok", own)
     assert alfred("setup", "--json").json["model"] == own
+
+
+def test_money_that_cannot_be_counted_is_said(alfred: Alfred, folder: Path) -> None:
+    run = ("run", "x", "--in", folder, "--model", "ollama:qwen3", "--detach")
+    assert "--max-cost cannot be counted" in alfred(*run, "--max-cost", "1").err
+    assert "--max-cost" not in alfred(*run).err

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from alfred.agents import ledger as agent_ledger
@@ -16,8 +17,8 @@ from alfred.agents.metered import Blocked, Failed, Meter, Unpaid
 from alfred.llm import catalog
 from alfred.llm.contract import ModelAnswer, ModelRequest
 from alfred.runs.rows import Item, Run
-from alfred.runs.states import Wait
-from alfred.runs.workflow import Fail, Next, Park, StepContext, Verdict
+from alfred.runs.workflow import Fail, Next, StepContext, Verdict
+from alfred.trust import redact
 
 FRACTION = 0.6
 """Of the context size: where the older part is summarised."""
@@ -66,6 +67,10 @@ def step(ctx: StepContext, *, meter: Meter, model: str) -> Verdict:
         run_id=run.id,
     )
     outcome = meter.request(ctx, request)
+    own = run.model or ""
+    if isinstance(outcome, Failed) and _small_sister(model, own):
+        # Perhaps nobody chose that one, and the run itself can be answered: that is no reason to lose the work.
+        outcome = meter.request(ctx, replace(request, model=own))
     match outcome:
         case ModelAnswer():
             note = {
@@ -83,10 +88,17 @@ def step(ctx: StepContext, *, meter: Meter, model: str) -> Verdict:
         case Unpaid():
             return outcome.park(state, meter.settings(run.tenant))
         case Blocked():
-            return Park(Wait.LIMIT, outcome.for_us)
+            return outcome.park(ctx, state)
         case Failed():
-            return Fail(f"model:{outcome.kind}", outcome.detail, result=state.get("text"))
+            return Fail(
+                f"model:{outcome.kind}", redact.redact(outcome.detail), result=state.get("text")
+            )
     raise TypeError(f"{outcome!r} is no outcome of a model call")
+
+
+def _small_sister(model: str, own: str) -> bool:
+    """Whether it is another model of the run's own provider, as the cheap one is that nobody configured."""
+    return model != own and catalog.parse(model).provider == catalog.parse(own).provider
 
 
 def cap_of(unpaid: Unpaid, run: Run, settings: Any) -> str:

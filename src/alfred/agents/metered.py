@@ -15,10 +15,11 @@ from alfred.agents import caps
 from alfred.agents.caps import micro
 from alfred.llm import catalog, client
 from alfred.llm.contract import ModelAnswer, ModelError, ModelRequest, Usage
-from alfred.runs import budget
+from alfred.runs import budget, events, views
 from alfred.runs.states import Wait
 from alfred.runs.workflow import Park, StepContext
 from alfred.store.tx import Tx
+from alfred.trust import redact
 
 TRIES = 3
 """How often a model is asked before the next one of the fallback list, or the wait for the provider."""
@@ -57,18 +58,39 @@ class Unpaid:
 
 @dataclass(frozen=True, slots=True)
 class Blocked:
-    """No provider can be asked now; try again after `for_us`."""
+    """No provider can be asked now; try again after `for_us`. `detail` has the provider's own words."""
 
     for_us: int
     detail: str
+    kind: str
+    provider: str
+
+    def park(self, ctx: StepContext, state: dict[str, Any]) -> Park:
+        """Waits for the provider, and tells the feed and whoever looks at the run why, and until when."""
+        why = {
+            "provider": self.provider,
+            "code": f"model:{self.kind}",
+            "detail": redact.redact(self.detail),
+            "until": clock.rfc3339(clock.now() + self.for_us),
+        }
+        ctx.watch("notice", why)
+        run = ctx.run
+        ctx.writes.append(
+            lambda tx, _seq: events.emit(tx, tenant=run.tenant, run_id=run.id, kind="notice", **why)
+        )
+        return Park(Wait.LIMIT, self.for_us, state={**state, views.BLOCKED: why})
 
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """The request failed for good."""
+    """The request failed for good; `detail` ends with what to do about it, where that is known."""
 
     kind: str
     detail: str
+
+    @classmethod
+    def of(cls, problem: ModelError) -> Failed:
+        return cls(problem.kind, " ".join(filter(None, (problem.detail, problem.next))))
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,12 +123,13 @@ class Meter:
     ) -> Outcome:
         """Asks `request.model`, then each of `fallback`, with the retries that its failures deserve."""
         last: ModelError | None = None
-        held: list[int] = []
+        held: list[tuple[int, str]] = []
         for model in (request.model, *fallback):
+            provider = catalog.parse(model).provider
             with ctx.store.read() as look:
-                until = budget.blocked_until(look, ctx.run.tenant, catalog.parse(model).provider)
+                until = budget.blocked_until(look, ctx.run.tenant, provider)
             if until is not None and until > clock.now():
-                held.append(until - clock.now())
+                held.append((until - clock.now(), provider))
                 continue
             outcome = self._model(ctx, _for(request, model), on_text)
             if isinstance(outcome, ModelError):
@@ -114,16 +137,15 @@ class Meter:
                 continue
             return outcome
         if last is None:
-            return Blocked(min(held), "The provider said that it is not to be asked before then.")
+            wait, provider = min(held)
+            told = (
+                f"{provider} is blocked since another request: it is not to be asked before then."
+            )
+            return Blocked(wait, told, "blocked", provider)
         wait = int((last.retry_after_s or 0) * clock.SECOND) or BLOCK
-        ctx.store.transact(
-            budget.block,
-            ctx.run.tenant,
-            last.provider or catalog.parse(request.model).provider,
-            clock.now() + wait,
-            last.kind,
-        )
-        return Blocked(wait, last.detail)
+        provider = last.provider or catalog.parse(request.model).provider
+        ctx.store.transact(budget.block, ctx.run.tenant, provider, clock.now() + wait, last.kind)
+        return Blocked(wait, last.detail, last.kind, provider)
 
     def _model(
         self, ctx: StepContext, request: ModelRequest, on_text: Callable[[str], None] | None
@@ -150,12 +172,12 @@ class Meter:
             elif outcome.kind in ("malformed", "empty"):
                 mends += 1
                 if mends > MENDS:
-                    return Failed(outcome.kind, outcome.detail)
+                    return Failed.of(outcome)
                 request = _noted(request, outcome)
             elif outcome.kind == "budget":
                 return outcome
             else:
-                return Failed(outcome.kind, outcome.detail)
+                return Failed.of(outcome)
 
     def _once(
         self, ctx: StepContext, request: ModelRequest, on_text: Callable[[str], None] | None

@@ -27,8 +27,7 @@ from alfred.llm import catalog
 from alfred.llm.contract import ModelAnswer, ModelRequest, ProposedCall
 from alfred.runs import ledger
 from alfred.runs.rows import Item
-from alfred.runs.states import Wait
-from alfred.runs.workflow import Done, Fail, Next, Park, StepContext, Verdict
+from alfred.runs.workflow import Done, Fail, Next, StepContext, Verdict
 from alfred.trust import redact, text
 
 STREAM_EVERY = 300_000
@@ -122,7 +121,7 @@ class Turns:
                 return outcome.park(state, settings)
             case Blocked():
                 _forget(ctx)
-                return Park(Wait.LIMIT, outcome.for_us)
+                return outcome.park(ctx, state)
             case Failed() if outcome.kind == "context" and state.get("compacted_at") != run.answers:
                 _forget(ctx)
                 return Next("compact", {**state, "forced": True})

@@ -228,6 +228,8 @@ class View:
                 self._line()
                 if body["outcome"] not in ("ok", "parked", "completed"):
                     self._say(f"{terminal.shown(body['name'])}: {body['outcome']}")
+            case "notice" if "until" in body:
+                self._say(terminal.shown(f"{body['detail']} Until {body['until']}.", 900))
             case "run.parked":
                 self._say(terminal.colour(f"waits for {body['wait']}", "yellow", sys.stderr))
             case "approval" if body["status"] != "pending":

@@ -69,11 +69,14 @@ def ended(base: app.Base, view: live.View, run: Run, *, as_json: bool) -> int:
     )
     if summary["error"]:
         terminal.say(
-            f"  {summary['error']['code']}: {terminal.shown(summary['error']['detail'], 400)}"
+            f"  {summary['error']['code']}: {terminal.shown(summary['error']['detail'], 1_000)}"
         )
     if run.status == Status.PARKED:
         terminal.say(f"  It goes on with {live.wakes(run.wait)}.")
         for card in summary["waiting"]:
+            if card["kind"] == "limit":
+                terminal.say(f"  {terminal.shown(card['title'], 900)}")
+                continue
             terminal.say(f"  {_KINDS[card['kind']]} {terminal.short(card['id'])}: {card['title']}")
     for call in summary.get("proposed") or ():
         would = _WOULD.get(call["decision"], call["decision"])

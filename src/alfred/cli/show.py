@@ -141,6 +141,9 @@ def _whole(whole: dict[str, Any]) -> None:
     if run["wait"]:
         until = f", at {run['wakes_at']}" if run["wait"] in _BY_ITSELF else ""
         terminal.out(f"goes on with {live.wakes(run['wait'])}{until}")
+        for held in run["waiting"]:
+            if held["kind"] == "limit":
+                terminal.out(terminal.shown(held["title"], 900))
     terminal.out("")
     terminal.out("steps")
     for step in whole["steps"]:
@@ -184,7 +187,9 @@ def _whole(whole: dict[str, Any]) -> None:
         )
     if run["error"]:
         terminal.out("")
-        terminal.out(f"error {run['error']['code']}: {terminal.shown(run['error']['detail'], 400)}")
+        terminal.out(
+            f"error {run['error']['code']}: {terminal.shown(run['error']['detail'], 1_000)}"
+        )
     if run["result"]:
         terminal.out("")
         terminal.out(terminal.display.display(run["result"], multiline=True))

@@ -67,6 +67,11 @@ def run(
         new = base.desk.order(
             order, model=lambda: _model(whole, order), actions=whole.actions.names()
         )
+        if max_cost is not None and not _priced(new.model):
+            terminal.say(
+                f"The price of {terminal.shown(new.model, 200)} is not known, so --max-cost cannot be counted; "
+                "the token caps of `budget` hold instead."
+            )
         if detach:
             base.desk.start(new)
             note = base.desk.ensure_worker()
@@ -161,6 +166,15 @@ def _model(whole: app.Whole, order: Order) -> str:
     if found.why:
         terminal.say(f"model auto: {found.model}. {found.why}")
     return found.model
+
+
+def _priced(model: str | None) -> bool:
+    """Whether money can be counted; a scenario says itself what it costs."""
+    from alfred.llm import catalog
+
+    if model is None or catalog.parse(model).provider == "scripted":
+        return True
+    return catalog.price(model, input_tokens=1, output_tokens=1) is not None
 
 
 def _drive(

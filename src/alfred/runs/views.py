@@ -20,6 +20,9 @@ SHORTEST = 4
 MOST = 200
 """Entries of a page."""
 
+BLOCKED = "blocked"
+"""Where the state of a run that waits on `limit` says for whom and why: `{"provider","code","detail","until"}`."""
+
 GRACE = 30 * clock.SECOND
 """With a worker there, a timer is late after this: the sweep looks every 5 seconds."""
 
@@ -69,6 +72,7 @@ _CHILDREN = Sql(f"select {LINE} from runs r where r.parent_id=:id order by r.id"
 _CARDS_OPEN = Sql(
     "select id,kind,title from approvals where run_id=:id and status='pending' order by id"
 )
+_BLOCKED = Sql("select state from runs where id=:id and status='parked' and wait='limit'")
 _STEPS = Sql(
     "select seq,attempt,name,outcome,worker,started,ended from run_steps where run_id=:id order by seq"
 )
@@ -196,7 +200,7 @@ def end(tx: Tx, run_id: str) -> Json:
     Raises:
         NotFound: there is no such run.
     """
-    return shapes.run_end(_run(tx, run_id), waiting(tx, run_id))
+    return shapes.run_end(_run(tx, run_id), _waits_for(tx, run_id))
 
 
 def show(tx: Tx, run_id: str) -> Json:
@@ -206,7 +210,7 @@ def show(tx: Tx, run_id: str) -> Json:
         NotFound: there is no such run.
     """
     return {
-        "run": shapes.run_whole(_run(tx, run_id), waiting(tx, run_id)),
+        "run": shapes.run_whole(_run(tx, run_id), _waits_for(tx, run_id)),
         "steps": [shapes.step(row) for row in every(tx, _STEPS, id=run_id)],
         "transcript": [shapes.item(row) for row in every(tx, _TRANSCRIPT, id=run_id)],
         "calls": [shapes.call(row) for row in every(tx, _CALLS, id=run_id)],
@@ -227,6 +231,17 @@ def _run(tx: Tx, run_id: str) -> Json:
 def waiting(tx: Tx, run_id: str) -> list[Json]:
     """The open cards of a run, oldest first: id, kind and title."""
     return every(tx, _CARDS_OPEN, id=run_id)
+
+
+def _waits_for(tx: Tx, run_id: str) -> list[Json]:
+    """Its open cards, and in their shape (kind `limit`) the provider that is not to be asked: its words, until when."""
+    cards = waiting(tx, run_id)
+    state = shapes.value(tx(_BLOCKED, id=run_id).scalar())
+    why = state.get(BLOCKED) if isinstance(state, dict) else None
+    if why is None:
+        return cards
+    title = f"{why['detail']} ({why['code']}, until {why['until']})"
+    return [*cards, {"id": why["provider"], "kind": "limit", "title": title}]
 
 
 def page(limit: int) -> int:

@@ -12,7 +12,7 @@ from alfred import ids
 from alfred.agents import caps, compact
 from alfred.llm import catalog
 from alfred.llm.contract import Usage
-from alfred.runs import endings
+from alfred.runs import endings, views
 from alfred.trust import redact
 from tests.unit.agents.conftest import Desk, fails, say
 
@@ -338,6 +338,35 @@ def test_a_provider_that_is_away_parks_the_run_which_goes_on_later(
     assert [u[2] for u in desk.usage()] == [kind] * tries
 
 
+def test_a_run_that_waits_for_its_provider_says_why_and_until_when_without_secrets(
+    desk: Desk, clock: Any
+) -> None:
+    redact.register("sk-secret-0123456789", "KEY")
+    problem = fails("rate_limit", retry_after=120)
+    problem.detail = "p answers 429: slow down, sk-secret-0123456789"
+    run = desk.does(problem)
+    until = clock_module.rfc3339(run.wake_at)
+    with desk.store.read() as look:
+        told = views.end(look, run.id)
+    [held] = told["waiting"]
+    assert (held["id"], held["kind"]) == ("p", "limit")
+    assert "p answers 429: slow down" in held["title"] and until in held["title"]
+    [notice] = [json.loads(r.body) for r in desk.all("select body from events where kind='notice'")]
+    assert (notice["code"], notice["until"]) == ("model:rate_limit", until)
+    assert "slow down" in notice["detail"]
+    assert "sk-secret" not in json.dumps([told, notice, run.state])
+
+
+def test_a_run_that_failed_says_what_to_do(desk: Desk) -> None:
+    problem = fails("auth")
+    problem.next = "Check the key."
+    run = desk.does(problem)
+    assert json.loads(run.error or "{}") == {
+        "code": "model:auth",
+        "detail": "it said auth Check the key.",
+    }
+
+
 def test_a_provider_that_wants_a_long_pause_gets_it_at_once(desk: Desk, clock: Any) -> None:
     run = desk.does(fails("rate_limit", retry_after=120))
     assert run.wake_at == clock.now() + 120 * clock_module.SECOND
@@ -516,6 +545,16 @@ def test_compaction_begins_at_its_fraction_of_the_context() -> None:
     assert not compact.due({"tokens": edge}, "scripted:/x")
     assert compact.due({"tokens": edge + 1}, "scripted:/x")
     assert compact.due({"forced": True}, "scripted:/x")
+
+
+def test_a_small_model_that_fails_at_summarising_is_replaced_by_the_runs_own(desk: Desk) -> None:
+    desk.summaries[:] = [fails("refused"), say("[summary]")]
+    rounds = long_run(rounds=8)
+    rounds[-1] = say("step 7", ("w.look", {"n": 7}), tokens=FULL)
+    run = desk.does(*rounds, say("done"))
+    assert (run.status, run.result) == ("completed", "done")
+    asked = [r.model for r in desk.requests if r.purpose == "compact"]
+    assert asked == ["scripted:/cheap", "scripted:/x"]
 
 
 def test_a_compaction_that_cannot_be_asked_waits_and_is_not_forgotten(desk: Desk) -> None:
