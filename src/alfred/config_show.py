@@ -1,7 +1,8 @@
 """What `config show` prints: every setting with its value and its source, and no secret.
 
 Replaced are the passwords of addresses everywhere, and in the parts that are kept raw also the paths of
-addresses (a webhook is a secret as a whole) and what stands under a name like `token`. A secret that no name
+addresses (a webhook is a secret as a whole) and what stands under a name like `token`, or in the environment and the
+headers that a server is given. A secret that no name
 and no form gives away is for `trust.redact`, which whoever prints this applies as well.
 """
 
@@ -10,11 +11,12 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from alfred import config_keys, config_text
+from alfred import config_keys, config_splice, config_text
 from alfred.config_schema import Settings
 
 _SECRET = re.compile(
     r"(?i)token(?!s)|secret|passw|passphrase|api_?key|private_?key|credential|authorization|cookie"
+    r"|\A(?:env|headers)\Z"
 )
 _REFERENCE = re.compile(r"\$\{\w+\}")
 _URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://[^\s'\"]+")
@@ -40,6 +42,16 @@ def sources(settings: Settings) -> dict[str, dict[str, Any]]:
     for key, value in settings.model_dump(mode="json").items():
         add((key,), value)
     return shown
+
+
+def as_shown(settings: Settings, key: str) -> str:
+    """One setting, or what stands below a key of a raw part, as it would be written, and no secret."""
+    path = tuple(key.split("."))
+    value: Any = settings.model_dump(mode="json")
+    for part in path:
+        value = value[part]
+    shown = _redacted(value, path, raw=config_keys.is_raw(path))
+    return shown if isinstance(shown, str) else config_splice.yaml_text(shown)
 
 
 def _source(settings: Settings, path: config_text.Where) -> str:

@@ -257,7 +257,11 @@ def as_text(value: object) -> str:
 
 
 def shown(value: Any) -> str:
-    """A value as a message may show it: short, printable, without the password of an address."""
+    """A value as a message may show it: short, printable, without the password of an address.
+
+    What is long is cut between words only: of a key that was pasted here, whoever prints it must see the whole to
+    hide it.
+    """
     if value is None:
         return "null"
     if isinstance(value, dict):
@@ -266,7 +270,10 @@ def shown(value: Any) -> str:
         return "a list"
     text = without_password(as_text(value))
     text = ascii(text) if not text.isprintable() else repr(text)
-    return text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]}… ({len(text):,} characters)"
+    if len(text) <= MAX_SHOWN:
+        return text
+    words = text[: MAX_SHOWN + 1].rpartition(" ")[0]
+    return f"{words}… ({len(text):,} characters)"
 
 
 def without_password(text: str) -> str:

@@ -905,6 +905,14 @@ def test_no_text_gives_anything_but_settings_or_a_config_error(text: str):
         str(wrong)
 
 
+@pytest.mark.parametrize("words", [0, 1, 5, 12])
+def test_a_long_value_is_cut_between_words_only(words: int):
+    key = "sk-ant-api03-" + "a1B2" * 30
+    shown = config_text.shown("words " * words + key)
+    assert key in shown or key[:8] not in shown
+    assert len(shown) < 120
+
+
 @given(st.sampled_from(sorted(config_keys.variables())), st.one_of(st.text(), SOUP))
 def test_no_variable_gives_anything_but_settings_or_a_config_error(name: str, value: str):
     try:

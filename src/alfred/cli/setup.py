@@ -73,11 +73,11 @@ def edit_setting(key: str, value: str, /, *, common: Common = DEFAULT) -> int:
     """
     folder = common.folder()
     home.ensure(folder)
-    config_edit.edit(folder, key, value, check=app.check)
+    shown = config.as_shown(config_edit.edit(folder, key, value, check=app.check), key)
     if common.json:
-        terminal.document({"key": key, "value": value})
+        terminal.document({"key": key, "value": shown})
     else:
-        terminal.out(f"{key} is now {value}.")
+        terminal.out(f"{terminal.shown(key)} is now {terminal.shown(shown, 400)}.")
     return 0
 
 

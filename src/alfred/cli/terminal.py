@@ -1,7 +1,8 @@
 """How commands speak: text for people, one JSON document for programs, errors that name the next step.
 
 Invariant: with `--json` standard output carries exactly one JSON document, also for an error; whatever else is
-said goes to standard error; nothing that a model or the world wrote reaches a terminal unescaped.
+said goes to standard error; nothing that a model or the world wrote reaches a terminal unescaped; whatever is
+written here has passed `trust.redact`, before anything was cut from it: half a key is known to nobody.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from cyclopts import Parameter
 from alfred import app, config, errors, home
 from alfred.cli import leaving
 from alfred.runs import views
-from alfred.trust import display
+from alfred.trust import display, redact
 
 NO_INPUT = "ALFRED_NO_INPUT"
 
@@ -55,22 +56,24 @@ DEFAULT = Common()
 
 def out(text: str = "") -> None:
     """A line of the answer."""
-    sys.stdout.write(text + "\n")
+    sys.stdout.write(redact.redact(text) + "\n")
 
 
 def say(text: str) -> None:
     """A line beside the answer: progress, hints, warnings."""
-    sys.stderr.write(text + "\n")
+    sys.stderr.write(redact.redact(text) + "\n")
     sys.stderr.flush()
 
 
 def document(value: Any) -> None:
-    """The one JSON document of a command."""
-    out(
-        json.dumps(
-            value, ensure_ascii=False, indent=2 if sys.stdout.isatty() else None, default=str
-        )
+    """The one JSON document of a command. Its texts are redacted, not its letters: it stays JSON."""
+    told = json.dumps(
+        redact.redact_data(value),
+        ensure_ascii=False,
+        indent=2 if sys.stdout.isatty() else None,
+        default=lambda other: redact.redact(str(other)),
     )
+    sys.stdout.write(told + "\n")
 
 
 def interactive() -> bool:
@@ -85,7 +88,7 @@ def yes(question: str) -> bool:
 
 def line(question: str) -> str:
     """Asks for one line on the terminal."""
-    sys.stderr.write(f"{question} ")
+    sys.stderr.write(f"{redact.redact(question)} ")
     sys.stderr.flush()
     with leaving.asking():
         return sys.stdin.readline().strip()
@@ -96,12 +99,12 @@ def fail(problem: errors.AlfredError, *, as_json: bool) -> int:
     if as_json:
         document({"error": problem.problem()})
         return problem.exit_code
-    say(f"alfred: {display.display(problem.detail, multiline=True)}")
+    say(f"alfred: {_lines(problem.detail)}")
     for entry in () if isinstance(problem, errors.ConfigError) else problem.errors:
-        got = "" if entry.got is None else f" (given: {display.display(str(entry.got), limit=80)})"
-        say(f"  {entry.field}: {display.display(entry.message, limit=300)}{got}")
+        got = "" if entry.got is None else f" (given: {shown(str(entry.got))})"
+        say(f"  {shown(entry.field, 200)}: {shown(entry.message, 300)}{got}")
     if problem.next:
-        say(f"  {display.display(problem.next, multiline=True)}")
+        say(f"  {_lines(problem.next)}")
     return problem.exit_code
 
 
@@ -120,7 +123,12 @@ def short(identifier: str) -> str:
 
 def shown(text: str | None, limit: int = 80) -> str:
     """One line of somebody else's text."""
-    return display.display(" ".join((text or "").split()), limit=limit)
+    return display.display(" ".join(redact.redact(text or "").split()), limit=limit)
+
+
+def _lines(text: str) -> str:
+    """Somebody else's text as it is, with its lines."""
+    return display.display(redact.redact(text), multiline=True)
 
 
 def table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
