@@ -7,6 +7,7 @@ import os
 import sys
 import traceback
 from collections.abc import Sequence
+from typing import TextIO
 
 import cyclopts
 
@@ -154,6 +155,24 @@ def main(argv: Sequence[str]) -> int:
             # written is escaped, which is valid in JSON too.
             stream.reconfigure(errors="backslashreplace")
     try:
+        code = _ended(argv, as_json=as_json)
+        for stream in (sys.stdout, sys.stderr):
+            stream.flush()
+        return code
+    except OSError:
+        # Nobody reads any more (`| head -1`), or what was said cannot be written: Python must not complain at exit.
+        for stream in (sys.stdout, sys.stderr):
+            _hush(stream)
+        return 1
+
+
+def _ended(argv: Sequence[str], *, as_json: bool) -> int:
+    """The exit code of a command, and of whatever ended it.
+
+    Raises:
+        OSError: what there is to say cannot be written.
+    """
+    try:
         code = tree()(list(argv), exit_on_error=False, print_error=False)
         sys.stdout.flush()
         return code if isinstance(code, int) else 0
@@ -172,9 +191,7 @@ def main(argv: Sequence[str]) -> int:
         terminal.say("")
         return left.code
     except BrokenPipeError:
-        # The reader went away: nothing more to say, and Python must not complain at exit either.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
+        raise
     except OSError as problem:
         name = f" {problem.filename!r}" if problem.filename else ""
         return terminal.fail(
@@ -186,6 +203,13 @@ def main(argv: Sequence[str]) -> int:
         )
     except Exception as problem:
         return _crashed(problem, as_json=as_json)
+
+
+def _hush(stream: TextIO) -> None:
+    try:
+        stream.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def _named(problem: cyclopts.CycloptsError) -> str:

@@ -205,6 +205,8 @@ def _drive(
             else:
                 ref = terminal.short(run_id)
                 terminal.say(f"\nLeft. Nothing is lost: `alfred runs resume {ref}` goes on.")
+                if common.json:
+                    terminal.document(outcome.of(base, base.desk.run(run_id)))
             return left.code
         worker.stop(grace=0 if found.live else 5)
         return outcome.ended(base, view, found, as_json=common.json)
