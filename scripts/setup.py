@@ -34,6 +34,7 @@ import os
 import platform
 import re
 import shutil
+import ssl
 import subprocess
 import tomllib
 import urllib.parse
@@ -41,6 +42,7 @@ import urllib.request
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TextIO
 
 ROOT = Path(__file__).resolve().parent.parent
 TOOLS = ROOT / ".tools"
@@ -70,8 +72,7 @@ def main() -> None:
     for name in ("bench", "lock", "check", "uv"):
         what.add_argument(f"--{name}", action="store_true")
     wanted = parser.parse_args()
-    TOOLS.mkdir(exist_ok=True)
-    with (TOOLS / "lock").open("w") as lock:
+    with lock_file() as lock:
         fcntl.lockf(lock, fcntl.LOCK_EX)  # two terminals, one set-up
         if wanted.uv:
             print(find_uv())
@@ -83,6 +84,22 @@ def main() -> None:
             make(ROOT / ".venv-bench", ROOT / "requirements-bench.lock")
         else:
             make(ROOT / ".venv", ROOT / "requirements.lock")
+
+
+def lock_file() -> TextIO:
+    """The file that one set-up at a time holds.
+
+    Raises:
+        SetupError: nothing can be written here.
+    """
+    try:
+        TOOLS.mkdir(exist_ok=True)
+        return (TOOLS / "lock").open("w")
+    except OSError as problem:
+        raise SetupError(
+            f"{TOOLS.parent} cannot be written ({problem.strerror}), and .tools and .venv are made there.\n"
+            "Make it writable, or copy the sources to a folder of yours."
+        ) from None
 
 
 # ---- the environment --------------------------------------------------------------------------------------
@@ -215,6 +232,7 @@ def install_uv_with(pip: list[str]) -> None:
         *("--root-user-action", "ignore"),
         *("--only-binary", ":all:", "--target", target, f"uv=={UV_VERSION}"),
         twice=True,
+        asks_registry=True,
     )
 
 
@@ -358,12 +376,26 @@ def fetch(url: str, *, accept: str = "*/*") -> tuple[bytes, str]:
         request.add_header("Authorization", f"Basic {base64.b64encode(known.encode()).decode()}")
     for last in (False, True):
         try:
-            with urllib.request.urlopen(request, timeout=180) as answer:
+            with urllib.request.urlopen(request, timeout=180, context=trusted()) as answer:
                 return answer.read(), answer.headers.get_content_type()
         except OSError as problem:
             if last:
                 raise SetupError(f"The package index does not answer: {problem}.") from None
     raise AssertionError("unreachable")
+
+
+def trusted() -> ssl.SSLContext:
+    """Python's certificates, and those that pip is told to use."""
+    context = ssl.create_default_context()
+    if found := certificates():
+        context.load_verify_locations(found)
+    return context
+
+
+def certificates() -> str | None:
+    """The bundle that pip's variable or its files name; None where they name none that is there."""
+    found = os.environ.get("PIP_CERT") or pip_setting("cert")
+    return found if found and Path(found).is_file() else None
 
 
 def fits_this_machine(wheel: str) -> bool:
@@ -380,12 +412,50 @@ def fits_this_machine(wheel: str) -> bool:
 # ---- running things -----------------------------------------------------------------------------------------
 
 
-def run(*command: str | Path, cwd: Path = ROOT, twice: bool = False) -> None:
+_UNREACHED = re.compile(
+    r"NewConnectionError|ConnectTimeout|ReadTimeout|ProxyError|SSLError|CERTIFICATE_VERIFY_FAILED"
+    r"|connection broken|Max retries exceeded|Name or service not known|name resolution"
+)
+
+
+def run(
+    *command: str | Path, cwd: Path = ROOT, twice: bool = False, asks_registry: bool = False
+) -> None:
     """Runs a command with uv told what pip's settings say; once more when `twice` and it failed.
+
+    With `asks_registry` its errors are read, because pip calls a registry that it could not reach one that has
+    nothing ("No matching distribution found").
 
     Raises:
         SetupError: it failed.
     """
+    environment = surroundings()
+    for last in (not twice, True):
+        done = subprocess.run(
+            [str(part) for part in command],
+            cwd=cwd,
+            env=environment,
+            check=False,
+            stderr=subprocess.PIPE if asks_registry else None,
+            text=True,
+        )
+        sys.stderr.write(done.stderr or "")
+        if done.returncode == 0:
+            return
+        if last:
+            break
+    if _UNREACHED.search(done.stderr or ""):
+        raise SetupError(
+            "The package registry could not be reached: there may be a package all the same.\n"
+            "Look at the network, the proxy (HTTPS_PROXY), the certificates (PIP_CERT) and PIP_INDEX_URL."
+        )
+    raise SetupError(
+        f"`{Path(command[0]).name} {command[1]} ...` failed with code {done.returncode}."
+    )
+
+
+def surroundings() -> dict[str, str]:
+    """The environment of what is run: ours, with what pip's settings say in the words of uv, which does not read them."""
     environment = dict(os.environ)
     environment["UV_PYTHON_DOWNLOADS"] = (
         "never"  # the Python that runs this is the one that is used
@@ -398,20 +468,11 @@ def run(*command: str | Path, cwd: Path = ROOT, twice: bool = False) -> None:
     ):
         environment.pop(name, None)
     if "UV_INDEX" not in environment and (index := configured_index()):
-        environment.setdefault("UV_DEFAULT_INDEX", index)  # uv does not read pip's settings
-    if certificates := environment.get("PIP_CERT"):
-        environment.setdefault("SSL_CERT_FILE", certificates)
-    for last in (not twice, True):
-        done = subprocess.run(
-            [str(part) for part in command], cwd=cwd, env=environment, check=False
-        )
-        if done.returncode == 0:
-            return
-        if last:
-            break
-    raise SetupError(
-        f"`{Path(command[0]).name} {command[1]} ...` failed with code {done.returncode}."
-    )
+        environment.setdefault("UV_DEFAULT_INDEX", index)
+    if found := certificates():
+        environment.setdefault("SSL_CERT_FILE", found)
+    environment.setdefault("UV_SYSTEM_CERTS", "1")  # a company's own, which the machine knows
+    return environment
 
 
 if __name__ == "__main__":

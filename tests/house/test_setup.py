@@ -223,3 +223,34 @@ def test_uv_can_build_with_the_backend_that_is_named() -> None:
     least = ".".join(map(str, setup.UV_LEAST))
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     assert project["build-system"]["requires"] == [f"uv_build>={least},<1"]
+
+
+def test_the_certificates_of_pips_files_are_told_to_uv(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.undo()
+    bundle = tmp_path / "own.pem"
+    bundle.write_text("")
+    (tmp_path / "pip.conf").write_text(f"[global]\ncert = {bundle}\n")
+    monkeypatch.setenv("PIP_CONFIG_FILE", str(tmp_path / "pip.conf"))
+    for name in ("PIP_CERT", "SSL_CERT_FILE", "UV_SYSTEM_CERTS"):
+        monkeypatch.delenv(name, raising=False)
+    told = setup.surroundings()
+    assert (told["SSL_CERT_FILE"], told["UV_SYSTEM_CERTS"]) == (str(bundle), "1")
+    monkeypatch.setenv("SSL_CERT_FILE", "/of/the/person")
+    assert setup.surroundings()["SSL_CERT_FILE"] == "/of/the/person"
+
+
+def test_sources_that_cannot_be_written_are_told_in_a_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_text("")
+    monkeypatch.setattr(setup, "TOOLS", tmp_path / "file" / ".tools")
+    with pytest.raises(setup.SetupError, match="cannot be written"):
+        setup.lock_file()
+
+
+def test_a_registry_that_was_not_reached_is_not_called_empty(tmp_path: Path) -> None:
+    said = "NewConnectionError; ERROR: No matching distribution found"
+    with pytest.raises(setup.SetupError, match="could not be reached"):
+        setup.run("/bin/sh", "-c", f"echo '{said}' >&2; exit 1", cwd=tmp_path, asks_registry=True)
