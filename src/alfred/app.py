@@ -6,8 +6,10 @@ actions, gate, model and workflows, for processes that execute runs.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -276,7 +278,8 @@ def actions_of(folder: Path) -> tuple[Registry, tuple[LoadError, ...]]:
     registry = Registry()
     for module in (files, shell, git, web, notify, todos, search, ask):
         registry.register(module.ACTIONS)
-    problems = (*registry.load_home(folder), *registry.load_entry_points())
+    with contextlib.redirect_stdout(sys.stderr):  # a `print` in one of them is no part of an answer
+        problems = (*registry.load_home(folder), *registry.load_entry_points())
     return registry, problems
 
 

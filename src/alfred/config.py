@@ -27,18 +27,18 @@ from alfred import config_keys, config_text, config_values, errors
 from alfred import home as home_places
 from alfred.config_keys import mistyped
 from alfred.config_schema import PolicyRule, Settings, json_schema
-from alfred.config_show import as_shown, sources
+from alfred.config_show import redacted, sources
 
 __all__ = [
     "Check",
     "PolicyRule",
     "Settings",
-    "as_shown",
     "database_despite",
     "database_url",
     "json_schema",
     "load",
     "mistyped",
+    "redacted",
     "sources",
     "sqlite_url",
     "validate",

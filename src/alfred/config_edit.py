@@ -73,6 +73,16 @@ def edit(
     return settings
 
 
+def as_shown(settings: Settings, key: str) -> str:
+    """One setting, or what stands below a key of a raw part, as `edit` would write it, and no secret."""
+    path = tuple(key.split("."))
+    value: Any = settings.model_dump(mode="json")
+    for part in path:
+        value = value[part]
+    shown = config.redacted(value, path)
+    return shown if isinstance(shown, str) else config_splice.yaml_text(shown)
+
+
 def write_default(
     home: Path, values: Mapping[str, Any] | None = None, *, tenant: str = home_places.MAIN
 ) -> bool:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from alfred import config_keys, config_splice, config_text
+from alfred import config_keys, config_text
 from alfred.config_schema import Settings
 
 _SECRET = re.compile(
@@ -35,7 +35,7 @@ def sources(settings: Settings) -> dict[str, dict[str, Any]]:
                 add((*path, key), item)
             return
         shown[config_text.dotted(path)] = {
-            "value": _redacted(value, path, raw=config_keys.is_raw(path)),
+            "value": redacted(value, path),
             "source": _source(settings, path),
         }
 
@@ -44,14 +44,9 @@ def sources(settings: Settings) -> dict[str, dict[str, Any]]:
     return shown
 
 
-def as_shown(settings: Settings, key: str) -> str:
-    """One setting, or what stands below a key of a raw part, as it would be written, and no secret."""
-    path = tuple(key.split("."))
-    value: Any = settings.model_dump(mode="json")
-    for part in path:
-        value = value[part]
-    shown = _redacted(value, path, raw=config_keys.is_raw(path))
-    return shown if isinstance(shown, str) else config_splice.yaml_text(shown)
+def redacted(value: Any, path: config_text.Where) -> Any:
+    """What stands at this path of the settings, as it may be shown."""
+    return _redacted(value, path, raw=config_keys.is_raw(path))
 
 
 def _source(settings: Settings, path: config_text.Where) -> str:

@@ -231,6 +231,28 @@ def test_a_mistyped_variable_is_a_warning_with_the_nearest_name(
     assert "ALFRED_MODEL" in said.err
 
 
+@pytest.mark.parametrize(
+    "command",
+    [["setup"], ["config", "edit", "limits.turns", "5"], ["config", "schema"]],
+    ids=" ".join,
+)
+def test_commands_of_the_settings_warn_of_a_mistyped_variable_too(
+    alfred: Alfred, monkeypatch: pytest.MonkeyPatch, command: list[str]
+) -> None:
+    monkeypatch.setenv("ALFRED_MODLE", "x")
+    assert alfred(*command).err.count("ALFRED_MODEL") == 1
+
+
+def test_a_config_that_was_written_by_hand_gets_the_schema_and_stays(
+    alfred: Alfred, home: Path
+) -> None:
+    home.mkdir()
+    (home / "config.yaml").write_text("alfred: 1\n")
+    assert alfred("setup", "--json").json["config_made"] is False
+    assert (home / "config.yaml").read_text() == "alfred: 1\n"
+    assert (home / "config.schema.json").is_file()
+
+
 def test_a_secret_in_a_tools_result_is_in_no_row(
     alfred: Alfred, script: Any, folder: Path, home: Path
 ) -> None:

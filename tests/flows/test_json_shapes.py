@@ -385,6 +385,17 @@ def test_tools(alfred: Alfred) -> None:
     }
 
 
+def test_what_an_action_file_of_the_home_prints_is_no_part_of_the_document(
+    alfred: Alfred, home: Path
+) -> None:
+    alfred("status")
+    (home / "actions").mkdir(exist_ok=True)
+    (home / "actions" / "loud.py").write_text("print('loaded')\n")
+    (home / "actions" / "loud.py").chmod(0o600)
+    said = alfred("tools", "--json")
+    assert said.json and "loaded" in said.err
+
+
 def test_tell(alfred: Alfred, script: Any, folder: Path, parked: dict[str, Any]) -> None:
     keys = {"id", "run_id", "consumed", "waits_for", "follow_up"}
     waits = alfred("tell", parked["id"], "hurry", "--json").json

@@ -37,7 +37,7 @@ def backup(*, to: Path | None = None, common: Common = DEFAULT) -> int:
         return _said(
             common,
             {"path": str(made), "bytes": made.stat().st_size},
-            f"Written and checked: {made}",
+            f"Written and checked: {terminal.shown(str(made), 400)}",
         )
 
 

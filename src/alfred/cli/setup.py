@@ -13,9 +13,8 @@ def setup(*, common: Common = DEFAULT) -> int:
     """Make the home, and a first config.yaml."""
     folder = common.folder()
     home.ensure(folder)
-    made = not home.config_file(folder).exists()
-    if made:
-        config_edit.write_default(folder)
+    _warn()
+    made = config_edit.write_default(folder)
     with app.base(folder=folder) as base:
         from alfred.agents import choice
         from alfred.trust import sandbox, secrets
@@ -39,7 +38,9 @@ def setup(*, common: Common = DEFAULT) -> int:
                 {"home": str(folder), "config_made": made, "model": model, "sandbox": box.kind}
             )
             return 0
-        terminal.out(f"home: {folder}{' (config.yaml made)' if made else ''}")
+        terminal.out(
+            f"home: {terminal.shown(str(folder), 400)}{' (config.yaml made)' if made else ''}"
+        )
         terminal.out(f"ledger: {'Postgres' if base.store.pg else 'SQLite, nothing to install'}")
         terminal.out(told)
         terminal.out(f"sandbox: {box.kind or 'none: ' + box.reason}")
@@ -52,8 +53,7 @@ def setup(*, common: Common = DEFAULT) -> int:
 def show_settings(*, common: Common = DEFAULT) -> int:
     """Every value, and where it comes from."""
     shown = config.sources(app.settings_of(common.folder()))
-    for warning in config.mistyped(os.environ):
-        terminal.say(warning)
+    _warn()
     if common.json:
         terminal.document(shown)
         return 0
@@ -73,7 +73,8 @@ def edit_setting(key: str, value: str, /, *, common: Common = DEFAULT) -> int:
     """
     folder = common.folder()
     home.ensure(folder)
-    shown = config.as_shown(config_edit.edit(folder, key, value, check=app.check), key)
+    _warn()
+    shown = config_edit.as_shown(config_edit.edit(folder, key, value, check=app.check), key)
     if common.json:
         terminal.document({"key": key, "value": shown})
     else:
@@ -83,5 +84,11 @@ def edit_setting(key: str, value: str, /, *, common: Common = DEFAULT) -> int:
 
 def print_schema(*, common: Common = DEFAULT) -> int:
     """The JSON schema of config.yaml."""
+    _warn()
     terminal.document(config_schema.json_schema())
     return 0
+
+
+def _warn() -> None:
+    for warning in config.mistyped(os.environ):
+        terminal.say(warning)

@@ -48,7 +48,7 @@ def engines(url: sa.URL) -> tuple[sa.Engine, sa.Engine, None]:
     except ImportError:
         raise errors.ConfigError(
             "Postgres needs the extra `postgres`, which is not installed.",
-            next="Install `alfred-agents[postgres]`.",
+            next='Install `alfred-agents[postgres]`; from the sources that is `uv tool install ".[postgres]"`.',
         ) from None
     engine = sa.create_engine(
         url.set(drivername="postgresql+psycopg"),
