@@ -125,8 +125,11 @@ class Worker:
         """Whether nothing is driven here, and no run of a worker is queued or running, or everything was stopped."""
         if self._busy_slots():
             return False
-        with self.store.read() as look:
-            return look(_OPEN).scalar() is None
+        try:
+            with self.store.read() as look:
+                return look(_OPEN).scalar() is None
+        except errors.StoreUnavailable:
+            return False  # nobody knows: it is looked at again when the database is back
 
     def busy(self) -> int:
         """How many runs are being driven right now."""

@@ -137,7 +137,7 @@ class Store:
 
     @contextlib.contextmanager
     def _opened(self, engine: sa.Engine, autocommit: bool) -> Iterator[Tx]:
-        pooled = None
+        pooled, of = None, engine.pool
         try:
             pooled = engine.raw_connection()
             raw: Any = pooled.driver_connection
@@ -152,6 +152,8 @@ class Store:
         try:
             yield Tx(engine, pooled, pg=self.pg)
         finally:
+            if engine.pool is not of and pooled.is_valid:
+                pooled.invalidate()  # its pool was given up meanwhile: nobody would close it
             pooled.close()
 
     def close(self) -> None:
