@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import contextlib
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
@@ -27,6 +27,7 @@ from sqlalchemy import exc
 from alfred import clock, errors
 from alfred.store import postgres, sqlite
 from alfred.store.statement import Sql
+from alfred.store.together import Together, Waiting
 from alfred.store.tx import Tx, wrapped
 from alfred.store.writer import WriterLock
 
@@ -53,6 +54,7 @@ class Store:
         self._reader = reader
         self._lock = lock
         self._broken: str | None = None
+        self._together = Together(self._write_together, lambda: self._lock)
         self.deliver: Callable[[Tx, list[str]], None] = lambda tx, runs: None
         """Called with the wakes of a transaction as its last statements; `app` sets it."""
         self.delivered: Callable[[list[str]], None] = lambda runs: None
@@ -71,8 +73,30 @@ class Store:
     def transact_alone(
         self, verb: Callable[Concatenate[Tx, P], T], /, *args: P.args, **kwargs: P.kwargs
     ) -> T:
-        """As `transact`, for a verb that on Postgres is one statement: that commits by itself, in one round trip."""
-        return self._again(lambda: self._once(verb, args, kwargs, alone=self.pg))
+        """As `transact`, for a verb that on Postgres is one statement: that commits by itself, in one round trip. On
+        SQLite those that wait for the writer at the same time are committed together."""
+        if self.pg:
+            return self._again(lambda: self._once(verb, args, kwargs, alone=True))
+        with contextlib.suppress(
+            Exception
+        ):  # whatever it was, it was taken back: alone it is told, or does not come
+            told = self._together(lambda tx: verb(tx, *args, **kwargs))
+            if told.done:
+                return told.result
+        return self.transact(verb, *args, **kwargs)
+
+    def _write_together(self, batch: Sequence[Waiting]) -> None:
+        with self._opened(self._writer, False) as tx:
+            tx(_BEGIN)
+            try:
+                for one in batch:
+                    one.result = one.verb(tx)
+                if tx.closing or tx.wakes:
+                    raise AssertionError("what is written together wakes nobody and seals nothing")
+                tx.commit()
+            except BaseException:
+                tx.rollback()
+                raise
 
     def record(
         self, verb: Callable[Concatenate[Tx, P], T], /, *args: P.args, **kwargs: P.kwargs
