@@ -42,9 +42,7 @@ _EVENT = (
 _ADVANCE = Sql(_GUARD)
 _RAN = Sql(f"{_STEP} from runs where id=:id")
 _SAID = Sql(f"{_ITEM} values(:id,:n,:seq,:kind,:item,:integrity,:confidentiality,alfred_now())")
-_TOLD = Sql(f"{_EVENT}")
-
-
+_TOLD = Sql(_EVENT)
 _TOKEN = Sql("select seq from run_steps where token=:token")
 
 

@@ -33,8 +33,6 @@ _CALLS_END = Sql(
     " where run_id=:id and status in('proposed','staged','approved','executing') returning status,action"
 )
 
-_UNREAD = Sql("select count(*) from interjections where run_id=:id and consumed_seq is null")
-
 _PARENT_WAKES = Sql(
     "update runs set status='queued',wait=null,wake_at=null,ready_at=alfred_now()"
     " where id=:id and status='parked' and wait='children'"
@@ -82,7 +80,7 @@ def terminal(
         error=error,
         result=result,
     )
-    unread = tx(_UNREAD, id=run_id).scalar_one() if status != Status.COMPLETED else 0
+    unread = tx(rows.OPEN_MESSAGES, id=run_id).scalar_one() if status != Status.COMPLETED else 0
     if unread:
         events.emit(tx, tenant=run.tenant, run_id=run_id, kind="notice", unread=unread)
     if open_intents:

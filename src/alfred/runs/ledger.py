@@ -36,8 +36,6 @@ _HEAD = Sql(
     " order by c.turn,c.ordinal limit 1"
 )
 
-_OPEN_MESSAGES = Sql("select count(*) from interjections where run_id=:id and consumed_seq is null")
-
 _UNFINISHED = Sql(
     f"select (select count(*) from runs where parent_id=:id and status in{rows.LIVE_SQL}) children,"
     "(select count(*) from interjections where run_id=:id and consumed_seq is null) messages"
@@ -149,7 +147,7 @@ def _still_waits(tx: Tx, run_id: str, wait: Wait) -> Wait | None:
     if wait is Wait.CHILDREN:
         return wait if tx(rows.OPEN_CHILDREN, id=run_id).scalar() else None
     if wait in (Wait.TIMER, Wait.EVENT):
-        return None if tx(_OPEN_MESSAGES, id=run_id).scalar() else wait
+        return None if tx(rows.OPEN_MESSAGES, id=run_id).scalar() else wait
     return wait
 
 

@@ -179,6 +179,7 @@ RAN_SQL = (
 """Part of every update that takes a run out of `running`: adds the stretch to the time it has run."""
 
 LEASE_ENDS = Sql("update leases set ended=:why where run_id=:id and ended is null")
+OPEN_MESSAGES = Sql("select count(*) from interjections where run_id=:id and consumed_seq is null")
 OPEN_CHILDREN = Sql(f"select count(*) from runs where parent_id=:id and status in{LIVE_SQL}")
 
 _LOCK = Sql("select 1 from runs where id=:id {lock}")

@@ -77,26 +77,19 @@ class Store:
         SQLite those that wait for the writer at the same time are committed together."""
         if self.pg:
             return self._again(lambda: self._once(verb, args, kwargs, alone=True))
-        with contextlib.suppress(
-            Exception
-        ):  # whatever it was, it was taken back: alone it is told, or does not come
+        # Whatever goes wrong together was taken back: alone it is told, or does not come again.
+        with contextlib.suppress(Exception):
             told = self._together(lambda tx: verb(tx, *args, **kwargs))
             if told.done:
                 return told.result
         return self.transact(verb, *args, **kwargs)
 
     def _write_together(self, batch: Sequence[Waiting]) -> None:
-        with self._opened(self._writer, False) as tx:
-            tx(_BEGIN)
-            try:
-                for one in batch:
-                    one.result = one.verb(tx)
-                if tx.closing or tx.wakes:
-                    raise AssertionError("what is written together wakes nobody and seals nothing")
-                tx.commit()
-            except BaseException:
-                tx.rollback()
-                raise
+        with self._transaction() as tx:
+            for one in batch:
+                one.result = one.verb(tx)
+            if tx.closing or tx.wakes:
+                raise AssertionError("what is written together wakes nobody and seals nothing")
 
     def record(
         self, verb: Callable[Concatenate[Tx, P], T], /, *args: P.args, **kwargs: P.kwargs
@@ -131,24 +124,30 @@ class Store:
     def _once(
         self, verb: Callable[..., T], args: tuple[Any, ...], kwargs: dict[str, Any], *, alone: bool
     ) -> T:
-        with self._lock or contextlib.nullcontext(), self._opened(self._writer, alone) as tx:
+        with self._lock or contextlib.nullcontext(), self._transaction(alone=alone) as tx:
+            result = verb(tx, *args, **kwargs)
+            for order, payload, write in sorted(tx.closing, key=lambda entry: entry[0]):
+                write(tx, order, payload)
+            wakes = sorted(tx.wakes)
+            if wakes:
+                self.deliver(tx, wakes)
+        if wakes:
+            self.delivered(wakes)
+        return result
+
+    @contextlib.contextmanager
+    def _transaction(self, *, alone: bool = False) -> Iterator[Tx]:
+        """Begins, and commits or takes back. `alone`: the one statement commits by itself."""
+        with self._opened(self._writer, alone) as tx:
             if not self.pg:
                 tx(_BEGIN)
             try:
-                result = verb(tx, *args, **kwargs)
-                for order, payload, write in sorted(tx.closing, key=lambda entry: entry[0]):
-                    write(tx, order, payload)
-                wakes = sorted(tx.wakes)
-                if wakes:
-                    self.deliver(tx, wakes)
+                yield tx
                 if not alone:
                     tx.commit()
             except BaseException:
                 tx.rollback()
                 raise
-        if wakes:
-            self.delivered(wakes)
-        return result
 
     @contextlib.contextmanager
     def read(self) -> Iterator[Tx]:
