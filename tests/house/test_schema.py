@@ -8,6 +8,7 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
+from alfred.runs import commits
 from alfred.store import migrate, schema
 from alfred.store.invariants import INVARIANTS, UNDER_FIXED_CAPS
 from tests.unit.store import full
@@ -27,6 +28,16 @@ def test_every_row_has_a_tenant_or_hangs_on_one() -> None:
             continue
         columns = set(table.c.keys())
         assert "tenant" in columns or columns & OF_A_RUN, name
+
+
+def test_a_step_changes_no_column_of_an_index() -> None:
+    """On Postgres a step's update stays on its page then, and leaves nothing behind in eleven indexes."""
+    changed = set(re.findall(r"(\w+)=", commits._GUARD.split(" where ")[0]))
+    assert {"seq", "state", "lease_until"} <= changed
+    for index in schema.METADATA.tables["runs"].indexes:
+        where = str(index.dialect_options["postgresql"]["where"])
+        named = set(index.columns.keys()) | set(re.findall(r"\w+", where))
+        assert not changed & named, index.name
 
 
 def test_every_table_has_a_key() -> None:

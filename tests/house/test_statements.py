@@ -23,7 +23,7 @@ def statements(tree: ast.AST) -> Iterator[int]:
         if isinstance(node, ast.Call):
             called = node.func
             name = called.attr if isinstance(called, ast.Attribute) else getattr(called, "id", "")
-            if name in ("Sql", "exec_driver_sql"):
+            if name in ("Sql", "Guarded", "exec_driver_sql"):
                 yield node.lineno
 
 
@@ -61,6 +61,7 @@ def test_a_room_of_sql_is_a_ledger_the_store_or_the_core(file: str, allowed: boo
     [
         'x = Sql("select 1")',
         'x = connect.Sql("select 1")',
+        'x = Guarded("update a set b=1 returning c")',
         'def f(tx): tx.conn.exec_driver_sql("select 1")',
     ],
 )

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
-from dataclasses import replace
 
 from alfred.actions import pipeline
 from alfred.actions.kinds import Effect
@@ -54,7 +53,7 @@ class Judging:
     def judged(self, ctx: StepContext, call: Call, *, asked: bool = False) -> pipeline.Judged:
         """What the checks say about a call now. `asked`: a person was asked about it before."""
         # What a fixed step has read since it began counts before its commit.
-        run = replace(ctx.run, external=int(bool(ctx.run.external) or ctx.external))
+        run = ctx.run._replace(external=int(bool(ctx.run.external) or ctx.external))
 
         def rejected(action: str, args: str) -> bool:
             with ctx.store.read() as look:

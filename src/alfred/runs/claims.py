@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from alfred import clock, errors
 from alfred.runs import events, rows
 from alfred.runs.rows import Caps, Full, Holder, Lease, Run
 from alfred.store import migrate
+from alfred.store.guarded import Guarded
 from alfred.store.statement import Sql
 from alfred.store.tx import Tx
 
@@ -41,28 +43,41 @@ _TAKEN = Sql(
     " where tenant=:tenant and status='running' and not (driver='process' and lease_until<alfred_mono())"
 )
 
-_CLAIM = Sql(
+_HOLDS = (
+    "insert into leases(run_id,attempt,worker,at)"
+    " select held.id,held.attempt,held.worker,alfred_now() from held"
+)
+_STARTED = (
+    "insert into events(tenant,run_id,kind,body,at) select held.tenant,held.id,'run.started',"
+    "cast({pg:json_build_object}{sqlite:json_object}('attempt',held.attempt) as text),alfred_now() from held"
+)
+
+_CLAIM = Guarded(
     "update runs set status='running',attempt=attempt+1,worker=:worker,lease_until=alfred_mono()+:lease_us,"
     "lease_boot=:boot,running_since=alfred_mono()"
     " where id=:id and status='queued' and driver=:driver and cancel=0"
-    f" returning {rows.RUN_COLUMNS}"
+    f" returning {rows.RUN_COLUMNS}",
+    _HOLDS,
+    _STARTED,
 )
 
-_TAKE = Sql(
+_TAKE = Guarded(
     "update runs set attempt=attempt+1,worker=:worker,lease_until=alfred_mono()+:lease_us,lease_boot=:boot,"
     "running_since=alfred_mono() where id=:id and driver='process' and status='running' and attempt=:seen"
     " and (lease_until<alfred_mono() {sqlite:or lease_boot<>:boot}) and cancel=0"
     " and not exists(select 1 from switches s where s.tenant=runs.tenant and s.name='stop')"
-    f" returning {rows.RUN_COLUMNS}"
+    f" returning {rows.RUN_COLUMNS}",
+    "update leases set ended='taken' from held where run_id=held.id and leases.attempt<held.attempt and ended is null",
+    _HOLDS,
+    _STARTED,
 )
 
-_LEASE = Sql(
-    "insert into leases(run_id,attempt,worker,at) values(:id,:attempt,:worker,alfred_now())"
-)
-
-_RELEASE = Sql(
+_RELEASE = Guarded(
     f"update runs set status='queued',worker=null,lease_until=null,ready_at=alfred_now()+:delay_us,{rows.RAN_SQL}"
     " where id=:id and attempt=:attempt and worker=:worker and status='running' and cancel=0"
+    " returning tenant",
+    rows.WITH_LEASE,
+    events.WITH,
 )
 
 
@@ -118,15 +133,15 @@ def claim(
         return Full(found.tenant)
     if taken.mine >= cap.per_agent:
         return Full(found.tenant, found.agent)
-    row = tx(
-        _CLAIM,
+    row = _CLAIM(
+        tx,
         id=found.id,
         driver=driver,
         worker=holder.worker,
         boot=holder.boot,
         lease_us=holder.lease_us,
-    ).one_or_none()
-    return _held(tx, Run(*row), holder) if row else None
+    )
+    return _held(tx, row, holder)
 
 
 def take(tx: Tx, holder: Holder, run_id: str, *, seen: int) -> tuple[Lease, Run] | None:
@@ -134,23 +149,21 @@ def take(tx: Tx, holder: Holder, run_id: str, *, seen: int) -> tuple[Lease, Run]
     rows.lock(
         tx, run_id
     )  # the switch is read behind it, and its tenant's stop pauses the run once more
-    row = tx(
-        _TAKE,
+    row = _TAKE(
+        tx,
         id=run_id,
         seen=seen,
         worker=holder.worker,
         boot=holder.boot,
         lease_us=holder.lease_us,
-    ).one_or_none()
+    )
+    return _held(tx, row, holder)
+
+
+def _held(tx: Tx, row: Any | None, holder: Holder) -> tuple[Lease, Run] | None:
     if row is None:
         return None
-    tx(rows.LEASE_ENDS, id=run_id, why="taken")
-    return _held(tx, Run(*row), holder)
-
-
-def _held(tx: Tx, run: Run, holder: Holder) -> tuple[Lease, Run]:
-    tx(_LEASE, id=run.id, attempt=run.attempt, worker=holder.worker)
-    events.emit(tx, tenant=run.tenant, run_id=run.id, kind="run.started", attempt=run.attempt)
+    run = Run(*row)
     tx.wakes.discard(run.id)
     return rows.lease_of(run, holder), run
 
@@ -158,14 +171,17 @@ def _held(tx: Tx, run: Run, holder: Holder) -> tuple[Lease, Run]:
 def release(tx: Tx, lease: Lease, *, delay_us: int = 0, why: str = "released") -> bool:
     """running -> queued without a step: the worker shuts down, or cannot do this now. Not a reclaim."""
     rows.lock(tx, lease.run_id)
-    if (
-        tx(
-            _RELEASE, id=lease.run_id, attempt=lease.attempt, worker=lease.worker, delay_us=delay_us
-        ).rowcount
-        == 0
-    ):
+    given = _RELEASE(
+        tx,
+        id=lease.run_id,
+        attempt=lease.attempt,
+        worker=lease.worker,
+        delay_us=delay_us,
+        why=why,
+        event="run.queued",
+        told=events.body({"why": why}),
+    )
+    if given is None:
         return False
-    tx(rows.LEASE_ENDS, id=lease.run_id, why=why)
-    events.emit(tx, tenant=lease.tenant, run_id=lease.run_id, kind="run.queued", why=why)
     tx.wakes.add(lease.run_id)
     return True

@@ -4,15 +4,13 @@ Invariants: a step is stored once, under its (run, seq) and its token, whoever r
 stored unless the guard found the run held by this attempt at this seq. The guard locks the run's row, so what is read
 after it sees whatever it had to wait for. The cost does not depend on how long the run is.
 
-On Postgres the guard and its rows are one statement: each statement there is a journey to the server, and the guard
-reads no table but its own, so that nothing is decided on an old snapshot.
+On Postgres the guard and its rows are one statement (`store.guarded`); the guard reads no table but its own, so that
+nothing is decided on an old snapshot.
 """
 
 from __future__ import annotations
 
-import functools
 import json
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +18,7 @@ from alfred import errors
 from alfred.runs import events, rows
 from alfred.runs.rows import Item, Lease, Step
 from alfred.runs.states import Status, Wait
+from alfred.store.guarded import Guarded
 from alfred.store.statement import Sql
 from alfred.store.tx import Tx
 
@@ -30,19 +29,21 @@ _GUARD = (
     " where id=:id and attempt=:attempt and worker=:worker and seq=:seq and status='running' and cancel=0"
     " returning seq,turn,answers,items,external"
 )
-_STEP = (
+_RAN = (
     "insert into run_steps(run_id,seq,attempt,token,name,worker,outcome,started,ended)"
-    " select :id,seq,:attempt,:token,:name,:worker,:outcome,:started,alfred_now()"
+    " select :id,held.seq,:attempt,:token,:name,:worker,:outcome,:started,alfred_now() from held"
 )
-_ITEM = "insert into transcript(run_id,n,seq,kind,item,integrity,confidentiality,at)"
-_EVENT = (
-    "insert into events(tenant,run_id,kind,body,at) select :tenant,:id,'step',:event,alfred_now()"
+_SAID = (
+    "insert into transcript(run_id,n,seq,kind,item,integrity,confidentiality,at)"
+    " select :id,held.items-:items+{pg:i.n}{sqlite:i.key+1},held.seq,"
+    "i.value->>0,i.value->>1,i.value->>2,i.value->>3,alfred_now() from held,"
+    "{pg:json_array_elements(cast(:said as json)) with ordinality as i(value,n)}{sqlite:json_each(:said) as i}"
 )
-
-_ADVANCE = Sql(_GUARD)
-_RAN = Sql(f"{_STEP} from runs where id=:id")
-_SAID = Sql(f"{_ITEM} values(:id,:n,:seq,:kind,:item,:integrity,:confidentiality,alfred_now())")
-_TOLD = Sql(_EVENT)
+_TOLD = (
+    "insert into events(tenant,run_id,kind,body,at)"
+    " select :tenant,:id,'step',:event,alfred_now() from held"
+)
+_COMMIT = Guarded(_GUARD, _RAN, _SAID, _TOLD)
 _TOKEN = Sql("select seq from run_steps where token=:token")
 
 
@@ -80,6 +81,7 @@ def commit(
         "raise": int(outcome != "parked"),
         "answers": step.answers,
         "items": len(step.items),
+        "said": json.dumps([_said(item) for item in step.items], ensure_ascii=False),
         "state": step.state,
         "external": int(step.external),
         "lease_us": lease_us,
@@ -89,7 +91,7 @@ def commit(
         "started": step.started,
         "event": events.body(told),
     }
-    held = _at_once(tx, values, step.items) if tx.pg else _one_by_one(tx, values, step.items)
+    held = _COMMIT(tx, **values)
     if held is None:
         return _earlier(tx, lease, step)
     for write in step.writes:
@@ -100,51 +102,9 @@ def commit(
     return Committed(after, Status.RUNNING)
 
 
-@functools.cache
-def _with_items(count: int) -> Sql:
-    """The guard and the rows of a step with so many items, as one statement."""
-    said = ",".join(
-        f"({n},:kind{n},:item{n},:integrity{n},:confidentiality{n})" for n in range(count)
-    )
-    parts = [f"held as ({_GUARD})", f"ran as ({_STEP} from held)", f"told as ({_EVENT} from held)"]
-    if count:
-        parts.append(
-            f"said as ({_ITEM} select :id,items-:items+1+n,seq,kind,item,integrity,confidentiality,alfred_now()"
-            f" from held,(values {said}) as i(n,kind,item,integrity,confidentiality))"
-        )
-    return Sql(f"with {','.join(parts)} select seq,turn,answers,items,external from held")
-
-
-def _at_once(tx: Tx, values: dict[str, Any], items: Sequence[Item]) -> Any:
-    for n, item in enumerate(items):
-        values[f"kind{n}"], values[f"item{n}"] = item.kind, _text(item)
-        values[f"integrity{n}"] = item.integrity
-        values[f"confidentiality{n}"] = item.confidentiality
-    return tx(_with_items(len(items)), **values).one_or_none()
-
-
-def _one_by_one(tx: Tx, values: dict[str, Any], items: Sequence[Item]) -> Any:
-    held = tx(_ADVANCE, **values).one_or_none()
-    if held is None:
-        return None
-    tx(_RAN, **values)
-    for n, item in enumerate(items, held.items - len(items) + 1):
-        tx(
-            _SAID,
-            id=values["id"],
-            n=n,
-            seq=held.seq,
-            kind=item.kind,
-            item=_text(item),
-            integrity=item.integrity,
-            confidentiality=item.confidentiality,
-        )
-    tx(_TOLD, **values)
-    return held
-
-
-def _text(item: Item) -> str:
-    return json.dumps(item.item, ensure_ascii=False)
+def _said(item: Item) -> tuple[str, str, str, str]:
+    text = json.dumps(item.item, ensure_ascii=False)
+    return item.kind, text, item.integrity, item.confidentiality
 
 
 def _earlier(tx: Tx, lease: Lease, step: Step) -> Committed:

@@ -1,6 +1,7 @@
 """How runs end: once, with everything that hangs on them, and the parent told. See `ledger` for the rules.
 
-Invariant: every write of a terminal status goes through `terminal`.
+Invariants: every write of a terminal status goes through `terminal`; whoever calls it holds the run's lock, which
+all that writes to the run's cards, calls, messages and leases takes first.
 """
 
 from __future__ import annotations
@@ -10,36 +11,48 @@ from typing import Any
 
 from alfred.runs import audit, events, idempotency, rows
 from alfred.runs.states import Status
+from alfred.store.guarded import Guarded
 from alfred.store.statement import Sql
 from alfred.store.tx import Tx
 
-_TERMINAL = Sql(
+_CARDS_TOLD = (
+    "update notices set want=want+1 from held where approval_id in("
+    "select id from approvals where run_id=:id and status='pending')"
+)
+_CARDS_END = (
+    "update approvals set status='cancelled',decided_at=alfred_now() from held"
+    " where run_id=:id and status='pending'"
+)
+_CALLS_END = (
+    "update calls set status=case when status='executing' then 'unknown' else 'skipped' end from held"
+    " where run_id=:id and status in('proposed','staged','approved','executing')"
+)
+
+_TERMINAL = Guarded(
     "update runs set status=:status,wait=null,wake_at=null,worker=null,lease_until=null,"
     f"ended_at=alfred_now(),error=coalesce(:error,error),result=coalesce(:result,result),{rows.RAN_SQL}"
     f" where id=:id and status in{rows.LIVE_SQL} and (:attempt=-1 or attempt=:attempt)"
     " and (:status='cancelled' or cancel=0)"
-    " returning tenant,parent_id"
+    " returning tenant,parent_id,"
+    "(select count(*) from interjections where run_id=runs.id and consumed_seq is null) as unread,"
+    "(select {pg:json_agg(action)::text}{sqlite:json_group_array(action)} from calls"
+    " where run_id=runs.id and status='executing') as intents",
+    _CARDS_TOLD,
+    _CARDS_END,
+    _CALLS_END,
+    rows.WITH_LEASE,
+    events.WITH,
 )
 
-_CARDS_END = Sql(
-    "update approvals set status='cancelled',decided_at=alfred_now() where run_id=:id and status='pending'"
-    " returning id"
-)
-
-_NOTICE = Sql("update notices set want=want+1 where approval_id=:id")
-
-_CALLS_END = Sql(
-    "update calls set status=case when status='executing' then 'unknown' else 'skipped' end"
-    " where run_id=:id and status in('proposed','staged','approved','executing') returning status,action"
+_CANCEL_RUNNING = Guarded(
+    "update runs set cancel=1,error=coalesce(:error,error) where id=:id and status='running' returning id",
+    _CARDS_TOLD,
+    _CARDS_END,
 )
 
 _PARENT_WAKES = Sql(
     "update runs set status='queued',wait=null,wake_at=null,ready_at=alfred_now()"
     " where id=:id and status='parked' and wait='children'"
-)
-
-_CANCEL_RUNNING = Sql(
-    "update runs set cancel=1,error=coalesce(:error,error) where id=:id and status='running'"
 )
 
 _CHILDREN = Sql(
@@ -61,39 +74,31 @@ def terminal(
     Cards are cancelled, calls that did not start are skipped, open intents become `unknown` (their outcome may
     still be recorded), one terminal event is written, and the last child to end wakes its parent.
     """
-    text = json.dumps(error, ensure_ascii=False) if error else None
-    run = tx(
-        _TERMINAL, id=run_id, status=status, error=text, result=result, attempt=attempt
-    ).one_or_none()
+    run = _TERMINAL(
+        tx,
+        id=run_id,
+        status=status,
+        error=_text(error),
+        result=result,
+        attempt=attempt,
+        why=status,
+        event="run.terminal",
+        told=events.body({"status": status, "error": error, "result": result}),
+    )
     if run is None:
         return False
-    _end_cards(tx, run_id)
-    ended = tx(_CALLS_END, id=run_id).all()
-    open_intents = [call.action for call in ended if call.status == "unknown"]
-    tx(rows.LEASE_ENDS, id=run_id, why=status)
-    events.emit(
-        tx,
-        tenant=run.tenant,
-        run_id=run_id,
-        kind="run.terminal",
-        status=status,
-        error=error,
-        result=result,
-    )
-    unread = tx(rows.OPEN_MESSAGES, id=run_id).scalar_one() if status != Status.COMPLETED else 0
-    if unread:
-        events.emit(tx, tenant=run.tenant, run_id=run_id, kind="notice", unread=unread)
-    if open_intents:
-        events.emit(tx, tenant=run.tenant, run_id=run_id, kind="notice", unknown=open_intents)
+    if run.unread and status != Status.COMPLETED:
+        events.emit(tx, tenant=run.tenant, run_id=run_id, kind="notice", unread=run.unread)
+    if intents := json.loads(run.intents or "[]"):
+        events.emit(tx, tenant=run.tenant, run_id=run_id, kind="notice", unknown=intents)
     last = run.parent_id and tx(rows.OPEN_CHILDREN, id=run.parent_id).scalar() == 0
     if last and tx(_PARENT_WAKES, id=run.parent_id).rowcount:
         tx.wakes.add(run.parent_id)
     return True
 
 
-def _end_cards(tx: Tx, run_id: str) -> None:
-    for (approval_id,) in tx(_CARDS_END, id=run_id).all():
-        tx(_NOTICE, id=approval_id)
+def _text(error: dict[str, Any] | None) -> str | None:
+    return json.dumps(error, ensure_ascii=False) if error else None
 
 
 def cancel(
@@ -127,9 +132,7 @@ def cancel(
 
 
 def _cancel_one(tx: Tx, run_id: str, error: dict[str, Any] | None = None) -> bool:
-    text = json.dumps(error, ensure_ascii=False) if error else None
-    if tx(_CANCEL_RUNNING, id=run_id, error=text).rowcount:
-        _end_cards(tx, run_id)
+    if _CANCEL_RUNNING(tx, id=run_id, error=_text(error)) is not None:
         return True
     return terminal(tx, run_id, Status.CANCELLED, error=error)
 

@@ -19,6 +19,11 @@ from alfred.store.tx import Tx
 _INSERT = Sql(
     "insert into events(tenant,run_id,kind,body,at) values(:tenant,:run_id,:kind,:body,alfred_now())"
 )
+WITH = (
+    "insert into events(tenant,run_id,kind,body,at)"
+    " select held.tenant,:id,:event,:told,alfred_now() from held"
+)
+"""The same behind a guard that returns its run's tenant."""
 _PAGE = Sql(
     "select id, {pg:xid::text::bigint as} xid, tenant, run_id, kind, body, at from events"
     " where tenant=:tenant and {pg:(xid,id)>(cast(cast(:xid as text) as xid8),:id)}{sqlite:id>:id}"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import structlog
@@ -71,7 +71,7 @@ def drive(
             committed = _step(runtime, slot, run, lease_us, began)
             if committed is None or committed.status is not Status.RUNNING:
                 return
-            run = replace(run, **committed.after)
+            run = run._replace(**committed.after)
     except errors.LeaseLost:
         if slot.why == "shutdown":
             # A model that was cut off for the shutdown: the lease is still ours to give back.

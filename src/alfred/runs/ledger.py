@@ -19,15 +19,17 @@ from alfred.runs import commits, endings, events, rows
 from alfred.runs.commits import Committed
 from alfred.runs.rows import Lease, NewRun, Run, Step
 from alfred.runs.states import ON_A_PERSON, Status, Wait
+from alfred.store.guarded import Guarded
 from alfred.store.statement import Sql
 from alfred.store.tx import Tx
 
 _NEW_COLUMNS = [f.name for f in fields(NewRun)]
 
-_START = Sql(
+_START = Guarded(
     f"insert into runs({','.join(_NEW_COLUMNS)},status,ready_at,created_at)"
     f" values({','.join(':' + c for c in _NEW_COLUMNS)},'queued',alfred_now(),alfred_now())"
-    " on conflict do nothing"
+    " on conflict do nothing returning tenant",
+    events.WITH,
 )
 
 _HEAD = Sql(
@@ -41,10 +43,12 @@ _UNFINISHED = Sql(
     "(select count(*) from interjections where run_id=:id and consumed_seq is null) messages"
 )
 
-_PARK = Sql(
+_PARK = Guarded(
     "update runs set status='parked',wait=:wait,wake_at=alfred_now()+:for_us,park_no=park_no+1,"
     f"driver='worker',worker=null,lease_until=null,{rows.RAN_SQL}"
-    " where id=:id and attempt=:attempt and status='running' and cancel=0"
+    " where id=:id and attempt=:attempt and status='running' and cancel=0 returning tenant",
+    rows.WITH_LEASE,
+    events.WITH,
 )
 
 _WAKE = Sql(
@@ -78,16 +82,9 @@ def start(tx: Tx, new: NewRun) -> bool:
             return False
     values = {name: getattr(new, name) for name in _NEW_COLUMNS}
     values["root_id"] = new.root_id or new.id
-    if tx(_START, **values).rowcount == 0:
+    told = events.body({"agent": new.agent, "workflow": new.workflow})
+    if _START(tx, **values, event="run.queued", told=told) is None:
         return False
-    events.emit(
-        tx,
-        tenant=new.tenant,
-        run_id=new.id,
-        kind="run.queued",
-        agent=new.agent,
-        workflow=new.workflow,
-    )
     tx.wakes.add(new.id)
     return True
 
@@ -135,10 +132,21 @@ def park(
     held = _still_waits(tx, lease.run_id, wait)
     if held is None:
         return done
-    tx(_PARK, id=lease.run_id, attempt=lease.attempt, wait=held, for_us=for_us)
-    tx(rows.LEASE_ENDS, id=lease.run_id, why="parked")
-    events.emit(tx, tenant=lease.tenant, run_id=lease.run_id, kind="run.parked", wait=held)
-    return replace(done, status=Status.PARKED, wait=held)
+    return _parked(tx, lease, done, held, for_us)
+
+
+def _parked(tx: Tx, lease: Lease, done: Committed, wait: Wait, for_us: int) -> Committed:
+    _PARK(
+        tx,
+        id=lease.run_id,
+        attempt=lease.attempt,
+        wait=wait,
+        for_us=for_us,
+        why="parked",
+        event="run.parked",
+        told=events.body({"wait": wait}),
+    )
+    return replace(done, status=Status.PARKED, wait=wait)
 
 
 def _still_waits(tx: Tx, run_id: str, wait: Wait) -> Wait | None:
@@ -179,12 +187,7 @@ def finish(
     if status is Status.COMPLETED:
         unfinished = tx(_UNFINISHED, id=lease.run_id).one()
         if unfinished.children:
-            tx(_PARK, id=lease.run_id, attempt=lease.attempt, wait="children", for_us=dead_man_us)
-            tx(rows.LEASE_ENDS, id=lease.run_id, why="parked")
-            events.emit(
-                tx, tenant=lease.tenant, run_id=lease.run_id, kind="run.parked", wait="children"
-            )
-            return replace(done, status=Status.PARKED, wait=Wait.CHILDREN)
+            return _parked(tx, lease, done, Wait.CHILDREN, dead_man_us)
         if unfinished.messages:
             return done
     if status is not Status.COMPLETED:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 from alfred import clock
 from alfred.runs.states import OVER
@@ -18,9 +18,8 @@ MAX_RECLAIMS = 3
 """So many times in a row may a holder die before a step commits; then the run is poison."""
 
 
-@dataclass(frozen=True, slots=True)
-class Run:
-    """A run's row, as it was when it was read."""
+class Run(NamedTuple):
+    """A run's row, as it was when it was read. A tuple, because each step makes one anew."""
 
     id: str
     tenant: str
@@ -169,7 +168,7 @@ class Step:
     """Rows of other floors that belong to this step: called with the step's seq, in its transaction."""
 
 
-RUN_COLUMNS = ",".join(f.name for f in fields(Run))
+RUN_COLUMNS = ",".join(Run._fields)
 
 LIVE_SQL = "('queued','running','parked')"
 RAN_SQL = (
@@ -178,7 +177,10 @@ RAN_SQL = (
 )
 """Part of every update that takes a run out of `running`: adds the stretch to the time it has run."""
 
-LEASE_ENDS = Sql("update leases set ended=:why where run_id=:id and ended is null")
+_LEASE_ENDS = "update leases set ended=:why"
+LEASE_ENDS = Sql(f"{_LEASE_ENDS} where run_id=:id and ended is null")
+WITH_LEASE = f"{_LEASE_ENDS} from held where run_id=:id and ended is null"
+"""The same behind a guard."""
 OPEN_MESSAGES = Sql("select count(*) from interjections where run_id=:id and consumed_seq is null")
 OPEN_CHILDREN = Sql(f"select count(*) from runs where parent_id=:id and status in{LIVE_SQL}")
 

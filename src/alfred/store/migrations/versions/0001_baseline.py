@@ -183,7 +183,6 @@ SQLITE = (
 )""",
     "CREATE UNIQUE INDEX runs_child ON runs (parent_id, parent_call) WHERE parent_id is not null",
     "CREATE INDEX runs_counted ON runs (tenant, status)",
-    "CREATE INDEX runs_lease ON runs (lease_until) WHERE status='running'",
     "CREATE INDEX runs_listed ON runs (tenant, id)",
     "CREATE INDEX runs_live ON runs (agent, tenant) WHERE status='running'",
     "CREATE INDEX runs_open ON runs (parent_id) WHERE status in('queued','running','parked')",
@@ -639,7 +638,6 @@ POSTGRESQL = (
 )""",
     "CREATE UNIQUE INDEX runs_child ON runs (parent_id, parent_call) WHERE parent_id is not null",
     "CREATE INDEX runs_counted ON runs (tenant, status)",
-    "CREATE INDEX runs_lease ON runs (lease_until) WHERE status='running'",
     "CREATE INDEX runs_listed ON runs (tenant, id)",
     "CREATE INDEX runs_live ON runs (agent, tenant) WHERE status='running'",
     "CREATE INDEX runs_open ON runs (parent_id) WHERE status in('queued','running','parked')",
@@ -919,6 +917,7 @@ POSTGRESQL = (
     "create function alfred_now() returns bigint language sql volatile as $$ select (extract(epoch from clock_timestamp()) * 1000000)::bigint $$",
     "create function alfred_mono() returns bigint language sql volatile as $$ select alfred_now() $$",
     "create index memories_fts on memories using gin (to_tsvector('simple', text))",
+    "alter table runs set (fillfactor=70)",
 )
 
 
