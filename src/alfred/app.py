@@ -178,6 +178,7 @@ def whole(base: Base, *, watch: Callable[[str, str, dict[str, Any]], None] | Non
     from alfred.runs.worker import Worker
     from alfred.trust import redact, secrets
     from alfred.workflows import agent
+    from alfred.workflows import replay as replays
 
     registry, load_errors = actions_of(base.home)
     for tenant in home.tenants(base.home):
@@ -194,10 +195,11 @@ def whole(base: Base, *, watch: Callable[[str, str, dict[str, Any]], None] | Non
         registry,
         Surroundings(home=settings.home, settings=settings.of, secrets=secret),
     )
+    meter = Meter(settings=settings.of, secrets=secret)
     turns = Turns(
         gate=gate,
         actions=registry,
-        meter=Meter(settings=settings.of, secrets=secret),
+        meter=meter,
         settings=settings.of,
         agent=lambda tenant, name: AgentRegistry.from_settings(settings.of(tenant)).get(name),
         home=settings.home,
@@ -206,10 +208,10 @@ def whole(base: Base, *, watch: Callable[[str, str, dict[str, Any]], None] | Non
         ),
         recall=search.recall,
     )
-    workflow = agent.workflow(turns)
+    workflows = (agent.workflow(turns), replays.workflow(meter))
     runtime = Runtime(
         store=base.store,
-        workflows={workflow.name: workflow},
+        workflows={workflow.name: workflow for workflow in workflows},
         gate=gate,
         redact=redact.redact,
         watch=watch or (lambda run_id, kind, body: None),

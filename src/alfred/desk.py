@@ -18,6 +18,9 @@ from alfred.actions import approvals
 from alfred.actions.approvals import Decision
 from alfred.actions.ledger import approvals as approvals_ledger
 from alfred.actions.ledger.approvals import Approval
+from alfred.agents import branch
+from alfred.agents.branch import Branch
+from alfred.agents.comparison import REPLAY
 from alfred.agents.registry import AgentConfig, AgentRegistry
 from alfred.orders import Order
 from alfred.runs import audit, budget, endings, ledger, rows, stop, sweep, views
@@ -186,6 +189,11 @@ class Desk:
                 f"The message has more than {MESSAGE_LIMIT} bytes.", next="Shorten it."
             )
         run = self.run(ref)
+        if run.workflow == REPLAY:
+            raise errors.UsageError(
+                f"Run {run.id[-6:].lower()} replays another one: nobody listens there.",
+                next="Tell the run that it is about, or fork that one with --brief.",
+            )
         questions = [c for c in self.cards(run=run.id) if c.kind == "question"]
         if run.live and run.wait == Wait.QUESTION and len(questions) == 1:
             self.decide(questions[0].id, "answer", text=body)
@@ -225,6 +233,31 @@ class Desk:
         )
         self.start(new)
         return new
+
+    def fork(
+        self,
+        ref: str,
+        *,
+        at: int,
+        brief: str | None = None,
+        model: str | None = None,
+        reject: str | None = None,
+    ) -> Branch:
+        """A new run that begins where another one was behind a step. See `agents.branch`.
+
+        Raises:
+            UsageError: the step cannot be branched off from, or a text is empty or too long.
+        """
+        return self.store.transact(
+            branch.fork,
+            self.run(ref).id,
+            at=at,
+            new_id=ids.new(),
+            by=self.by,
+            brief=None if brief is None else orders.said(brief, "brief"),
+            model=model,
+            reject=None if reject is None else orders.said(reject, "reason"),
+        )
 
     def cancel(self, ref: str, *, why: str | None = None) -> Run:
         """Ends a run and everything below it.

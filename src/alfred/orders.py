@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 from alfred import errors, ids
 from alfred.actions.grant import Grant
+from alfred.agents.comparison import REPLAY
 from alfred.agents.registry import AgentRegistry
-from alfred.runs.rows import NewRun
+from alfred.runs.rows import NewRun, Run
 
 if TYPE_CHECKING:
     from alfred.config import Settings
@@ -60,15 +61,7 @@ def read(
         UsageError: an empty or too long brief, a folder or an input that cannot be used, a workflow nobody knows.
         UnknownAgent: nobody is called so.
     """
-    brief = order.brief.strip()
-    if not brief:
-        raise errors.UsageError("The brief is empty.", next='Say what to do: alfred run "…".')
-    size = len(brief.encode("utf-8", "surrogatepass"))
-    if size > BRIEF_LIMIT:
-        raise errors.UsageError(
-            f"The brief has {size} bytes, more than {BRIEF_LIMIT}.",
-            next="Give long material with --input FILE.",
-        )
+    brief = said(order.brief, "brief")
     if order.workflow not in (None, "agent"):
         raise errors.UsageError(f"No workflow is called {order.workflow!r}.", next="Known: agent.")
     agent = AgentRegistry.from_settings(settings).get(order.agent)
@@ -91,6 +84,54 @@ def read(
         dry_run=int(order.dry_run),
         max_cost=max_cost,
     )
+
+
+def replay(run: Run, *, model: str, max_cost_usd: float | None) -> NewRun:
+    """The run that asks another model the turns of this one. See `agents.replay`.
+
+    Raises:
+        UsageError: this is no run of an agent, or its model has not answered yet.
+    """
+    ref = run.id[-6:].lower()
+    if run.workflow != "agent" or not run.answers:
+        raise errors.UsageError(
+            f"Run {ref} has no turn of a model to replay.", next="`alfred runs list` shows others."
+        )
+    return NewRun(
+        id=ids.new(),
+        tenant=run.tenant,
+        agent=run.agent,
+        workflow=REPLAY,
+        step="ask",
+        brief=f"Replay of run {ref}: {run.brief or ''}",
+        title=f"replay of {ref}: {run.title}"[:80],
+        trigger_kind="replay",
+        model=model,
+        grants=Grant(actions=frozenset()).encode(),
+        state=json.dumps({"of": run.id, "turn": 0}),
+        max_cost=_micro(max_cost_usd),
+    )
+
+
+def said(text: str, what: str) -> str:
+    """What a person says to a run, without the space around it.
+
+    Args:
+        what: What it is called when it is refused.
+
+    Raises:
+        UsageError: it is empty, or has more than `BRIEF_LIMIT` bytes.
+    """
+    said = text.strip()
+    if not said:
+        raise errors.UsageError(f"The {what} is empty.", next="Say what you mean in words.")
+    size = len(said.encode("utf-8", "surrogatepass"))
+    if size > BRIEF_LIMIT:
+        raise errors.UsageError(
+            f"The {what} has {size} bytes, more than {BRIEF_LIMIT}.",
+            next="Give long material with --input FILE.",
+        )
+    return said
 
 
 def workspace(
@@ -175,6 +216,11 @@ def _work_tree(folder: Path) -> Path | None:
 
 
 def _micro(usd: float | None) -> int | None:
+    """What a run may cost, in micro-USD.
+
+    Raises:
+        UsageError: nothing, or more than `COST_LIMIT`.
+    """
     if usd is None:
         return None
     if not 0 < usd <= COST_LIMIT:

@@ -86,7 +86,8 @@ class Turns:
         if why is None and turns - run.answers == 2:
             shown.append(self._keep(ctx, "note", {"kind": "note", "text": _FINISH_SOON}))
         if why is not None:
-            shown.append(self._keep(ctx, "note", {"kind": "note", "text": _LAST.format(why=why)}))
+            note = {"kind": "note", "text": _LAST.format(why=why), "last": why}
+            shown.append(self._keep(ctx, "note", note))
         if not shown or shown[-1]["kind"] == "assistant":
             # A brief of nothing, or a run that went on by itself: there must be something to answer.
             shown.append(self._keep(ctx, "note", {"kind": "note", "text": "Go on."}))

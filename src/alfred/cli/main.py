@@ -71,7 +71,18 @@ _GROUPS: dict[str, tuple[tuple[str, str, tuple[Command, ...]], ...]] = {
                     "One run: its steps, what was said, its calls and cards.",
                 ),
                 ("watch", "work:watch", "Watch a run until it ends."),
+                ("export", "exported:export", "Write a run into one file."),
                 ("cancel", "steer:cancel", "End a run and everything below it."),
+                (
+                    "fork",
+                    "work:fork",
+                    "Begin another run where this one was behind a step.",
+                ),
+                (
+                    "replay",
+                    "work:replay",
+                    "Ask another model what this run's model was asked; do nothing.",
+                ),
                 (
                     "resume",
                     "work:resume",

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 from alfred import app
 from alfred.actions.ledger import calls as calls_ledger
+from alfred.agents.branch import Branch
 from alfred.cli import live, terminal
 from alfred.runs import leases, rows, views
 from alfred.runs.rows import Run
@@ -35,12 +37,19 @@ def _would(call: calls_ledger.Call) -> dict[str, Any]:
     }
 
 
-def started(base: app.Base, run_id: str, note: str | None, *, as_json: bool) -> int:
+def started(
+    base: app.Base,
+    run_id: str,
+    note: str | None,
+    *,
+    as_json: bool,
+    more: Mapping[str, Any] | None = None,
+) -> int:
     with base.store.read() as look:
         found = rows.get(look, run_id)
     assert found is not None
     if as_json:
-        terminal.document(of(base, found))
+        terminal.document(of(base, found) | dict(more or {}))
     else:
         terminal.out(
             f"run {terminal.short(run_id)} is queued; `alfred runs watch {terminal.short(run_id)}`."
@@ -50,9 +59,38 @@ def started(base: app.Base, run_id: str, note: str | None, *, as_json: bool) -> 
     return 0
 
 
-def ended(base: app.Base, view: live.View, run: Run, *, as_json: bool) -> int:
+def branched(of: Run, made: Branch) -> dict[str, Any]:
+    """Says where a branch begins, and what of the other run's doing is still in the world; the same for programs."""
+    begun = f"run {terminal.short(made.id)}: from {terminal.short(of.id)} behind step {made.at}"
+    if made.closed:
+        tools = ", ".join(terminal.shown(tool.replace("__", ".")) for tool in made.closed)
+        begun += f", without {tools}"
+    terminal.say(begun)
+    for call in made.standing:
+        what = terminal.shown(json.dumps(call.arguments, ensure_ascii=False), 100)
+        how = "still there" if call.status == "done" else "perhaps there"
+        terminal.say(f"  {how}: {terminal.shown(call.action)} {what}")
+    return {
+        "forked_from": of.id,
+        "at": made.at,
+        "not_executed": [tool.replace("__", ".") for tool in made.closed],
+        "still_there": [
+            {"action": call.action, "args": call.arguments, "status": call.status}
+            for call in made.standing
+        ],
+    }
+
+
+def ended(
+    base: app.Base,
+    view: live.View,
+    run: Run,
+    *,
+    as_json: bool,
+    more: Mapping[str, Any] | None = None,
+) -> int:
     code = live.exit_code(run)
-    summary = of(base, run)
+    summary = of(base, run) | dict(more or {})
     if as_json:
         terminal.document(summary)
         return code

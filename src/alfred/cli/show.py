@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, Literal
 
-from alfred import app, clock
+from alfred import app, clock, errors
 from alfred.cli import live, terminal
 from alfred.cli.terminal import DEFAULT, Common
 from alfred.runs import audit, budget, stop, views
@@ -112,20 +114,57 @@ def runs_list(
         return 0
 
 
-def runs_show(run: str, /, *, common: Common = DEFAULT) -> int:
-    """One run: its steps, what was said, its calls and cards.
+def runs_show(
+    run: str | None = None,
+    /,
+    *,
+    diff: tuple[str, str] | None = None,
+    common: Common = DEFAULT,
+) -> int:
+    """One run: its steps, what was said, its calls and cards; or where two of them part.
 
     Args:
-        run: The run's id.
+        run: The run's id, or a file that `alfred runs export` wrote.
+        diff: Two runs, each an id or a file: where they part, and what each did then.
     """
-    with common.open() as base:
-        with base.store.read() as look:
-            whole = views.show(look, views.resolve(look, "runs", base.desk.tenant, run))
+    if (run is None) == (diff is None):
+        raise errors.UsageError(
+            "One run is shown, or two are compared.",
+            next="`alfred runs show RUN`, or `alfred runs show --diff A B`.",
+        )
+    named = [run] if run is not None else list(diff or ())
+    found = _found([name or "" for name in named], common)
+    if diff is not None:
+        from alfred.cli import difference
+
+        told = difference.between(*found)
         if common.json:
-            terminal.document(whole)
-            return 0
-        _whole(whole)
-        return 0
+            terminal.document(told)
+        else:
+            difference.tell(told)
+    elif common.json:
+        terminal.document(found[0])
+    else:
+        _whole(found[0])
+    return 0
+
+
+def _found(named: Sequence[str], common: Common) -> list[dict[str, Any]]:
+    """Runs, by id or file (an id has neither a dot nor a slash). The ledger is opened when one is named by its id."""
+    files: dict[str, dict[str, Any]] = {}
+    for name in named:
+        if "/" in name or "." in name:
+            from alfred.cli import exported
+
+            files[name] = exported.read(Path(name))
+    if len(files) == len(set(named)):
+        return [files[name] for name in named]
+    with common.open() as base, base.store.read() as look:
+        tenant = base.desk.tenant
+        return [
+            files.get(name) or views.show(look, views.resolve(look, "runs", tenant, name))
+            for name in named
+        ]
 
 
 def _whole(whole: dict[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""Commands that start a run and stay with it: run, resume, watch."""
+"""Commands that start a run and stay with it: run, fork, replay, resume, watch."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ import os
 import signal
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
-from alfred import app, errors, home
+from alfred import app, errors, home, orders
+from alfred.agents import comparison
 from alfred.cli import live, outcome, terminal
 from alfred.cli.leaving import Left, Signals
 from alfred.cli.terminal import DEFAULT, Common
@@ -66,7 +67,7 @@ def run(
             dry_run=dry_run,
         )
         new = base.desk.order(
-            order, model=lambda: _model(whole, order), actions=whole.actions.names()
+            order, model=lambda: _model(whole, agent, model), actions=whole.actions.names()
         )
         if max_cost is not None and not _priced(new.model):
             terminal.say(
@@ -123,6 +124,84 @@ def resume(
         return _drive(base, worker, view, found.id, lambda: worker.claim_once(found.id), common)
 
 
+def fork(
+    run: str,
+    /,
+    *,
+    at: int,
+    brief: str | None = None,
+    model: str | None = None,
+    reject: str | None = None,
+    detach: Annotated[bool, Parameter(negative="")] = False,
+    common: Common = DEFAULT,
+) -> int:
+    """Begin another run where this one was behind a step: with what was said by then, and nothing of what was done.
+
+    No effect is repeated, and none is undone: what the run has changed since is listed. Calls that had no result by
+    then are not made; the model is told so, and may propose them again.
+
+    Args:
+        run: The run's id.
+        at: The number of the step, as `alfred runs show` has it.
+        brief: What you say to it first.
+        model: provider:model that goes on, instead of the run's.
+        reject: Say no to the calls that were open at that step, and why.
+        detach: Start it and return.
+    """
+    with common.open() as base:
+        if not detach:
+            base.desk.refuse_if_stopped()
+        view = live.View(base.desk, quiet=common.json)
+        whole = _whole(base, view)
+        own = base.desk.run(run)
+        chosen = _model(whole, own.agent, model) if model else own.model
+        made = base.desk.fork(run, at=at, brief=brief, model=chosen, reject=reject)
+        told = outcome.branched(own, made)
+        return _go_on(base, whole, view, made.id, detach, common, lambda: told)
+
+
+def replay(
+    run: str,
+    /,
+    *,
+    model: str,
+    max_cost: float | None = None,
+    detach: Annotated[bool, Parameter(negative="")] = False,
+    common: Common = DEFAULT,
+) -> int:
+    """Ask another model what a run's model was asked, turn by turn; nothing that it proposes is done.
+
+    Args:
+        run: The run's id.
+        model: provider:model that is asked.
+        max_cost: USD that it may cost at most.
+        detach: Start it and return.
+    """
+    with common.open() as base:
+        if not detach:
+            base.desk.refuse_if_stopped()
+        view = live.View(base.desk, quiet=common.json)
+        whole = _whole(base, view)
+        of = base.desk.run(run)
+        chosen = _model(whole, of.agent, model)
+        new = orders.replay(of, model=chosen, max_cost_usd=max_cost)
+        base.desk.start(new)
+
+        def found() -> dict[str, Any]:
+            with base.store.read() as look:
+                recorded = views.end(look, of.id)["usage"]
+                return {
+                    "replay_of": of.id,
+                    "recorded": recorded,
+                    "turns": comparison.turns(look, new.id),
+                }
+
+        code = _go_on(base, whole, view, new.id, detach, common, found)
+        if not common.json and not detach:
+            terminal.say(f"the recorded turns: {terminal.usage(found()['recorded'])}")
+        return code
+
+
 def watch(run: str, /, *, common: Common = DEFAULT) -> int:
     """Watch a run until it ends; the exit code is the run's.
 
@@ -143,6 +222,23 @@ def watch(run: str, /, *, common: Common = DEFAULT) -> int:
         return outcome.ended(base, view, ended, as_json=common.json)
 
 
+def _go_on(
+    base: app.Base,
+    whole: app.Whole,
+    view: live.View,
+    run_id: str,
+    detach: bool,
+    common: Common,
+    more: Callable[[], dict[str, Any]],
+) -> int:
+    """Stays with a run that was just queued, or leaves it to a worker. `more`: what the document says besides."""
+    if detach:
+        note = base.desk.ensure_worker()
+        return outcome.started(base, run_id, note, as_json=common.json, more=more())
+    worker = whole.worker(kind="run", root=run_id)
+    return _drive(base, worker, view, run_id, lambda: worker.claim_once(run_id), common, more)
+
+
 def _whole(base: app.Base, view: live.View) -> app.Whole:
     """Everything that executes; what it has to say beside the run goes to the home's log, not to the terminal."""
     from alfred import logs
@@ -151,7 +247,7 @@ def _whole(base: app.Base, view: live.View) -> app.Whole:
     return app.whole(base, watch=view.stream)
 
 
-def _model(whole: app.Whole, order: Order) -> str:
+def _model(whole: app.Whole, agent: str | None, model: str | None) -> str:
     """The model that a run uses: --model, else the agent's, else the settings', with `auto` resolved."""
     from alfred.agents import choice
 
@@ -161,8 +257,8 @@ def _model(whole: app.Whole, order: Order) -> str:
         secrets=lambda name: whole.secrets("main", name),
         env=os.environ,
         env_file=home.env_file(base.home),
-        agent=order.agent,
-        model=order.model,
+        agent=agent,
+        model=model,
     )
     if found.why:
         terminal.say(f"model auto: {found.model}. {found.why}")
@@ -185,6 +281,7 @@ def _drive(
     run_id: str,
     begin: Callable[[], bool],
     common: Common,
+    more: Callable[[], dict[str, Any]] = dict,
 ) -> int:
     """Stays with a run. Ctrl-C and SIGTERM hand it back; when the window closes, a worker goes on with it."""
     with Signals(signal.SIGINT, signal.SIGTERM, signal.SIGHUP) as signals:
@@ -206,10 +303,10 @@ def _drive(
                 ref = terminal.short(run_id)
                 terminal.say(f"\nLeft. Nothing is lost: `alfred runs resume {ref}` goes on.")
                 if common.json:
-                    terminal.document(outcome.of(base, base.desk.run(run_id)))
+                    terminal.document(outcome.of(base, base.desk.run(run_id)) | more())
             return left.code
         worker.stop(grace=0 if found.live else 5)
-        return outcome.ended(base, view, found, as_json=common.json)
+        return outcome.ended(base, view, found, as_json=common.json, more=more())
 
 
 def _holder(base: app.Base, run: Run) -> str:

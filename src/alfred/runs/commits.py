@@ -16,7 +16,7 @@ from typing import Any
 
 from alfred import errors
 from alfred.runs import events, rows
-from alfred.runs.rows import Item, Lease, Step
+from alfred.runs.rows import Lease, Step
 from alfred.runs.states import Status, Wait
 from alfred.store.guarded import Guarded
 from alfred.store.statement import Sql
@@ -30,8 +30,9 @@ _GUARD = (
     " returning seq,turn,answers,items,external"
 )
 _RAN = (
-    "insert into run_steps(run_id,seq,attempt,token,name,worker,outcome,started,ended)"
-    " select :id,held.seq,:attempt,:token,:name,:worker,:outcome,:started,alfred_now() from held"
+    "insert into run_steps(run_id,seq,attempt,token,name,worker,outcome,started,ended,next_step,state,turn,"
+    "answers,external) select :id,held.seq,:attempt,:token,:name,:worker,:outcome,:started,alfred_now(),:step,"
+    ":state,held.turn,held.answers,held.external from held"
 )
 _SAID = (
     "insert into transcript(run_id,n,seq,kind,item,integrity,confidentiality,at)"
@@ -81,7 +82,7 @@ def commit(
         "raise": int(outcome != "parked"),
         "answers": step.answers,
         "items": len(step.items),
-        "said": json.dumps([_said(item) for item in step.items], ensure_ascii=False),
+        "said": json.dumps([item.row() for item in step.items], ensure_ascii=False),
         "state": step.state,
         "external": int(step.external),
         "lease_us": lease_us,
@@ -100,11 +101,6 @@ def commit(
     if step.state is not None:
         after["state"] = step.state
     return Committed(after, Status.RUNNING)
-
-
-def _said(item: Item) -> tuple[str, str, str, str]:
-    text = json.dumps(item.item, ensure_ascii=False)
-    return item.kind, text, item.integrity, item.confidentiality
 
 
 def _earlier(tx: Tx, lease: Lease, step: Step) -> Committed:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -151,6 +152,11 @@ class Item:
     item: dict[str, Any]
     integrity: str = "derived"
     confidentiality: str = "private"
+
+    def row(self) -> tuple[str, str, str, str]:
+        """Its columns, as the statements take several of them: in one JSON parameter."""
+        text = json.dumps(self.item, ensure_ascii=False)
+        return self.kind, text, self.integrity, self.confidentiality
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

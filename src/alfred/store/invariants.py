@@ -112,7 +112,8 @@ INVARIANTS = (
         "the steps of a run have no gap",
         "select r.id from runs r left join"
         " (select run_id, count(*) as n, max(seq) as m from run_steps group by run_id) s on s.run_id=r.id"
-        " where r.seq<>coalesce(s.n,0) or r.seq<>coalesce(s.m,0)",
+        # one that was forked has none of its own before the fork
+        " where r.seq<>coalesce(r.forked_seq,0)+coalesce(s.n,0) or r.seq<>coalesce(s.m,r.forked_seq,0)",
     ),
     _rule(
         "no step was committed by an attempt before the last one's",

@@ -186,6 +186,12 @@ run_steps = sa.Table(
     _column("outcome"),
     _maybe("started", BigInteger),
     _maybe("ended", BigInteger),
+    # Where the run was behind it, so that another can begin there: `runs.forks`.
+    _column("next_step", server_default=""),
+    _maybe("state"),  # null: as after the step before
+    _number("turn"),
+    _number("answers"),
+    _number("external"),
 )
 
 leases = sa.Table(

@@ -37,7 +37,7 @@ from alfred.runs.rows import Caps, NewRun, Run
 from alfred.runs.workflow import Slot
 from alfred.store import connect
 from alfred.store.connect import Store
-from alfred.workflows import agent
+from alfred.workflows import agent, replay
 from tests.built import built
 
 Said = ModelAnswer | BaseException | Callable[[ModelRequest], Any]
@@ -134,10 +134,11 @@ class Desk:
                 secrets=lambda t, n: None,
             ),
         )
+        meter = Meter(settings=lambda t: self.settings, secrets=lambda t, n: None, ask=self._ask)
         turns = Turns(
             gate=self.gate,
             actions=registry,
-            meter=Meter(settings=lambda t: self.settings, secrets=lambda t, n: None, ask=self._ask),
+            meter=meter,
             settings=lambda t: self.settings,
             agent=lambda t, name: AgentRegistry.from_config(self.settings.agents).get(name),
             home=lambda t: self.home,
@@ -146,7 +147,7 @@ class Desk:
         )
         self.runtime = Runtime(
             store=self.store,
-            workflows={"agent": agent.workflow(turns)},
+            workflows={"agent": agent.workflow(turns), "replay": replay.workflow(meter)},
             gate=self.gate,
             redact=lambda said: said,
             watch=lambda run, kind, body: self.watched.append((kind, body)),

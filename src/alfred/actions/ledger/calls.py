@@ -115,6 +115,10 @@ _OF_TURN = Sql(f"select {_COLUMNS} from calls where run_id=:run_id and turn=:tur
 _SKIPPED = Sql(
     f"select {_COLUMNS} from calls where run_id=:run_id and status='skipped' order by turn,ordinal"
 )
+_EFFECTS = Sql(
+    f"select {_COLUMNS} from calls where run_id=:run_id and turn>=:turn and effect<>'pure'"
+    " and status in('executing','done','unknown') order by turn,ordinal"
+)
 _PROPOSE = Sql(
     "insert into calls(id,run_id,turn,ordinal,tool_call_id,action,integration,effect,args,args_hash,claim,"
     "integrity,confidentiality,status,result,created_at)"
@@ -201,6 +205,11 @@ def of_turn(tx: Tx, run_id: str, turn: int) -> list[Call]:
 def skipped(tx: Tx, run_id: str) -> list[Call]:
     """Calls that were not carried out: in a dry run, what would have been done."""
     return [Call(*row) for row in tx(_SKIPPED, run_id=run_id).all()]
+
+
+def effects(tx: Tx, run_id: str, turn: int) -> list[Call]:
+    """What a run has changed in the world since a turn, or may have."""
+    return [Call(*row) for row in tx(_EFFECTS, run_id=run_id, turn=turn).all()]
 
 
 def propose(tx: Tx, calls: Sequence[NewCall]) -> None:

@@ -355,6 +355,11 @@ SQLITE = (
     outcome TEXT NOT NULL,
     started BIGINT,
     ended BIGINT,
+    next_step TEXT DEFAULT '' NOT NULL,
+    state TEXT,
+    turn INTEGER DEFAULT '0' NOT NULL,
+    answers INTEGER DEFAULT '0' NOT NULL,
+    external INTEGER DEFAULT '0' NOT NULL,
     PRIMARY KEY (run_id, seq),
     FOREIGN KEY(run_id) REFERENCES runs (id),
     UNIQUE (token)
@@ -810,6 +815,11 @@ POSTGRESQL = (
     outcome TEXT NOT NULL,
     started BIGINT,
     ended BIGINT,
+    next_step TEXT DEFAULT '' NOT NULL,
+    state TEXT,
+    turn INTEGER DEFAULT '0' NOT NULL,
+    answers INTEGER DEFAULT '0' NOT NULL,
+    external INTEGER DEFAULT '0' NOT NULL,
     PRIMARY KEY (run_id, seq),
     FOREIGN KEY(run_id) REFERENCES runs (id),
     UNIQUE (token)
