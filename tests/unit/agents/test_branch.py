@@ -94,7 +94,7 @@ def test_a_cap_that_the_other_run_reached_does_not_end_the_branch(desk: Desk) ->
     desk.configure(budget={"per_run_tokens": 1_000_000})
     run = desk.does(say("looking", ("w.look", {}), tokens=(999_000, 10)))
     assert "cap:tokens" in (run.error or "")
-    made = fork(desk, run, 3)
+    made = fork(desk, run, 5)
     desk.model[:] = [say("looking again", ("w.look", {"n": 2})), say("now I am done")]
     desk.go()
     assert desk.run(made.id).result == "now I am done"
