@@ -23,7 +23,7 @@ from alfred.agents.branch import Branch
 from alfred.agents.comparison import REPLAY
 from alfred.agents.registry import AgentConfig, AgentRegistry
 from alfred.orders import Order
-from alfred.runs import audit, budget, endings, ledger, rows, stop, sweep, views
+from alfred.runs import audit, budget, endings, ledger, rows, sessions, stop, sweep, views
 from alfred.runs.rows import NewRun, Run
 from alfred.runs.states import Status, Wait
 from alfred.store.connect import Store
@@ -40,7 +40,10 @@ def person() -> str:
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """What became of a message: read at the next turn, taken as an answer, waiting, or a run of its own."""
+    """What became of a message: read at the next turn, taken as an answer, waiting, or a run of its own.
+
+    `follow_up` is the run that has it now, when the one that was told is over.
+    """
 
     id: str
     run_id: str
@@ -178,7 +181,8 @@ class Desk:
     # ---- steering ----
 
     def tell(self, ref: str, text: str) -> Told:
-        """Gives a run a message. To its one open question it is the answer; an ended run gets a follow-up."""
+        """Gives a run a message. To its one open question it is the answer. What is said to an ended run is said to
+        the one that follows it up, which begins with it when there is none."""
         body = text.strip()
         if not body:
             raise errors.UsageError(
@@ -194,26 +198,26 @@ class Desk:
                 f"Run {run.id[-6:].lower()} replays another one: nobody listens there.",
                 next="Tell the run that it is about, or fork that one with --brief.",
             )
-        questions = [c for c in self.cards(run=run.id) if c.kind == "question"]
-        if run.live and run.wait == Wait.QUESTION and len(questions) == 1:
+        with self.store.read() as look:
+            now = sessions.live(look, run) or run
+        follows = now.id if now.id != run.id else None
+        questions = [c for c in self.cards(run=now.id) if c.kind == "question"]
+        if now.live and now.wait == Wait.QUESTION and len(questions) == 1:
             self.decide(questions[0].id, "answer", text=body)
-            return Told(questions[0].id, run.id, True, None, None)
-        message_id = ids.new()
-        taken = self.store.transact(
-            ledger.message, run.id, message_id=message_id, body=body, author=self.by
-        )
-        if taken is not None:
-            waits = taken.wait if taken.status == Status.PARKED else None
-            return Told(message_id, run.id, False, waits, None)
-        follow_up = self.follow_up(run, body)
-        return Told(message_id, run.id, False, None, follow_up.id)
+            return Told(questions[0].id, run.id, True, None, follows)
+        message_id, new = ids.new(), self.follow_up(run, body)
+        orders.make_folder(new)
+        taken = self.store.transact(sessions.say, now, new, message_id=message_id, author=self.by)
+        waits = taken.wait if taken.status == Status.PARKED else None
+        follows = taken.id if taken.id != run.id else None
+        return Told(message_id, run.id, False, waits, follows)
 
     def follow_up(self, run: Run, brief: str) -> NewRun:
-        """A run of the same session, for a message that came after the end.
+        """A run of the same session, for a message that came after the end; nothing is written yet.
 
         Its brief is that message. What was said before it is told with its own labels, see `agents.earlier`.
         """
-        new = NewRun(
+        return NewRun(
             id=ids.new(),
             tenant=run.tenant,
             agent=run.agent,
@@ -229,10 +233,9 @@ class Desk:
             dry_run=run.dry_run,
             max_cost=run.max_cost,
             session_id=run.session_id,
+            session_key=sessions.key(run),
             trigger_kind="message",
         )
-        self.start(new)
-        return new
 
     def fork(
         self,

@@ -17,7 +17,7 @@ import pytest
 
 from alfred import errors, ids
 from alfred.actions import approvals
-from alfred.runs import claims, endings, leases, ledger, rows
+from alfred.runs import claims, endings, leases, ledger, rows, sessions
 from alfred.runs.rows import Caps, Full
 from alfred.runs.states import Status, Wait
 from alfred.store import connect
@@ -267,6 +267,33 @@ def test_a_message_and_the_end_of_its_run(core: Core) -> None:
         taken = told is not None
         assert finished.status is (Status.RUNNING if taken else Status.COMPLETED)
         assert core.run(made[-1]).status == ("running" if taken else "completed")
+
+
+def test_two_words_to_one_session_begin_one_run(core: Core) -> None:
+    """Said to two of its runs, so that no lock of theirs decides it, only the key of the session."""
+    made: list[str] = []
+
+    def make() -> tuple[Verb, Verb]:
+        key = ids.new()
+        ended = [core.held(session_id=key), core.held(session_id=key)]
+        for lease in ended:
+            core.finish(lease)
+        made.append(key)
+
+        def saying(run_id: str, word: str) -> Verb:
+            new = ledger.NewRun(
+                id=ids.new(), workflow="w", step="s", brief=word, session_id=key, session_key=key
+            )
+            run, message = core.run(run_id), ids.new()
+            return lambda tx: sessions.say(tx, run, new, message_id=message, author="me")
+
+        return saying(ended[0].run_id, "one"), saying(ended[1].run_id, "two")
+
+    for one, two in both_orders(core, make):
+        assert one.id == two.id
+        assert core.one("select count(*) from runs where session_key=:k", k=made[-1]) == 1
+        messages = core.all("select body from interjections where run_id=:r", r=one.id)
+        assert {core.run(one.id).brief, *(body for (body,) in messages)} == {"one", "two"}
 
 
 def test_a_heartbeat_and_a_sweep(core: Core) -> None:

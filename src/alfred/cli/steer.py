@@ -33,14 +33,17 @@ def tell(run: str, text: str, /, *, common: Common = DEFAULT) -> int:
                     "follow_up": told.follow_up,
                 }
             )
-        elif told.follow_up:
-            terminal.out(f"The run was over; run {terminal.short(told.follow_up)} follows it up.")
-        elif told.consumed:
-            terminal.out("Taken as the answer to its question.")
-        elif told.waits_for:
-            terminal.out(f"It is read after the run has what it waits for: {told.waits_for}.")
         else:
-            terminal.out("It is read at the next turn.")
+            if told.follow_up:
+                terminal.out(
+                    f"The run was over; run {terminal.short(told.follow_up)} follows it up."
+                )
+            if told.consumed:
+                terminal.out("Taken as the answer to its question.")
+            elif told.waits_for:
+                terminal.out(f"It is read after the run has what it waits for: {told.waits_for}.")
+            elif not told.follow_up:
+                terminal.out("It is read at the next turn.")
         if note:
             terminal.say(note)
         return 0

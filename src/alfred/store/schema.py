@@ -163,7 +163,7 @@ _partial(
     runs.c.tenant,
     runs.c.session_key,
     unique=True,
-    where=f"session_key is not null and depth=0 and {LIVE}",
+    where=f"session_key is not null and depth=0 and cancel=0 and {LIVE}",
 )
 _partial("runs_ready", runs.c.priority, runs.c.ready_at, runs.c.id, where="status='queued'")
 _partial("runs_live", runs.c.agent, runs.c.tenant, where="status='running'")

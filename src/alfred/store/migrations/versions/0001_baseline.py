@@ -187,7 +187,7 @@ SQLITE = (
     "CREATE INDEX runs_live ON runs (agent, tenant) WHERE status='running'",
     "CREATE INDEX runs_open ON runs (parent_id) WHERE status in('queued','running','parked')",
     "CREATE INDEX runs_ready ON runs (priority, ready_at, id) WHERE status='queued'",
-    "CREATE UNIQUE INDEX runs_session ON runs (tenant, session_key) WHERE session_key is not null and depth=0 and status in('queued','running','parked')",
+    "CREATE UNIQUE INDEX runs_session ON runs (tenant, session_key) WHERE session_key is not null and depth=0 and cancel=0 and status in('queued','running','parked')",
     "CREATE UNIQUE INDEX runs_single ON runs (tenant, singleton_key) WHERE singleton_key is not null and status in('queued','running','parked')",
     "CREATE INDEX runs_wake ON runs (wake_at) WHERE status='parked'",
     """CREATE TABLE sessions (
@@ -647,7 +647,7 @@ POSTGRESQL = (
     "CREATE INDEX runs_live ON runs (agent, tenant) WHERE status='running'",
     "CREATE INDEX runs_open ON runs (parent_id) WHERE status in('queued','running','parked')",
     "CREATE INDEX runs_ready ON runs (priority, ready_at, id) WHERE status='queued'",
-    "CREATE UNIQUE INDEX runs_session ON runs (tenant, session_key) WHERE session_key is not null and depth=0 and status in('queued','running','parked')",
+    "CREATE UNIQUE INDEX runs_session ON runs (tenant, session_key) WHERE session_key is not null and depth=0 and cancel=0 and status in('queued','running','parked')",
     "CREATE UNIQUE INDEX runs_single ON runs (tenant, singleton_key) WHERE singleton_key is not null and status in('queued','running','parked')",
     "CREATE INDEX runs_wake ON runs (wake_at) WHERE status='parked'",
     """CREATE TABLE sessions (
