@@ -1,8 +1,9 @@
 """Calls that were sent by an earlier try and have no outcome: looked up, repeated, or asked about.
 
 Invariants: an intent without outcome is repeated under the same key (keyed), looked up (checkable), or asked about
-(blind). Never a blind retry, never a silent loss. A person who says `retry` approves what their card showed: it
-passes the same checks as any approved call, and what changed since, or was said a day ago, is asked again.
+(blind). Never a blind retry, never a silent loss. Whatever is sent once more was judged once more just before: what the
+policy forbids by now is not sent, and what a person has to allow is sent only as they saw it, within a day of their
+word. A person who says `retry` approves what their card showed.
 """
 
 from __future__ import annotations
@@ -61,13 +62,13 @@ class Reentry:
             # entered again under the next attempt, by whoever comes
             asking.leave(ctx, Defer(RETRY * 2**before))
         elif call.effect == Effect.KEYED:
-            self.effects.execute(ctx, call)
-        elif call.effect == Effect.CHECKABLE and self._probed(ctx, call):
+            self._repeat(ctx, call, last)
+        elif call.effect == Effect.CHECKABLE and self._probed(ctx, call, last):
             return
         else:
             self._ask(ctx, call)
 
-    def _probed(self, ctx: StepContext, call: Call) -> bool:
+    def _probed(self, ctx: StepContext, call: Call, last: Approval | None) -> bool:
         """Whether looking answered what became of it (and if it did not happen: it is done now)."""
         found = self.effects.probe(ctx, call, self.effects.key(ctx, call))
         if isinstance(found, Happened):
@@ -76,34 +77,66 @@ class Reentry:
             self.effects.record(held, call, Ended("done", results.stored(found.result)))
             return True
         if isinstance(found, NotHappened):
-            self.effects.execute(ctx, call)
+            self._repeat(ctx, call, last, looked=True)
             return True
         return False
+
+    def _repeat(
+        self, ctx: StepContext, call: Call, last: Approval | None, *, looked: bool = False
+    ) -> None:
+        """Sends a call once more, if the gate lets it be sent now.
+
+        Args:
+            last: The newest card of the call.
+            looked: A look found that it has not happened; else nobody knows.
+        """
+        now = self.judging.judged(ctx, call, asked=True)
+        said = now.judgement
+        if said.status == "refused":
+            if not looked:
+                self._ask(ctx, call, now, because=_refusal(said))
+            self._skip(ctx, said, "It had not happened, and it was not tried again.")
+            return
+        if said.status == "staged" or call.gated:
+            with ctx.store.read() as look:
+                allowed = _retry_of(last) or approvals_ledger.approved(look, call.id)
+            found = "A look found that it has not happened. " if looked else ""
+            if allowed is None:
+                self._ask(ctx, call, now, because=f"{found}By now a person has to allow it.")
+            if why := _no_longer(allowed, said):
+                self._ask(ctx, call, now, because=f"{found}{why}")
+        self._renewed(ctx, call, said)
 
     def _retry(self, ctx: StepContext, call: Call, allowed: Approval) -> None:
         """A person has said: do it again."""
         now = self.judging.judged(ctx, call, asked=True)
         said = now.judgement
         if said.status == "refused":
-            # Its no is stronger than the yes. `refused` it is not: that says of a call that nothing was sent.
-            result = _not_again(said)
-            ctx.store.transact(
-                calls_ledger.fenced, ctx.lease, lambda tx: calls_ledger.skip(tx, call.id, result)
-            )
-        elif not approvals.fresh(allowed):
-            self._ask(ctx, call, now, because="The retry was decided more than a day ago.")
-        elif said.args_hash != allowed.args_hash:
-            because = "What it would touch has changed since the retry was decided."
-            self._ask(ctx, call, now, because=because)
+            self._skip(ctx, said, _RETRY_REFUSED)
+        elif why := _no_longer(allowed, said):
+            self._ask(ctx, call, now, because=why)
         else:
-            ctx.store.transact(
-                calls_ledger.fenced, ctx.lease, lambda tx: calls_ledger.renew(tx, said)
-            )
-            self.effects.execute(
-                ctx,
-                replace(call, run_args_hash=said.args_hash, target=said.target, risk=said.risk),
-                retry=allowed.id,
-            )
+            self._renewed(ctx, call, said, retry=allowed.id)
+
+    def _renewed(
+        self, ctx: StepContext, call: Call, said: Judgement, *, retry: str | None = None
+    ) -> None:
+        """Sends a call as it was judged now."""
+        ctx.store.transact(calls_ledger.fenced, ctx.lease, lambda tx: calls_ledger.renew(tx, said))
+        self.effects.execute(
+            ctx,
+            replace(call, run_args_hash=said.args_hash, target=said.target, risk=said.risk),
+            retry=retry,
+        )
+
+    def _skip(self, ctx: StepContext, said: Judgement, note: str) -> None:
+        """The gate's no is stronger than any yes. `refused` it is not: that says of a call that nothing was sent."""
+        result = results.as_json(
+            {"outcome": "skipped", **json.loads(said.result or "{}"), "note": note}
+        )
+        ctx.store.transact(
+            calls_ledger.fenced, ctx.lease, lambda tx: calls_ledger.skip(tx, said.call_id, result)
+        )
 
     def _ask(
         self,
@@ -120,8 +153,26 @@ class Reentry:
         )
 
 
-def _not_again(said: Judgement) -> str:
-    note = (
-        "A person said retry, and it was not tried again. Whether it happened before is not known."
-    )
-    return results.as_json({"outcome": "skipped", **json.loads(said.result or "{}"), "note": note})
+_RETRY_REFUSED = (
+    "A person said retry, and it was not tried again. Whether it happened before is not known."
+)
+
+
+def _retry_of(last: Approval | None) -> Approval | None:
+    """The newest card when it is a `retry`, also one that was used up."""
+    return last if last and last.kind == "outcome" and last.decision == "retry" else None
+
+
+def _no_longer(allowed: Approval, said: Judgement) -> str | None:
+    """Why a yes does not allow what would happen now; None when it does."""
+    word = "retry" if allowed.kind == "outcome" else "approval"
+    if not approvals.fresh(allowed):
+        return f"The {word} was decided more than a day ago."
+    if said.args_hash != allowed.args_hash:
+        return f"What it would touch has changed since the {word} was decided."
+    return None
+
+
+def _refusal(said: Judgement) -> str:
+    detail = json.loads(said.result or "{}").get("error", {}).get("detail", "")
+    return f"It was not sent again by itself: {detail}"

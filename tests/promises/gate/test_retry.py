@@ -1,4 +1,5 @@
-"""A person who says `retry` of an unknown outcome approves what their card showed, and no more than that."""
+"""What is sent once more passes the gate once more: a person who says `retry` of an unknown outcome approves what their
+card showed and no more than that, and what alfred repeats by itself is judged as it would be if it were proposed now."""
 
 from __future__ import annotations
 
@@ -84,11 +85,30 @@ def checked(*, ctx: ActionContext) -> str:
     return _send(ctx)
 
 
+@action("t.keyed_asked", integration="t", risk=Risk.MEDIUM, effect=Effect.KEYED, **_LOOKS)
+def keyed_asked(*, key: str, ctx: ActionContext) -> str:
+    """Sends to somebody who drops repeats, when a person says so."""
+    return _send(ctx, key)
+
+
+@action(
+    "t.checked_asked",
+    integration="t",
+    risk=Risk.MEDIUM,
+    effect=Effect.CHECKABLE,
+    check=lambda **_: NotHappened(),
+    **_LOOKS,
+)
+def checked_asked(*, ctx: ActionContext) -> str:
+    """Sends where one can look, when a person says so."""
+    return _send(ctx)
+
+
 @pytest.fixture
 def bench(new_bench: Callable[..., Bench]) -> Iterator[Bench]:
     sent.clear()
     cut_off.clear()
-    made = new_bench(asked, free, keyed, checked)
+    made = new_bench(asked, free, keyed, checked, keyed_asked, checked_asked)
     (made.home / "content").write_text("one")
     yield made
     broken = invariants.check(made.store)
@@ -298,3 +318,92 @@ def test_a_retry_that_a_clock_far_ahead_decided_is_asked_again(bench: Bench) -> 
     )
     bench.go()
     assert (bench.run(run).wait, len(sent)) == ("operator", 0)
+
+
+# ---- what alfred repeats by itself ----
+
+REPEATED = ["t.keyed_asked", "t.checked_asked"]
+
+
+def cut_off_once(bench: Bench, name: str, does: Callable[[], object] = lambda: None) -> str:
+    """A run whose one call was allowed and cut off after it had done this, driven as far as it goes by itself."""
+    cut_off.append(does)
+    run = bench.start((name, {}))
+    bench.go()
+    if name.endswith("_asked"):
+        bench.decide("approve")
+        bench.go()
+    return run
+
+
+@pytest.mark.parametrize("name", [*REPEATED, "t.keyed", "t.checked"])
+def test_what_is_allowed_as_before_is_repeated_without_a_question(bench: Bench, name: str) -> None:
+    run = cut_off_once(bench, name)
+    (call,) = bench.calls(run)
+    assert (call.status, len(sent), len(set(sent)), bench.cards()) == ("done", 2, 1, [])
+
+
+@pytest.mark.parametrize("name", REPEATED)
+@pytest.mark.parametrize("change", CHANGES, ids=lambda c: c.what)
+def test_what_is_not_as_it_was_approved_is_not_repeated_but_asked(
+    bench: Bench, change: Change, name: str
+) -> None:
+    run = cut_off_once(bench, name, lambda: change.make(bench))
+    assert (bench.run(run).wait, len(sent)) == ("operator", 1)
+    card = bench.card()
+    assert (card.kind, change.why.replace("retry", "approval") in card.preview) == ("outcome", True)
+    assert ("A look found that it has not happened." in card.preview) is ("checked" in name)
+    cut_off.append(lambda: None)
+    bench.decide("retry")
+    bench.go()
+    (call,) = bench.calls(run)
+    assert (call.status, call.run_args_hash) == ("done", card.args_hash)
+    assert len(sent) == 3, "what a retry allows is repeated as what an approval allows"
+
+
+@pytest.mark.parametrize("name", REPEATED)
+def test_a_retry_that_is_a_day_old_repeats_nothing(bench: Bench, name: str) -> None:
+    run = cut_off_once(bench, name, half(bench))
+    cut_off.append(lambda: CHANGES[-1].make(bench))
+    bench.decide("retry")
+    bench.go()
+    assert (bench.run(run).wait, len(sent)) == ("operator", 2)
+    assert "The retry was decided more than a day ago." in bench.card().preview
+
+
+@pytest.mark.parametrize("name", ["t.keyed", "t.checked"])
+def test_what_a_person_has_to_allow_by_now_is_not_repeated_but_asked(
+    bench: Bench, name: str
+) -> None:
+    run = cut_off_once(bench, name, (bench.home / "high").touch)
+    assert (bench.run(run).wait, len(sent)) == ("operator", 1)
+    card = bench.card()
+    assert (card.risk, "By now a person has to allow it." in card.preview) == ("high", True)
+    bench.decide("retry")
+    bench.go()
+    assert (bench.calls(run)[0].status, len(sent)) == ("done", 2)
+
+
+@pytest.mark.parametrize("name", ["t.keyed", "t.keyed_asked"])
+def test_what_the_policy_has_switched_off_is_not_repeated_and_a_person_hears_of_it(
+    bench: Bench, name: str
+) -> None:
+    off = {"action": name, "mode": "off"}
+    run = cut_off_once(bench, name, lambda: bench.policy("gated", off))
+    assert (bench.run(run).wait, len(sent)) == ("operator", 1)
+    assert "It was not sent again by itself: " in bench.card().preview
+    bench.decide("happened")
+    bench.go()
+    assert (bench.calls(run)[0].status, len(sent)) == ("done", 1)
+
+
+@pytest.mark.parametrize("name", ["t.checked", "t.checked_asked"])
+def test_what_has_not_happened_and_is_switched_off_by_now_does_not_happen(
+    bench: Bench, name: str
+) -> None:
+    off = {"action": name, "mode": "off"}
+    run = cut_off_once(bench, name, lambda: bench.policy("gated", off))
+    (call,) = bench.calls(run)
+    assert (call.status, code(call), len(sent)) == ("skipped", "mode_off", 1)
+    assert "It had not happened, and it was not tried again." in results.shown(call)[0]
+    assert (bench.run(run).status, bench.cards()) == ("completed", [])
