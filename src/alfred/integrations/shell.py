@@ -127,20 +127,21 @@ def run(
             next="Propose it again.",
         )
     left_out: list[str] = []
+    # In a folder of our own nobody's programs are steered.
+    guarded = kind is not None and write and not ctx.workspace.made
+    root, home = ctx.workspace.root, places.installation(ctx)
+    before = planted.seen(root, but=home) if guarded else planted.Seen()
     if kind:
-        argv = _in_sandbox(command, _writable(ctx, write), ctx, left_out)
+        argv = _in_sandbox(command, _writable(ctx, write), ctx, left_out, before.files)
         env: dict[str, str] = {}
     else:
         argv, env = [_bash(os.environ.get("PATH", os.defpath)), "-c", command], _environment()
     output = _Output(ctx)
-    # In a folder of our own nobody's programs are steered.
-    guarded = kind is not None and write and not ctx.workspace.made
-    before = planted.seen(ctx.workspace.root) if guarded else {}
     planted_by_it: list[str] = []
     try:
         ended = process.run(
             argv,
-            cwd=ctx.workspace.root,
+            cwd=root,
             env=env,
             timeout=timeout,
             out=output.feed,
@@ -152,7 +153,7 @@ def run(
         output.close()
         if guarded:
             kept = ctx.home / "logs" / ctx.run_id / f"{ctx.call_id}.taken"
-            planted_by_it = planted.take_away(ctx.workspace.root, before, kept)
+            planted_by_it = planted.take_away(root, before, kept, but=home)
     answer: dict[str, Any] = {
         "exit_code": ended.code,
         "output": output.excerpt.shown(),
@@ -180,7 +181,9 @@ def run(
 ACTIONS = (run,)
 
 
-def _in_sandbox(command: str, writable: bool, ctx: ActionContext, left_out: list[str]) -> list[str]:
+def _in_sandbox(
+    command: str, writable: bool, ctx: ActionContext, left_out: list[str], held: list[str]
+) -> list[str]:
     home = places.installation(ctx)
     readable: list[Path] = []
     for name, path in ctx.inputs.items():
@@ -194,6 +197,7 @@ def _in_sandbox(command: str, writable: bool, ctx: ActionContext, left_out: list
         home=home,
         writable=writable,
         readable=readable,
+        held=held,
     )
 
 

@@ -45,6 +45,12 @@ CACHES = frozenset(
 )
 """Folders of temporary files and caches, wherever they lie."""
 
+INSTALLED = frozenset(
+    ("node_modules", "bower_components", "site-packages", ".venv", "venv", ".tox", ".nox")
+)
+"""Folders of installed packages, wherever they lie: whatever changes them changes code that is run anyway, and packages
+bring many sensitive names of their own that steer nothing there."""
+
 _CACHES_AT_THE_TOP = CACHES | {"cache", "caches"}
 
 
@@ -54,6 +60,11 @@ def sensitive(path: str) -> bool:
         part in _SENSITIVE or part.startswith(_SENSITIVE_BEGINNINGS)
         for part in map(_folded, path.split("/"))
     )
+
+
+def installed(name: str) -> bool:
+    """Whether a folder of this name is one of installed packages."""
+    return name in INSTALLED
 
 
 def disposable(path: str) -> bool:

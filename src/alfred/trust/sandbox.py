@@ -6,9 +6,9 @@ in which control files stay read-only. There is not: the network, the user's hom
 one workspace below it), other processes, the caller's environment, capabilities, the terminal.
 
 Nothing of the workspace is interpreted here: a `.git` file that points elsewhere mounts nothing. Known
-gap: at the top of a writable workspace a control file that does not exist yet (no `.git`, no `.claude`) or is a
-symlink can be made or replaced while a command runs (`planted` looks afterwards), and so can any further down; what
-alfred itself runs there must therefore not trust it.
+gap: in a writable workspace a control file that does not exist yet (no `.git`, no `.claude`) or is a symlink can be
+made or replaced while a command runs, and a folder with one be moved (`planted` looks afterwards); what alfred itself
+runs there must therefore not trust it.
 
 A process is started by `available` alone; what the sandbox really holds back is tried in `probes`, and running
 commands belongs to the shell action.
@@ -55,6 +55,9 @@ _WHOLE = (
     *("/", "/var", "/home", "/tmp", "/opt", "/srv", "/mnt", "/media"),
     *("/Users", "/private", "/private/var", "/private/tmp"),
 )
+HELD = 300
+"""Control files that are kept read-only in one workspace: each is a mount, and their cost grows with their square."""
+
 TRIAL_S = 10
 """Seconds that a first try of the sandbox may take."""
 
@@ -103,12 +106,14 @@ def build(
     home: Path,
     writable: bool = False,
     readable: Iterable[Path] = (),
+    held: Sequence[str] = (),
     cwd: str = ".",
 ) -> list[str]:
     """The argv that runs `command` in the sandbox of this machine.
 
     `home` is ALFRED_HOME; `readable` are files and folders that are mounted read-only under their own
-    paths: in a writable workspace they stay what and where they are; `cwd` is relative to the workspace.
+    paths: in a writable workspace they stay what and where they are; `held` are control files further down in a
+    writable workspace, which stay read-only as those at its top do; `cwd` is relative to the workspace.
     The caller starts it in a session of its own and kills the group. Raises PathRefused for a workspace
     that would open what must stay closed, ConfigError when there is no sandbox.
     """
@@ -124,10 +129,13 @@ def build(
     extra = [mountable(path, home=home) for path in readable if not _is_there(path)]
     if writable:
         extra = sorted({*extra, *_other_names(extra, place)})
+    control = _control(place, held) if writable else []
     if found.kind == "bubblewrap":
-        argv = _bubblewrap(found, place, home=home, writable=writable, readable=extra, cwd=cwd)
+        argv = _bubblewrap(
+            found, place, home=home, writable=writable, readable=extra, control=control, cwd=cwd
+        )
         return [*argv, "--", *command]
-    text = profile(place, home=home, writable=writable, readable=extra)
+    text = profile(place, home=home, writable=writable, readable=extra, control=control)
     inner = ["/usr/bin/env", "-i", *(f"{k}={v}" for k, v in environment(HOME).items())]
     return [found.program, "-p", text, *inner, *command]
 
@@ -196,6 +204,7 @@ def _bubblewrap(
     home: Path,
     writable: bool,
     readable: list[Path],
+    control: list[Path],
     cwd: str,
 ) -> list[str]:
     # The environment of bwrap itself could be read within, in /proc/1/environ: it must be empty.
@@ -219,6 +228,7 @@ def _bubblewrap(
     if writable:
         mounts += [("--bind", folder) for folder in _between(workspace, within, own=own)]
     mounts += [("--ro-bind", path) for path in within]
+    mounts += [("--ro-bind", path) for path in control if path != own]
     outer = [mount for mount in mounts if not mount[1].is_relative_to(own)]
     for option, path in outer:
         argv += [option, str(path), str(path)]
@@ -227,22 +237,25 @@ def _bubblewrap(
     for option, path in mounts:
         if path.is_relative_to(own):
             argv += [option, str(path), str(path)]
-    if writable:
-        for path in _control(workspace):
-            argv += ["--ro-bind", str(path), str(path)]
     inside = Path(os.path.normpath(workspace / cwd))
     if not inside.is_relative_to(workspace):
         raise _refused(inside, "it is not in the workspace")
     return [*argv, "--chdir", str(inside)]
 
 
-def _control(workspace: Path) -> list[Path]:
+def _control(workspace: Path, held: Sequence[str]) -> list[Path]:
     """What steers other programs, or agents: read-only even where the workspace is writable."""
-    return [
-        path
-        for path in sorted(workspace.iterdir())
-        if names.sensitive(path.name) and not path.is_symlink()
+    top = [
+        path for path in workspace.iterdir() if names.sensitive(path.name) and not path.is_symlink()
     ]
+    found = sorted({*top, *(workspace / path for path in held)})
+    if len(found) > HELD:
+        raise _refused(
+            workspace,
+            f"{len(found)} files and folders in it steer programs or hold secrets, and at most {HELD} can be kept from"
+            " a command that may write",
+        )
+    return found
 
 
 def _between(workspace: Path, files: list[Path], *, own: Path) -> list[Path]:
@@ -300,7 +313,12 @@ def _etc() -> list[str]:
 
 
 def profile(
-    workspace: Path, *, home: Path, writable: bool = False, readable: Sequence[Path] = ()
+    workspace: Path,
+    *,
+    home: Path,
+    writable: bool = False,
+    readable: Sequence[Path] = (),
+    control: Sequence[Path] = (),
 ) -> str:
     """The profile for macOS's sandbox-exec: everything denied, then what bubblewrap would mount."""
     system = (
@@ -332,8 +350,8 @@ def profile(
     if writable:
         lines.append(_rule("allow", "file-write*", (str(workspace),)))
         within = [path for path in readable if path.is_relative_to(workspace)]
-        lines.append(_rule("deny", "file-write*", map(str, (*_control(workspace), *within))))
-        for folder in _between(workspace, within, own=Path(own)):
+        lines.append(_rule("deny", "file-write*", map(str, (*control, *within))))
+        for folder in _between(workspace, [*within, *control], own=Path(own)):
             lines.append(f"(deny file-write-unlink (literal {_quoted(str(folder))}))")
     if Path(own).is_relative_to(workspace):
         lines.append(_rule("deny", "file-read* file-write*", (own,)))

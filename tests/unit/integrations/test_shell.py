@@ -167,6 +167,43 @@ def test_what_steers_programs_is_not_left_by_a_command_that_may_write(brought: A
 
 
 @BWRAP
+def test_what_steers_programs_is_held_at_every_depth(brought: Any) -> None:
+    for name in ("a/b/.git/config", "a/AGENTS.md", "moved/CLAUDE.md", "node_modules/p/.npmrc"):
+        (root(brought) / name).parent.mkdir(parents=True, exist_ok=True)
+        (root(brought) / name).write_text("mine")
+    (root(brought) / "a" / ".mcp.json").symlink_to("b")
+    done = run(
+        brought,
+        "echo x > a/b/.git/config; echo x > a/AGENTS.md; rm -rf a/b/.git; rm a/.mcp.json;"
+        " mkdir -p a/c/.git/hooks a/.vscode; echo x > a/c/.git/hooks/x; echo x > a/b/.ENV;"
+        " mv moved gone; mkdir moved; echo x > moved/CLAUDE.md; mkdir new; echo x > new/kept;"
+        " echo x > node_modules/p/.npmrc; mkdir shut; echo x > shut/.envrc; chmod 0 shut",
+        write=True,
+    )
+    (root(brought) / "shut").chmod(0o700)
+    found = sorted(
+        str(p.relative_to(root(brought)))
+        for p in root(brought).rglob("*")
+        if p.is_symlink() or not p.is_dir()
+    )
+    assert found == [
+        *("a/.mcp.json", "a/AGENTS.md", "a/b/.git/config", "gone/CLAUDE.md", "new/kept"),
+        "node_modules/p/.npmrc",
+    ]
+    for name in ("a/AGENTS.md", "a/b/.git/config", "gone/CLAUDE.md"):
+        assert (root(brought) / name).read_text() == "mine"
+    assert (root(brought) / "a" / ".mcp.json").readlink() == Path("b")
+    taken = brought.ctx.home / "logs" / brought.ctx.run_id / f"{brought.ctx.call_id}.taken"
+    for name in ("a/c/.git", "a/b/.ENV", "moved/CLAUDE.md", "shut/.envrc", "a/.vscode"):
+        assert (taken / name).exists()
+        assert any(repr(name) in line and "and taken away" in line for line in done["ATTENTION"]), (
+            name
+        )
+    assert any("'a/.mcp.json' was a link" in line for line in done["ATTENTION"])
+    assert "ATTENTION" not in run(brought, "mv gone moved2; rm -rf shut new", write=True)
+
+
+@BWRAP
 def test_out_of_the_sandbox_nothing_is_reached(
     bench: Any, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

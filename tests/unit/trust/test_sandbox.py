@@ -231,20 +231,41 @@ class TestInside:
         )
         assert (user / "project" / name).read_text() == "old"
 
+    def test_what_is_held_further_down_stays_read_only_and_where_it_is(self, user: Path) -> None:
+        for name in ("a/.git/config", "a/b/AGENTS.md"):
+            (user / "project" / name).parent.mkdir(parents=True, exist_ok=True)
+            (user / "project" / name).write_text("old")
+        script = (
+            "echo x > a/.git/config; echo x > a/b/AGENTS.md; rm -rf a/.git a/b/AGENTS.md; mv a/.git gone;"
+            " cp file.txt a/b/AGENTS.md; ln a/b/AGENTS.md link && echo x > link; echo x > a/b/free"
+        )
+        run(user, script, workspace="project", held=["a/.git", "a/b/AGENTS.md"])
+        for name in ("a/.git/config", "a/b/AGENTS.md"):
+            assert (user / "project" / name).read_text() == "old", name
+        assert (user / "project" / "a/b/free").read_text() == "x\n", "the folder may be written"
+
+    def test_a_folder_with_more_to_hold_than_can_be_held_is_refused(self, user: Path) -> None:
+        for n in range(sandbox.HELD + 1):
+            (user / "project" / f".env.{n}").touch()
+        with pytest.raises(errors.PathRefused, match=r"301 files and folders .* at most 300"):
+            run(user, "true", workspace="project")
+        assert run(user, "true", workspace="project", writable=False).returncode == 0
+
     def test_a_git_file_that_points_elsewhere_mounts_nothing(self, user: Path) -> None:
         (user / "project" / ".git").write_text(f"gitdir: {user}/.ssh\n")
         done = run(user, f"cat {user}/.ssh/id_ed25519", workspace="project")
         assert done.returncode != 0
         assert CANARY not in done.stdout
 
+    @pytest.mark.parametrize("place", ["state/alfred", ".alfred", ".claude/alfred"])
     def test_alfreds_home_is_covered_where_it_lies_in_the_workspace(
-        self, user: Path, tmp_path: Path
+        self, user: Path, place: str
     ) -> None:
-        home = user / "project" / "state" / "alfred"
+        home = user / "project" / place
         home.mkdir(parents=True)
         (home / ".env").write_text(CANARY)
         argv = sandbox.build(
-            ["/bin/sh", "-c", "ls -A state/alfred; cat state/alfred/.env; cat file.txt"],
+            ["/bin/sh", "-c", f"ls -A {place}; cat {place}/.env; cat file.txt"],
             workspace=user / "project",
             home=home,
             writable=True,
