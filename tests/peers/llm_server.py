@@ -36,6 +36,7 @@ class Reply:
         headers: More headers.
         cut: Close the connection after so many events.
         raw: Bytes sent in place of the events.
+        flood: Bytes sent after that again and again, until the other side hangs up; `hung_up` is set then.
         gate: Waited for after the first half of the events; `started` is set before.
     """
 
@@ -50,6 +51,8 @@ class Reply:
     headers: dict[str, str] = field(default_factory=dict)
     cut: int | None = None
     raw: bytes | None = None
+    flood: bytes | None = None
+    hung_up: threading.Event = field(default_factory=threading.Event)
     gate: threading.Event | None = None
     started: threading.Event = field(default_factory=threading.Event)
 
@@ -154,7 +157,18 @@ def _handler(server: LlmServer) -> type[BaseHTTPRequestHandler]:
                 self.send_header(name, text)
             self.send_header("content-length", str(len(data)))
             self.end_headers()
-            self.wfile.write(data)
+            try:
+                self.wfile.write(data)
+            except OSError:
+                self.close_connection = True  # the other side has read enough
+
+        def _flood(self, reply: Reply, again: bytes) -> None:
+            try:
+                self.wfile.write(reply.raw or b"")
+                for _ in range(1_000_000):
+                    self.wfile.write(again)
+            except OSError:
+                reply.hung_up.set()
 
         def _events(self, reply: Reply, events: Events) -> None:
             self.close_connection = True
@@ -163,6 +177,9 @@ def _handler(server: LlmServer) -> type[BaseHTTPRequestHandler]:
                 self.send_header(name, text)
             self.send_header("connection", "close")
             self.end_headers()
+            if reply.flood is not None:
+                self._flood(reply, reply.flood)
+                return
             if reply.raw is not None:
                 self.wfile.write(reply.raw)
                 return

@@ -19,7 +19,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from alfred import errors
-from alfred.llm import catalog, failures, messages, scripted
+from alfred.llm import catalog, failures, messages, scripted, wire
 from alfred.llm.contract import (
     MAX_CALLS,
     Cancel,
@@ -33,6 +33,7 @@ from alfred.llm.contract import (
 from alfred.trust import text
 
 if TYPE_CHECKING:
+    import httpx2
     from pydantic_ai import messages as pai
     from pydantic_ai.models import Model
 
@@ -98,6 +99,7 @@ def close() -> None:
 @dataclass(frozen=True, slots=True)
 class _Open:
     model: Model
+    http: httpx2.AsyncClient
     hide: tuple[str, ...]  # secrets that it was made with
 
 
@@ -197,9 +199,10 @@ class _Thread:
         ):  # the SDK is loaded in the caller's thread: other answers go on streaming meanwhile
             kept = self._models.get((str(name), key, url))
             if kept is None:
-                model = self.call(_make(name, key, url).__aenter__())
+                http = wire.client(name.provider)
+                model = self.call(_make(name, key, url, http).__aenter__())
                 kept = self._models[(str(name), key, url)] = _Open(
-                    model, (key,) if key and len(key) >= SHORTEST_KEY else ()
+                    model, http, (key,) if key and len(key) >= SHORTEST_KEY else ()
                 )
             return kept
 
@@ -219,6 +222,7 @@ class _Thread:
         await asyncio.gather(*others, return_exceptions=True)
         for opened in self._models.values():
             await opened.model.__aexit__(None, None, None)
+            await opened.http.aclose()
 
 
 _guard = threading.Lock()
@@ -234,7 +238,7 @@ def _thread() -> _Thread:
         return _running
 
 
-def _make(name: catalog.Name, key: str | None, url: str | None) -> Model:
+def _make(name: catalog.Name, key: str | None, url: str | None, http: httpx2.AsyncClient) -> Model:
     """Loads the SDK and opens the model. The Chat Completions servers of this world end a stream that was cut just
     as one that is complete, so a finish reason is required of them."""
     strict: Any = {
@@ -249,14 +253,13 @@ def _make(name: catalog.Name, key: str | None, url: str | None) -> Model:
             from pydantic_ai.models.anthropic import AnthropicModel
             from pydantic_ai.providers.anthropic import AnthropicProvider
 
-            model = AnthropicModel(
-                name.model, provider=AnthropicProvider(api_key=key or "none", base_url=url)
-            )
+            served = AnthropicProvider(api_key=key or "none", base_url=url, http_client=http)
+            model = AnthropicModel(name.model, provider=served)
         case "openai" | "openai-chat":
             from pydantic_ai.models.openai import OpenAIChatModel, OpenAIResponsesModel
             from pydantic_ai.providers.openai import OpenAIProvider
 
-            provider = OpenAIProvider(api_key=key or "none", base_url=url)
+            provider = OpenAIProvider(api_key=key or "none", base_url=url, http_client=http)
             if name.provider == "openai":
                 model = OpenAIResponsesModel(name.model, provider=provider)
             else:
@@ -265,22 +268,22 @@ def _make(name: catalog.Name, key: str | None, url: str | None) -> Model:
             from pydantic_ai.models.google import GoogleModel
             from pydantic_ai.providers.google import GoogleProvider
 
-            model = GoogleModel(
-                name.model, provider=GoogleProvider(api_key=key or "none", base_url=url)
-            )
+            gemini = GoogleProvider(api_key=key or "none", base_url=url, http_client=http)
+            model = GoogleModel(name.model, provider=gemini)
         case "openrouter":
             from pydantic_ai.models.openrouter import OpenRouterModel
             from pydantic_ai.providers.openrouter import OpenRouterProvider
 
-            model = OpenRouterModel(
-                name.model, provider=OpenRouterProvider(api_key=key or "none"), profile=strict
-            )
+            router = OpenRouterProvider(api_key=key or "none", http_client=http)
+            model = OpenRouterModel(name.model, provider=router, profile=strict)
         case "ollama":
             from pydantic_ai.models.ollama import OllamaModel
             from pydantic_ai.providers.ollama import OllamaProvider
 
-            served = OllamaProvider(base_url=url or catalog.OLLAMA_URL, api_key=key or "none")
-            model = OllamaModel(name.model, provider=served, profile=strict)
+            local = OllamaProvider(
+                base_url=url or catalog.OLLAMA_URL, api_key=key or "none", http_client=http
+            )
+            model = OllamaModel(name.model, provider=local, profile=strict)
         case other:
             raise AssertionError(f"catalog.parse let {other!r} through")
     return model

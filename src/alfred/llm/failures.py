@@ -55,6 +55,8 @@ def read(raised: Exception, *, provider: str, hide: tuple[str, ...]) -> contract
     """What went wrong, as the caller has to deal with it. `hide` are secrets that no message may show."""
     from pydantic_ai import exceptions
 
+    if (ours := _ours(raised)) is not None:
+        return ours
     kind = _kind(raised)
     retry_after = (
         getattr(raised, "retry_after", None)
@@ -73,6 +75,17 @@ def read(raised: Exception, *, provider: str, hide: tuple[str, ...]) -> contract
         provider=provider,
         next=_next(kind, raised, provider),
     )
+
+
+def _ours(raised: BaseException | None) -> contract.ModelError | None:
+    """What `wire` said beneath the SDK, whatever the SDK made of it: the same words anew, as what is raised."""
+    while raised is not None:
+        if isinstance(raised, contract.ModelError):
+            return contract.ModelError(
+                raised.kind, raised.detail, provider=raised.provider, next=raised.next
+            )
+        raised = raised.__cause__ or raised.__context__
+    return None
 
 
 def _kind(raised: Exception) -> contract.FailureKind:

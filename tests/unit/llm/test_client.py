@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import itertools
 import json
 import os
@@ -15,7 +16,7 @@ from typing import Any
 import pytest
 
 from alfred import errors
-from alfred.llm import client
+from alfred.llm import client, wire
 from tests.peers.llm_server import LlmServer, Reply
 from tests.unit.llm.conftest import APIS, KEY, OTHER, TOOL, ask, result, user
 
@@ -327,6 +328,52 @@ def test_garbage_instead_of_an_answer_is_a_failure_that_the_caller_can_handle(
         ask(model)
     assert raised.value.kind in ("malformed", "network", "empty"), raised.value.detail
     assert raised.value.__cause__ is None or isinstance(raised.value.__cause__, Exception)
+
+
+@pytest.mark.parametrize("api", [*APIS.values(), "google:gemini-3.8-flash"])
+def test_an_answer_that_does_not_end_is_cut_off_as_malformed(
+    server: LlmServer, monkeypatch: pytest.MonkeyPatch, api: str
+) -> None:
+    monkeypatch.setattr(wire, "MAX_ANSWER_BYTES", 200_000)
+    server.reply(Reply(text="Hello, there. " * 5_000))
+    with pytest.raises(client.ModelError, match="sends more than 0 MB in one answer") as raised:
+        ask(api)
+    assert raised.value.kind == "malformed"
+    assert raised.value.usage is not None and raised.value.usage.output_tokens > 10
+
+
+@pytest.mark.parametrize(
+    ("begun", "again"),
+    [(b"", b": still here\n\n" * 1_000), (b"data: {", b"x" * 10_000), (b"", b"\x00" * 10_000)],
+    ids=["comments", "one line", "zeros"],
+)
+def test_what_is_no_event_counts_too_and_the_connection_is_given_up(
+    server: LlmServer, model: str, begun: bytes, again: bytes
+) -> None:
+    reply = Reply(raw=begun, flood=again)
+    server.reply(reply)
+    with pytest.raises(client.ModelError, match="sends more than 16 MB in one answer") as raised:
+        ask(model)
+    assert raised.value.kind == "malformed"
+    assert reply.hung_up.wait(30)
+
+
+def test_an_error_that_does_not_end_is_cut_off_too(server: LlmServer, model: str) -> None:
+    server.reply(Reply(status=500, body=b"x" * 17_000_000))
+    with pytest.raises(client.ModelError, match="sends more than 16 MB in one answer") as raised:
+        ask(model)
+    assert raised.value.kind == "malformed"
+
+
+def test_an_answer_is_asked_for_plain_and_a_compressed_one_is_not_unpacked(
+    server: LlmServer, model: str
+) -> None:
+    server.reply(Reply(raw=gzip.compress(b"\0" * 1_000_000), headers={"content-encoding": "gzip"}))
+    with pytest.raises(client.ModelError, match="answers compressed") as raised:
+        ask(model)
+    assert raised.value.kind == "malformed"
+    told = {name.lower(): value for name, value in server.seen[0].headers.items()}
+    assert told["accept-encoding"] == "identity"
 
 
 def test_of_too_many_calls_the_first_512_are_read_and_the_answer_says_that_it_was_cut(
