@@ -72,12 +72,14 @@ class Seen:
 
 
 class LlmServer:
-    """The server; a context manager. `models` are what Ollama lists, `shown` what it says of each."""
+    """The server; a context manager. `models` are what Ollama lists, `shown` what it says of each; with `moved_to`
+    every GET is a redirect to that root."""
 
     def __init__(self) -> None:
         self.seen: list[Seen] = []
         self.models: list[dict[str, Any]] = []
         self.shown: dict[str, dict[str, Any]] = {}
+        self.moved_to: str | None = None
         self._replies: list[Reply] = []
         self._lock = threading.Lock()
         self._http = _Http(("127.0.0.1", 0), _handler(self))
@@ -96,6 +98,7 @@ class LlmServer:
             if reply.gate:
                 reply.gate.set()
         self.seen, self.models, self.shown, self._replies = [], [], {}, []
+        self.moved_to = None
 
     def next(self) -> Reply:
         with self._lock:
@@ -126,8 +129,12 @@ def _handler(server: LlmServer) -> type[BaseHTTPRequestHandler]:
 
         def do_GET(self) -> None:
             server.seen.append(Seen("GET", self.path, dict(self.headers), b""))
-            self._json(200, {"models": server.models}) if self.path == "/api/tags" else self._json(
-                404, {}
+            if server.moved_to:
+                return self._json(302, {}, {"location": server.moved_to + self.path})
+            return (
+                self._json(200, {"models": server.models})
+                if self.path == "/api/tags"
+                else self._json(404, {})
             )
 
         def do_POST(self) -> None:

@@ -11,6 +11,7 @@ import json
 import math
 import os
 import shutil
+import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -383,7 +384,11 @@ def resolve_auto(
                 return Resolution(f"{provider}:{PROVIDERS[provider].boss}", f"{wanted} is set.")
     passed = tuple(_logged_in(env))
     url = _ollama_url(env)
-    if (local := _largest_local(url, probe or ask_loopback)) is not None:
+    try:
+        local = _largest_local(url, probe or ask_loopback)
+    except errors.ConfigError as elsewhere:
+        local, passed = None, (*passed, elsewhere.detail)
+    if local is not None:
         return Resolution(
             f"ollama:{local}",
             f"Ollama at {url} has it, its largest model that can call tools.",
@@ -468,12 +473,31 @@ def _calls_tools(told: Any) -> bool:
 
 def ask_loopback(url: str, body: Any) -> Any:
     """GETs (or, with a body, POSTs JSON to) a loopback URL past any proxy. None when nobody answers in a second, or
-    the answer is no JSON."""
+    the answer is no JSON.
+
+    Raises:
+        errors.ConfigError: It answers with a redirect, which is not followed: it could lead to another machine.
+    """
     data = None if body is None else json.dumps(body).encode()
     wanted = urllib.request.Request(url, data, {"Content-Type": "application/json"})
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), _Stay())
     try:
         with opener.open(wanted, timeout=1) as answer:
             return json.loads(answer.read(8_000_000))
+    except urllib.error.HTTPError as said:
+        with said:
+            if 300 <= said.code < 400:
+                raise errors.ConfigError(
+                    f"What answers at {url} sends on to another address ({said.code}), which is not followed.",
+                    next="Set OLLAMA_BASE_URL to the address of Ollama itself.",
+                ) from None
+        return None
     except (OSError, ValueError):
+        return None
+
+
+class _Stay(urllib.request.HTTPRedirectHandler):
+    """Follows no redirect: it comes back as an `HTTPError`."""
+
+    def redirect_request(self, *_: Any, **__: Any) -> None:
         return None

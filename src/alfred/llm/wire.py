@@ -1,15 +1,18 @@
-"""The connection to a provider: what comes back has an end.
+"""The connection to a provider: what is sent goes to the address that was named, what comes back has an end.
 
-Invariant: no more than `MAX_ANSWER_BYTES` of an answer are read, however fast it comes and whatever is in it. Beyond
-that a `ModelError` is raised under the SDK, which `failures.read` finds again.
+Invariants: a redirect is never followed, because the key and the whole conversation would go where nobody said they
+may; no more than `MAX_ANSWER_BYTES` of an answer are read, however fast it comes and whatever is in it. Either is a
+`ModelError` raised under the SDK, which `failures.read` finds again.
 """
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
-from alfred.llm import contract
+from alfred.llm import catalog, contract
+from alfred.trust import text
 
 if TYPE_CHECKING:
     import httpx2
@@ -17,18 +20,25 @@ if TYPE_CHECKING:
 MAX_ANSWER_BYTES = 16_000_000
 """Of one answer, as it comes over the wire: 16,000 tokens in an event of their own each are 6 MB."""
 
+MAX_HOST = 100  # characters of the host of a redirect that a message shows
+
 
 def client(provider: str) -> httpx2.AsyncClient:
     """A client for this provider's SDK; whoever makes it closes it.
 
-    Its requests raise `ModelError`: `malformed` when the answer is too large or compressed though that was not asked
-    for (its true size is then unknown until it is too late).
+    Its requests raise `ModelError`: `refused` when the answer is a redirect, `malformed` when it is too large, or
+    compressed though that was not asked for (its true size is then unknown until it is too late).
     """
     import httpx2
     from pydantic_ai import models
 
     made = models.create_async_httpx2_client()
+    made.follow_redirects = False
     made.headers["Accept-Encoding"] = "identity"
+
+    async def stay(response: httpx2.Response) -> None:
+        if response.is_redirect:
+            raise _redirected(response, provider)
 
     async def bound(response: httpx2.Response) -> None:
         coding = response.headers.get("content-encoding", "identity").strip().lower()
@@ -43,8 +53,26 @@ def client(provider: str) -> httpx2.AsyncClient:
         assert isinstance(stream, httpx2.AsyncByteStream)
         response.stream = _bounded(stream, provider)
 
-    made.event_hooks["response"].append(bound)
+    made.event_hooks = {**made.event_hooks, "response": [stay, bound]}
     return made
+
+
+def _redirected(response: httpx2.Response, provider: str) -> contract.ModelError:
+    try:
+        there = urlsplit(response.headers.get("location", "")).hostname
+    except ValueError:
+        there = None
+    where = repr(text.sanitize(there)[0])[:MAX_HOST] if there else "another address"
+    variable = catalog.PROVIDERS[provider].url
+    return contract.ModelError(
+        "refused",
+        f"{provider} at {response.url.host} answers {response.status_code}, a redirect to {where}. It was not followed: "
+        "what was asked, and the key, would go there.",
+        provider=provider,
+        next=f"If that is where the model is, set {variable} to its address; else look at what answers at this one."
+        if variable
+        else "Look at what stands between here and the model: it answers in its place.",
+    )
 
 
 def _bounded(stream: httpx2.AsyncByteStream, provider: str) -> httpx2.AsyncByteStream:

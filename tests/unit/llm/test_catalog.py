@@ -379,3 +379,15 @@ def test_a_real_ollama_is_asked_past_any_proxy(monkeypatch: pytest.MonkeyPatch) 
     # and now nobody is there
     with pytest.raises(errors.NoModel):
         catalog.resolve_auto({"PATH": "", "OLLAMA_BASE_URL": server.url + "/v1"}, lambda _: None)
+
+
+def test_an_ollama_that_redirects_is_not_followed_and_that_is_said() -> None:
+    with LlmServer() as server, LlmServer() as elsewhere:
+        elsewhere.models = [QWEN]
+        server.moved_to = elsewhere.url
+        with pytest.raises(errors.NoModel, match="sends on to another address \\(302\\)"):
+            catalog.resolve_auto(
+                {"PATH": "", "OLLAMA_BASE_URL": server.url + "/v1"}, lambda _: None
+            )
+        assert len(server.seen) == 1
+        assert elsewhere.seen == []

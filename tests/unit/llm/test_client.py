@@ -330,6 +330,32 @@ def test_garbage_instead_of_an_answer_is_a_failure_that_the_caller_can_handle(
     assert raised.value.__cause__ is None or isinstance(raised.value.__cause__, Exception)
 
 
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+@pytest.mark.parametrize("api", [*APIS.values(), "google:gemini-3.8-flash"])
+def test_a_redirect_is_refused_and_neither_key_nor_prompt_goes_there(
+    server: LlmServer, api: str, status: int
+) -> None:
+    with LlmServer() as elsewhere:
+        elsewhere.reply(Reply(text="stolen"))
+        there = elsewhere.url.replace("127.0.0.1", "localhost") + "/v1/chat/completions?key=secret"
+        server.reply(Reply(status=status, body={}, headers={"location": there}))
+        with pytest.raises(client.ModelError, match="a redirect to 'localhost'") as raised:
+            ask(api)
+        assert raised.value.kind == "refused"
+        assert "secret" not in str(raised.value.problem())
+        assert raised.value.next and "_BASE_URL to its address" in raised.value.next
+        assert (len(server.seen), elsewhere.seen) == (1, [])
+
+
+@pytest.mark.parametrize("location", [None, "", "/v1/other", "http://[", "x" * 9_000])
+def test_a_redirect_to_nowhere_is_refused_as_well(server: LlmServer, location: str | None) -> None:
+    headers = {} if location is None else {"location": location}
+    server.reply(Reply(status=307, body={}, headers=headers))
+    with pytest.raises(client.ModelError, match="a redirect to another address") as raised:
+        ask(APIS["chat"])
+    assert raised.value.kind == "refused"
+
+
 @pytest.mark.parametrize("api", [*APIS.values(), "google:gemini-3.8-flash"])
 def test_an_answer_that_does_not_end_is_cut_off_as_malformed(
     server: LlmServer, monkeypatch: pytest.MonkeyPatch, api: str
