@@ -46,6 +46,12 @@ class Section(BaseModel):
     def _empty(cls, given: Any) -> Any:
         return {} if given is None else given
 
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core: Any, handler: Any) -> dict[str, Any]:
+        schema = handler.resolve_ref_schema(handler(core))
+        schema["type"] = ["object", "null"]
+        return schema
+
 
 class Models(Section):
     """Which model does what; a name is `provider:model`."""
@@ -220,7 +226,7 @@ class Settings(Section):
 
 
 def json_schema() -> dict[str, Any]:
-    """The JSON schema of config.yaml, for editors."""
+    """The JSON schema of config.yaml, for editors: takes whatever `config.load` takes, as YAML 1.2 types it."""
     schema = Settings.model_json_schema()
     for model in (Models, Trust, Policy, Approvals, Budget, Limits, Server):
         plain = model().model_dump(mode="json")

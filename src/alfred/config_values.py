@@ -192,23 +192,38 @@ def _listing(value: Any) -> list[Any]:
     return config_text.resolve(value)
 
 
-Text = Annotated[str, BeforeValidator(_text), WithJsonSchema({"type": "string"})]
+# What an editor makes of a scalar: a text that is written `5` is a number to it, one written `true` a truth value.
+_SCALAR = ["string", "number", "boolean"]
+
+
+def _whole(least: int, most: int) -> WithJsonSchema:
+    """A whole number, in quotes too."""
+    kinds = ["integer", "string"]
+    pattern = f"^(?:{_COUNT.pattern})$"
+    return WithJsonSchema({"type": kinds, "minimum": least, "maximum": most, "pattern": pattern})
+
+
+Text = Annotated[str, BeforeValidator(_text), WithJsonSchema({"type": _SCALAR})]
 Word = Annotated[
     str,
     AfterValidator(_word),
     BeforeValidator(_text),
-    WithJsonSchema({"type": ["string", "number"], "minLength": 1}),
+    WithJsonSchema({"type": _SCALAR, "minLength": 1}),
 ]
-Flag = Annotated[bool, BeforeValidator(_flag), WithJsonSchema({"type": "boolean"})]
-Count = Annotated[int, Field(ge=0, le=10**15), BeforeValidator(_count)]
-Natural = Annotated[int, Field(ge=0, le=10**9), BeforeValidator(_count)]
-AtLeastOne = Annotated[int, Field(ge=1, le=10**9), BeforeValidator(_count)]
-Port = Annotated[int, Field(ge=0, le=65535), BeforeValidator(_count)]
+Flag = Annotated[
+    bool, BeforeValidator(_flag), WithJsonSchema({"enum": [True, False, "true", "false"]})
+]
+Count = Annotated[int, Field(ge=0, le=10**15), BeforeValidator(_count), _whole(0, 10**15)]
+Natural = Annotated[int, Field(ge=0, le=10**9), BeforeValidator(_count), _whole(0, 10**9)]
+AtLeastOne = Annotated[int, Field(ge=1, le=10**9), BeforeValidator(_count), _whole(1, 10**9)]
+Port = Annotated[int, Field(ge=0, le=65535), BeforeValidator(_count), _whole(0, 65535)]
 Usd = Annotated[
     Decimal,
     BeforeValidator(_usd),
     PlainSerializer(usd_plain, when_used="json"),
-    WithJsonSchema({"type": "number", "minimum": 0}),
+    WithJsonSchema(
+        {"type": ["number", "string"], "minimum": 0, "pattern": f"^(?:{_USD.pattern})$"}
+    ),
 ]
 Duration = Annotated[
     int,
@@ -236,5 +251,5 @@ RawMapping = Annotated[
 RawList = Annotated[
     list[Any], BeforeValidator(_listing), WithJsonSchema({"type": ["array", "null"]})
 ]
-Version = Annotated[Literal[1], BeforeValidator(_version)]
+Version = Annotated[Literal[1], BeforeValidator(_version), WithJsonSchema({"enum": [1, "1"]})]
 Mode = Literal["gated", "autonomous", "off"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from decimal import Decimal
@@ -747,6 +748,102 @@ def test_the_schema_for_editors_has_every_setting_with_its_meaning():
     json.dumps(schema)
 
 
+def fits(value: Any, schema: dict[str, Any], whole: dict[str, Any]) -> bool:
+    """Whether JSON schema takes the value; knows the words that ours uses, and no other."""
+    told = set(schema) - {"$defs", "$schema", "title", "description", "default"}
+    kinds = {str: "string", bool: "boolean", dict: "object", list: "array", type(None): "null"}
+    own = {kinds.get(type(value), "number")} | ({"integer"} if type(value) is int else set())
+    allowed: Any = schema.get("type", own)
+    number = type(value) in (int, float)
+    judged = {
+        "$ref": lambda ref: fits(value, whole["$defs"][ref.rpartition("/")[2]], whole),
+        "type": lambda _: bool(own & ({allowed} if isinstance(allowed, str) else set(allowed))),
+        "enum": lambda some: any(type(one) is type(value) and one == value for one in some),
+        "anyOf": lambda some: any(fits(value, one, whole) for one in some),
+        "minimum": lambda least: not number or value >= least,
+        "maximum": lambda most: not number or value <= most,
+        "minLength": lambda least: not isinstance(value, str) or len(value) >= least,
+        "pattern": lambda p: not isinstance(value, str) or re.search(p, value) is not None,
+        "items": lambda item: (
+            not isinstance(value, list) or all(fits(v, item, whole) for v in value)
+        ),
+        "required": lambda some: not isinstance(value, dict) or value.keys() >= set(some),
+        "properties": lambda some: (
+            not isinstance(value, dict)
+            or all(fits(v, some[k], whole) for k, v in value.items() if k in some)
+        ),
+        "additionalProperties": lambda rest: (
+            not isinstance(value, dict)
+            or all(
+                rest is not False and fits(v, rest, whole)
+                for k, v in value.items()
+                if k not in schema.get("properties", {})
+            )
+        ),
+    }
+    return all(judged[word](schema[word]) for word in told)
+
+
+def as_an_editor_has_it(text: str) -> Any:
+    """The values of YAML 1.2's core schema, which has no dates and no `=`."""
+    from ruamel.yaml import YAML
+
+    yaml = YAML(typ="safe", pure=True)
+    for tag in ("timestamp", "value"):
+        yaml.constructor.add_constructor(
+            f"tag:yaml.org,2002:{tag}", lambda _, node: str(node.value)
+        )
+    return yaml.load(text)
+
+
+SPELLINGS = [
+    *("", "null", "~", "true", "false", "'true'", "on", "off", "auto", "gated", "autonomous"),
+    *("0", "1", "5", "'5'", "-1", "0.5", "'0.5'", "1e3", "0123", "0x10", ".inf", "1_000", "2026-07-01"),
+    *("99999999999", "1000000000000000", "5m", "'5m'", "0s", "30s", "22:00-07:00", "sqlite", "staging"),
+    *("postgres://h/x", "UTC", "Europe/Berlin", "/a", "~/a", "text", "'a b'", "''", "\"a\\nb\"", "🎈"),
+    *("[]", "[a]", "[5, true]", "[~]", "[/a]", "{}", "{a: 1}", "{a: {}}", "{a: }"),
+    *("{model: 5}", "[{action: 5, mode: off}]", "[{mode: off}]", "{a: {per_day_usd: 1}}"),
+]  # fmt: skip
+
+
+def test_what_the_loader_takes_the_schema_for_editors_takes_too():
+    def at(path: tuple[str, ...], value: Any) -> dict[str, Any]:
+        for part in reversed(path):
+            value = {part: value}
+        return {"alfred": value.get("alfred", "1"), **value}
+
+    schema = config.json_schema()
+    sections = {path[:n] for path in config_keys.leaves() for n in range(1, len(path))}
+    taken, refused = 0, []
+    for spelling in SPELLINGS:
+        ours = config_text.parse(f"value: {spelling}\n", "config.yaml").tree["value"]
+        theirs = as_an_editor_has_it(f"value: {spelling}\n")["value"]
+        for path in [*sections, *config_keys.leaves()]:
+            made = config_text.Document("config.yaml", at(path, ours))
+            try:
+                config.validate(made, Path("config.yaml"), {})
+            except errors.ConfigError:
+                continue
+            taken += 1
+            seen = {**at(path, theirs), **({} if path == ("alfred",) else {"alfred": 1})}
+            if not fits(seen, schema, schema):
+                refused.append((path, spelling))
+    assert not refused
+    assert taken > 500
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["limits: 5", "limits: {turns: -1}", "limits: {turn: 5}", "budget: {per_run_usd: two}",
+     "memory_enabled: maybe", "sandbox: on", "alfred: 2", "personality: [a]", "policy: {rules: [{}]}"],
+)  # fmt: skip
+def test_what_is_plainly_wrong_the_schema_for_editors_refuses(text: str):
+    schema = config.json_schema()
+    with pytest.raises(errors.ConfigError):
+        read(text)
+    assert not fits(as_an_editor_has_it(text), schema, schema)
+
+
 def test_loading_defaults_imports_no_yaml_and_nothing_heavy(home: Path):
     code = (
         "import sys, pathlib, alfred.config as c;"
@@ -841,6 +938,14 @@ def test_any_settings_that_are_written_are_read_again(flat: dict[str, Any]):
     dumped["budget"]["per_run_usd"] = once.budget.per_run_usd
     again = read(config_splice.yaml_text(dumped) + "\n")
     assert again.model_dump() == once.model_dump()
+
+
+@given(values)
+def test_any_settings_that_are_written_fit_the_schema_for_editors(flat: dict[str, Any]):
+    text = config_splice.yaml_text(nested(flat)) + "\n"
+    read(text)
+    schema = config.json_schema()
+    assert fits(as_an_editor_has_it(text), schema, schema)
 
 
 SOUP = st.lists(
