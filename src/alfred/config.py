@@ -6,9 +6,10 @@ second value for the same key are errors, a mistyped variable is a warning of `c
 value knows where it came from; no message holds the password of an address, or a value that may be a secret
 in the wrong place.
 
-The neighbours: `config_text` reads the text, `config_values` has the kinds of values, `config_schema` names,
-defaults and meanings, `config_keys` which keys and variables there are, `config_show` what `config show` prints;
-`config_edit` changes the file, by `config_splice`. What callers need of the others is named here.
+The neighbours: `config_text` reads the text, `config_mistake` says where it is none, `config_values` has the kinds of
+values, `config_schema` names, defaults and meanings, `config_keys` which keys and variables there are, `config_show`
+what `config show` prints; `config_edit` changes the file, by `config_splice`. What callers need of the others is named
+here.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from alfred import errors
+from alfred import config_mistake, errors
 
 MAX_BYTES = 1_000_000
 MAX_NODES = 50_000  # after aliases are written out; a file of MAX_BYTES without aliases stays below
@@ -28,7 +28,6 @@ _PLAIN_TAGS = frozenset(
 )
 _INT = re.compile(r"-?[1-9][0-9]{0,17}|0")
 _FLOAT = re.compile(r"-?(?:0|[1-9][0-9]{0,14})\.[0-9]{1,15}")
-_QUOTED = re.compile(r"'(?!<)[^'\s]{4,}'|\"[^\"\s]{4,}\"")
 _USER = re.compile(r"(?<=://)(?:[^\s/]*@|.*@(?=[^@]*$))", re.S)
 _PASSWORD = re.compile(r"(?i)(passw(?:or)?d=)[^&\s]*")
 
@@ -131,14 +130,8 @@ def compose(text: str, made: Document) -> Any:
     try:
         return yaml.compose(text)
     except MarkedYAMLError as why:
-        mark = why.problem_mark or why.context_mark
-        said = ", ".join(filter(None, (why.problem, why.context)))
-        if "'\\t'" in said:
-            said = "a tab cannot indent, use spaces"
-        elif why.context and "single document" in why.context:
-            said = "a second document begins, there may be one"
-        said = _QUOTED.sub("…", said)  # a password may begin with `*` or `!`
-        stopped(f"no proper YAML: {said}", mark.line + 1 if mark else 1)
+        line, said = config_mistake.of(text, why)
+        stopped(f"no proper YAML: {said}", line)
     except YAMLError as why:  # a character that no YAML text may have
         at = getattr(why, "position", None)
         what = getattr(why, "character", None)

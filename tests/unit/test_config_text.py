@@ -127,7 +127,7 @@ WRONG = [
     ("a: 1\n b: 2\n", "config.yaml:2: no proper YAML: "),
     ("a: [1, 2\n", "config.yaml:2: no proper YAML: "),
     ("a: {b: 1\nc: 2\n", "config.yaml:2: no proper YAML: "),
-    ("a: 'x\n", "config.yaml:2: no proper YAML: "),
+    ("a: 'x\n", "config.yaml:1: no proper YAML: "),
     ("a: b: c\n", "config.yaml:1: no proper YAML: mapping values are not allowed here"),
     ("a: @x\n", "config.yaml:1: no proper YAML: "),
     (
@@ -159,6 +159,38 @@ WRONG = [
     ('a: "\\U99999999"\n', "config.yaml:1: no proper YAML: "),
     ('a: "\\q"\n', "config.yaml:1: no proper YAML: "),
 ]
+
+
+QUOTE, COLON = "the quote that begins here has no end", "a key and its value need `: ` between them"
+MISTAKES = [
+    ('a: 1\nb: "x\nc: 2\nd:\n  e: 3\n', 2, QUOTE),
+    ("a: 1\nb: 'x\nc: 2\nd:\n  e: 3\n", 2, QUOTE),
+    ('a: 1\nb: "x\nc: "y"\nd: 3\n', 2, QUOTE),
+    ('a: 1\nb: "x\n---\nc: 2\n', 2, QUOTE),
+    ("a: 1\nb: it's\nc: 'x\nd: 3\n", 3, QUOTE),
+    ("a 1\nb: 2\n", 1, COLON),
+    ("a: 1\nb 2\nc: 3\n", 2, COLON),
+    ("a: 1\nb 2\n", 2, COLON),
+    ("a: 1\nb:2\nc: 3\n", 2, COLON),
+    ("a: 1\nb 2\nc 3\nd: 4\n", 2, COLON),
+    ("a: 1\n\n# x\nb 2\n\n# y\n\nc: 3\n", 4, COLON),
+    ("a: 1\nb\n  c: 2\n  d: 3\n", 2, COLON),
+    ("a:\n  b 2\n  c: 3\n", 2, COLON),
+    ("a:\n- b 2\n  c: 3\n", 2, COLON),
+    # where the line that was told was the right one
+    ("a:\n  b: 1\n   c: 2\n", 3, "mapping values are not allowed here"),
+    ("a: 1\nb: you are: brief\nc: 3\n", 2, "mapping values are not allowed here"),
+    ("a: 1\nb: 'it's'\nc: 3\n", 2, "expected <block end>"),
+    ("a: {b: 1,\n  c: 2\nd: 3\n", 3, "that begins in line 1"),
+]
+
+
+@table(MISTAKES)
+def test_a_quote_or_colon_that_is_missing_is_told_with_the_line_it_is_missing_in(
+    text: str, line: int, said: str
+):
+    told = problem(text)
+    assert told.startswith(f"config.yaml:{line}: no proper YAML: ") and said in told, told
 
 
 @table(WRONG)

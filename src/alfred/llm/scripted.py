@@ -26,7 +26,7 @@ from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Any, NoReturn
 
-from alfred import clock, errors
+from alfred import clock, config_mistake, errors
 from alfred.llm import contract
 
 MAX_BYTES = 8_000_000  # of a scenario file
@@ -196,15 +196,15 @@ def _read(path: str, _mtime_ns: int, size: int) -> Scenario:
             f"The scenario {path} has {size} bytes; at most {MAX_BYTES} are read."
         )
     try:
-        with Path(path).open(encoding="utf-8") as file:
-            whole = YAML(typ="rt", pure=True).load(file)
+        text = Path(path).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as broken:
+        raise errors.ConfigError(f"{path}: this cannot be read as text: {broken}.") from None
+    try:
+        whole = YAML(typ="rt", pure=True).load(text)
     except MarkedYAMLError as broken:
-        mark = broken.problem_mark or broken.context_mark
-        line = f":{mark.line + 1}" if mark else ""
-        raise errors.ConfigError(
-            f"{path}{line}: this is no YAML: {broken.problem or broken.context}."
-        ) from None
-    except (OSError, UnicodeDecodeError, YAMLError, RecursionError) as broken:
+        line, said = config_mistake.of(text, broken)
+        raise errors.ConfigError(f"{path}:{line}: this is no YAML: {said}.") from None
+    except (YAMLError, RecursionError) as broken:
         raise errors.ConfigError(f"{path}: this cannot be read as YAML: {broken}.") from None
     return _Reader(path).scenario(whole)
 
