@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from alfred import app
+from alfred import app, ids
 from alfred.cli import cards, terminal
+from alfred.runs import budget
 from tests.flows.conftest import Alfred
 
 ULID = re.compile(r"[0-9A-HJKMNP-TV-Z]{26}")
@@ -451,6 +452,28 @@ def test_spend(alfred: Alfred, parked: dict[str, Any]) -> None:
             "output_tokens": 8,
         }
     ]
+
+
+def test_spend_of_a_model_without_a_price_is_null_and_unknown_and_the_whole_a_lower_bound(
+    alfred: Alfred, parked: dict[str, Any]
+) -> None:
+    assert "at least" not in alfred("spend").out
+    with app.base() as base:
+        base.store.transact(
+            budget.record_usage,
+            **{"id": ids.new(), "run_id": parked["id"], "tenant": "main", "agent": "local"},
+            **{"turn": 9, "seq": 9, "attempt": 1, "purpose": "boss", "model": "ollama:q"},
+            **{"outcome": "ok", "input_tokens": 900, "output_tokens": 80},
+        )
+    told = alfred("spend", "--json").json
+    assert told["by_model"]["ollama:q"] is None
+    assert told["by_agent"] == {"main": 0.004, "local": None}
+    assert told["today_usd"] == 0.004
+    said = alfred("spend").out
+    assert "today: at least $0.004 of $20" in said
+    assert "of 1 request the price is not known" in said
+    for name in ("ollama:q", "local"):
+        assert re.search(rf"{name} +unknown", said)
 
 
 def test_status(alfred: Alfred, parked: dict[str, Any]) -> None:

@@ -456,12 +456,31 @@ def test_spend_tells_today_by_run_agent_and_model(store: Store) -> None:
             "by_agent": {"main": 0.004, "ops": 0.0005},
             "by_model": {"m-1": 0.0005, "scripted:x": 0.004},
         }
+        assert budget.unpriced_today(look, "main", "Europe/Berlin") == 1
+        assert budget.unpriced_today(look, "nobody", "UTC") == 0
         assert budget.spend(look, "nobody", "UTC") == {
             "today_usd": 0.0,
             "runs": [],
             "by_agent": {},
             "by_model": {},
         }
+
+
+def test_a_price_that_nobody_knows_is_told_as_unknown_and_what_used_nothing_as_nothing(
+    store: Store,
+) -> None:
+    run(store, "R")
+    whose = {"agent": "local", "run_id": "R"}
+    for changes in (
+        {"cost": None, "model": "ollama:q", "input_tokens": 900, "output_tokens": 80},
+        {"cost": None, "model": "openai:m", "outcome": "auth"},
+    ):
+        store.transact(budget.record_usage, **usage(**whose, **changes))
+    with store.read() as look:
+        told = budget.spend(look, "main", "UTC")
+        assert (told["by_agent"], told["runs"][0]["cost_usd"]) == ({"local": None}, None)
+        assert told["by_model"] == {"ollama:q": None, "openai:m": 0}
+        assert budget.unpriced_today(look, "main", "UTC") == 1
 
 
 def test_a_full_day_is_waited_for_until_the_next_one_begins(clock: Any) -> None:

@@ -294,12 +294,19 @@ def spend(*, common: Common = DEFAULT) -> int:
     with common.open() as base:
         with base.store.read() as look:
             told = budget.spend(look, base.desk.tenant, base.settings.timezone)
+            unpriced = budget.unpriced_today(look, base.desk.tenant, base.settings.timezone)
         if common.json:
             terminal.document(told)
             return 0
+        today, cap = told["today_usd"], base.settings.budget.per_day_usd
         terminal.out(
-            f"today: {terminal.money(told['today_usd'])} of {terminal.money(base.settings.budget.per_day_usd)}"
+            f"today: {'at least ' if unpriced else ''}{terminal.money(today)} of {terminal.money(cap)}"
         )
+        if unpriced:
+            requests = terminal.count(unpriced, "request")
+            terminal.out(
+                f"       (of {requests} the price is not known: tokens are counted, dollars not)"
+            )
         for title, noun in (("by_agent", "agent"), ("by_model", "model")):
             if told[title]:
                 terminal.out("")

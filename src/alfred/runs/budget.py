@@ -79,17 +79,22 @@ _FAILED = Sql(
 )
 _SINCE = "from usage where tenant=:tenant and at>=:since"
 _TODAY = Sql(f"select coalesce({_CHARGED},0) {_SINCE}")
-_BY_AGENT = Sql(
-    f"select agent as name, coalesce({_CHARGED},0) as cost {_SINCE} group by agent order by agent"
+_HAS_NO_PRICE = "notional=0 and cost is null and input_tokens+output_tokens>0"
+_UNPRICED = Sql(f"select count(*) {_SINCE} and {_HAS_NO_PRICE}")
+# What used no token, a request that was refused say, cost nothing; nothing else is nothing when no price is known.
+_KNOWN = (
+    f"case when max(case when {_HAS_NO_PRICE} then 1 else 0 end)=1"
+    f" then {_CHARGED} else coalesce({_CHARGED},0) end"
 )
+_BY_AGENT = Sql(f"select agent as name, {_KNOWN} as cost {_SINCE} group by agent order by agent")
 _BY_MODEL = Sql(
-    "select coalesce(model_served,model) as name,"
-    f" coalesce({_CHARGED},0) as cost {_SINCE} group by coalesce(model_served,model) order by name"
+    f"select coalesce(model_served,model) as name, {_KNOWN} as cost {_SINCE}"
+    " group by coalesce(model_served,model) order by name"
 )
 _BY_RUN = Sql(
-    f"select run_id, agent, {_CHARGED} as cost, sum(input_tokens) as input_tokens,"
+    f"select run_id, agent, {_KNOWN} as cost, sum(input_tokens) as input_tokens,"
     f" sum(output_tokens) as output_tokens {_SINCE} group by run_id, agent"
-    f" order by coalesce({_CHARGED},0) desc, run_id desc limit :limit"
+    f" order by coalesce({_KNOWN},0) desc, run_id desc limit :limit"
 )
 
 _BLOCK = Sql(
@@ -391,8 +396,18 @@ def spent_today(tx: Tx, tenant: str, zone: str) -> int:
     return int(tx(_TODAY, tenant=tenant, since=since).scalar_one())
 
 
+def unpriced_today(tx: Tx, tenant: str, zone: str) -> int:
+    """How many requests since the tenant's midnight used tokens whose price is not known."""
+    since = schedule.midnight(clock.now(), zone)
+    return tx(_UNPRICED, tenant=tenant, since=since).scalar_one()
+
+
 def spend(tx: Tx, tenant: str, zone: str, *, limit: int = 50) -> dict[str, Any]:
-    """Today's spending, as `alfred spend` tells it: the whole, the dearest runs, each agent, each model; in USD."""
+    """Today's spending, as `alfred spend` tells it: the whole, the dearest runs, each agent, each model; in USD.
+
+    None where no price of anything is known. What has known and unknown prices is told as what is known, and so is the
+    whole: with `unpriced_today` it is a lower bound.
+    """
     since = schedule.midnight(clock.now(), zone)
     told = {"tenant": tenant, "since": since}
     return {
