@@ -66,7 +66,7 @@ def test_a_change_to_a_brought_folder_waits_and_happens_once_it_is_approved(
 
     approved = alfred("approve", card["id"][-6:].lower(), "--json")
     assert approved.code == 0
-    assert approved.json["approvals"][0]["status"] == "approved"
+    assert approved.json["status"] == "approved"
     again = alfred("approve", card["id"], "--json")
     assert again.code == 1
     assert again.json["error"]["code"] == "already_decided"

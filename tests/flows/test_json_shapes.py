@@ -313,12 +313,32 @@ def test_a_cursor_that_is_none_is_told(alfred: Alfred) -> None:
 def test_approve_says_the_cards_as_they_are_now(alfred: Alfred, parked: dict[str, Any]) -> None:
     first = parked["waiting"][0]["id"]
     said = alfred("approve", first[-6:].lower(), "--json")
-    assert (said.code, set(said.json)) == (0, {"approvals"})
-    (card,) = said.json["approvals"]
-    assert list(card) == CARD
+    card = said.json
+    assert (said.code, list(card)) == (0, CARD)
     assert (card["id"], card["status"], card["decision"]) == (first, "approved", "approve")
     assert card["decided_via"] == "cli" and card["decided_by"].startswith("local:")
     assert _is_time(card["decided_at"])
+
+
+def test_a_decision_about_one_card_is_that_card_and_of_a_group_a_list(
+    alfred: Alfred, script: Any, folder: Path
+) -> None:
+    question = {"calls": [{"tool": "ask.user", "args": {"question": "Which?"}}]}
+    asked = alfred("run", "x", "--in", folder, "--model", script(question, DONE), "--json").json
+    said = alfred("answer", asked["waiting"][0]["id"], "the first", "--json")
+    assert (said.code, list(said.json), said.json["status"]) == (0, CARD, "answered")
+
+    def write() -> dict[str, Any]:
+        model = script({"calls": WRITE["calls"][:1]}, DONE)
+        return alfred("run", "x", "--in", folder, "--model", model, "--json").json
+
+    told = write()
+    said = alfred("reject", told["waiting"][0]["id"], "--json")
+    assert (said.code, list(said.json), said.json["status"]) == (0, CARD, "rejected")
+    again = alfred("reject", told["waiting"][0]["id"], "--json")
+    assert (again.code, again.json["error"]["code"]) == (1, "already_decided")
+    group = alfred("approve", "--run", write()["id"], "--json")
+    assert (group.code, [card["status"] for card in group.json["approvals"]]) == (0, ["approved"])
 
 
 def test_of_several_ids_each_is_tried_and_told_in_the_order_given(

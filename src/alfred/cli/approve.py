@@ -1,4 +1,8 @@
-"""Commands that decide: list cards, approve, reject, answer."""
+"""Commands that decide: list cards, approve, reject, answer.
+
+With `--json` a decision about one card prints the card as it is then, as the REST API does, or `{"error": problem}`. Of
+several ids, and of `--run`, it prints `{"approvals": [...]}`: for each in the order given the card or its problem.
+"""
 
 from __future__ import annotations
 
@@ -81,6 +85,8 @@ def approve(
 ) -> int:
     """Allow what a card shows. High risks want a yes on the terminal, or --hash.
 
+    With --json: the card; of several or --run {"approvals": [each card or problem]}.
+
     Args:
         ids: The cards.
         run: Every card of this run, except high ones.
@@ -126,7 +132,7 @@ def approve(
                 return desk.decide(card.id, "approve", args_hash=card.args_hash)
             return desk.decide(card.id, "approve")
 
-        return _each(base, ids, one, common)
+        return _each(base, ids, one, common, group=run is not None)
 
 
 def reject(
@@ -136,6 +142,8 @@ def reject(
     common: Common = DEFAULT,
 ) -> int:
     """Say no to a card.
+
+    With --json: the card; of several {"approvals": [each card or problem]}.
 
     Args:
         ids: The cards.
@@ -155,6 +163,8 @@ def reject(
 def answer(id: str, text: str, /, *, common: Common = DEFAULT) -> int:
     """Answer a question.
 
+    With --json: the card.
+
     Args:
         id: The card of the question.
         text: Your answer.
@@ -169,13 +179,19 @@ def answer(id: str, text: str, /, *, common: Common = DEFAULT) -> int:
 
 
 def _each(
-    base: app.Base, ids: Sequence[str], decide: Callable[[str], Approval], common: Common
+    base: app.Base,
+    ids: Sequence[str],
+    decide: Callable[[str], Approval],
+    common: Common,
+    *,
+    group: bool = False,
 ) -> int:
-    """Tries each card; 1 when any failed, and a lone one fails with its own code."""
+    """Tries each card; 1 when any failed, and a lone one that is no `group` fails with its own code."""
     if not ids:
         raise errors.UsageError(
             "Which card?", next="`alfred approvals list` shows what waits for you."
         )
+    alone = len(ids) == 1 and not group
     desk = base.desk
     expired = desk.expire()
     answers: list[dict[str, Any]] = []
@@ -184,7 +200,7 @@ def _each(
         try:
             card = decide(ref)
         except errors.AlfredError as problem:
-            if len(ids) == 1:
+            if alone:
                 if expired and (note := desk.ensure_worker()):
                     terminal.say(note)
                 raise
@@ -200,7 +216,7 @@ def _each(
                 )
     note = desk.ensure_worker() if expired or len(failed) < len(ids) else None
     if common.json:
-        terminal.document({"approvals": answers})
+        terminal.document(answers[0] if alone else {"approvals": answers})
     if note:
         terminal.say(note)
     return 1 if failed else 0
