@@ -1,17 +1,23 @@
-"""SQL that certainly only reads, told from everything else.
+"""The risk of SQL text, read by a real parser (sqlglot) where every database reads it alike.
 
-Invariant: `none` is given to a closed little language: one SELECT (or WITH, VALUES, EXPLAIN, SHOW,
-DESCRIBE), made of known functions and plain quoting that every dialect reads alike. Whatever could be read
-differently by some database (comments, backslashes, brackets, dollar quotes, a second statement, any word
-that can write) is high. A real SQL parser would tell more kinds of writing apart; it would not make
-anything here safer, because a parser for one dialect misreads another's quoting.
+Invariant: a closed little language. What some database could read differently (comments, backslashes,
+brackets, dollar quotes), what the parser does not understand, and every kind of node and function that is
+not listed here (one with a schema in front may be anybody's) is high; so is a word that would begin a
+second statement where no semicolon is needed. `none` only reads. A change that names its rows, and a new
+table, index, view or column, is medium; everything else (dropping, truncating, changing every row,
+permissions, functions, settings, files) is high. The risk of several statements is that of the worst.
 """
 
 from __future__ import annotations
 
+import functools
 import re
+from typing import TYPE_CHECKING
 
 from alfred.actions.kinds import Risk
+
+if TYPE_CHECKING:
+    from sqlglot.expressions import Expr
 
 _TOKEN = re.compile(
     r"""
@@ -25,78 +31,86 @@ _TOKEN = re.compile(
     """,
     re.VERBOSE,
 )
+_COMMENT = re.compile(r"--|/\*|\#|\0")
+"""Also inside of quotes: dialects disagree where a quote ends."""
+_MAX = 20_000
+_MAX_TOKENS = 3_000
+_NESTED = 40
+"""How deep parentheses may stand in each other."""
 
-_STARTS = frozenset({"select", "with", "values", "explain", "show", "describe", "desc"})
+PARSED = frozenset("select with values insert update delete create alter".split())
+"""What a statement begins with that is parsed; the rest is told by its first word, or high."""
+_SHOWS = frozenset({"show", "describe", "desc"})
+_TRANSACTION = re.compile(r"begin( transaction)?|start transaction|commit|rollback|end")
+_EXPLAIN = re.compile(r"explain( query plan| analyze| verbose)*")
 
-_WRITING = frozenset(
+_BEGINNING = frozenset(
     "insert update delete merge replace upsert truncate drop create alter rename grant revoke deny into "
     "call exec execute begin commit rollback savepoint save set kill shutdown share outfile dumpfile "
     "pragma use prepare deallocate declare open fetch close returning checkpoint print raiserror throw "
     "return while goto reconfigure bulk dbcc waitfor backup restore disable enable writetext updatetext "
     "reassign do".split()
 )
-"""Words that can write behind a SELECT: in a WITH, after EXPLAIN, as its own clause, or as a second
-statement where no semicolon is needed (T-SQL)."""
+"""Words that can begin another statement: as a bare name somewhere they are one to T-SQL."""
 
 _FUNCTIONS = frozenset(
     "count sum avg min max total coalesce ifnull nullif nvl lower upper length char_length substr "
     "substring trim ltrim rtrim concat concat_ws round floor ceil ceiling abs power sqrt mod sign "
-    "date time datetime strftime julianday now current_date current_timestamp date_trunc date_part "
-    "extract age to_char to_date datediff date_add date_sub date_format year month day hour minute "
-    "cast convert greatest least row_number rank dense_rank ntile lag lead first_value last_value "
+    "date time datetime strftime julianday now current_date current_time current_timestamp date_trunc "
+    "date_part extract age to_char to_date datediff date_add date_sub date_format year month day hour "
+    "minute cast convert greatest least row_number rank dense_rank ntile lag lead first_value last_value "
     "group_concat string_agg array_agg json_extract json_array_length json_object json_agg jsonb_agg "
     "json_build_object jsonb_build_object unnest generate_series typeof instr position left right "
-    "split_part md5 percentile_cont percentile_disc stddev variance bool_and bool_or version "
-    "current_user current_database database "
-    "decimal numeric varchar char".split()
+    "split_part md5 percentile_cont percentile_disc stddev variance bool_and bool_or version replace "
+    "current_user current_database database case if exists and or any xor "
+    # what the parser calls some of them
+    "json_extract_scalar exploding_generate_series timestamp_trunc time_to_str str_position "
+    "str_to_date explode current_version logical_and logical_or json_array_agg ts_or_ds_add".split()
 )
 
-_BEFORE_PAREN = frozenset(
-    "select from where and or not in exists any all some on as join union except intersect having by "
-    "case when then else values over filter within group using limit offset distinct is like between "
-    "with lateral materialized partition order".split()
+_READING = frozenset(
+    "Add Alias All And Any Between Boolean CTE Case Cast Column DPipe DataType DataTypeParam Distinct Div "
+    "EQ Escape Except Exists Fetch Filter From GT GTE Group Having ILike Identifier If In Intersect Interval "
+    "Is JSONPath JSONPathKey JSONPathRoot JSONPathSubscript Join LT LTE Lateral Like Limit Literal Mod Mul "
+    "NEQ Neg Not Null Offset Or Order Ordered Paren Parameter Placeholder Select Star Sub Subquery "
+    "Table TableAlias Tuple Union Values Var Where Window WindowSpec With WithinGroup".split()
 )
-
-_MAX = 20_000
+"""Nodes that only read."""
+_CHANGING = _READING | frozenset("Insert Update Delete Schema OnConflict Returning".split())
+_MAKING = _READING | frozenset(
+    "Create Alter Schema ColumnDef ColumnConstraint CheckColumnConstraint DefaultColumnConstraint "
+    "NotNullColumnConstraint PrimaryKeyColumnConstraint UniqueColumnConstraint "
+    "GeneratedAsIdentityColumnConstraint Constraint AddConstraint PrimaryKey ForeignKey Reference "
+    "Index IndexParameters Properties TemporaryProperty".split()
+)
+_DAY = re.compile(r"(19|20)[0-9]{2}-[0-9]{2}-[0-9]{2}([ T].*)?")
 
 
 def classify_sql(text: str) -> Risk:
-    """The risk of SQL text: `none` when it certainly only reads, otherwise `high`.
+    """The risk of SQL text, whatever database it is for.
 
-    Total: no input makes it raise.
+    `none` when it certainly only reads; `medium` when it changes rows that it names, adds rows, or makes a
+    table, an index, a view or a column; `high` for everything else and for what cannot be read. Total: no
+    input makes it raise.
     """
-    if len(text) > _MAX or not (text.isascii() or _plain_characters(text)):
+    if not isinstance(text, str) or len(text) > _MAX:
         return Risk.HIGH
     tokens = _tokens(text)
-    if not tokens:
+    if not tokens or len(tokens) > _MAX_TOKENS or not _balanced(tokens):
         return Risk.HIGH
-    if tokens[-1] == ("sign", ";"):
-        tokens.pop()
-    words = [value for kind, value in tokens if kind == "word"]
-    if not words or tokens[0] != ("word", words[0]) or words[0] not in _STARTS:
+    statements = _statements(tokens)
+    if not statements:
         return Risk.HIGH
-    if ("sign", ";") in tokens or not _WRITING.isdisjoint(words):
+    try:
+        return max(_statement(part) for part in statements)
+    except RecursionError:
         return Risk.HIGH
-    if words[0] in ("show", "describe", "desc"):
-        return (
-            Risk.NONE
-            if all(kind != "sign" or value == "." for kind, value in tokens)
-            else Risk.HIGH
-        )
-    if words[0] != "values" and "select" not in words:
-        return Risk.HIGH
-    return Risk.NONE if _balanced(tokens) and _known_functions(tokens) else Risk.HIGH
-
-
-def _plain_characters(text: str) -> bool:
-    """Foreign letters only inside of quotes; what they could mean elsewhere differs by database."""
-    return re.sub(r"'(?:[^'\\]|'')*'", "", text).isascii()
 
 
 def _tokens(text: str) -> list[tuple[str, str]]:
-    """The tokens in lower case without spaces; empty when something is no token of the language."""
-    if "--" in text or "/*" in text or "#" in text or "\0" in text:
-        return []  # comments, also inside of quotes: dialects disagree where a quote ends
+    """The tokens without spaces; empty when something is no token of the language."""
+    if _COMMENT.search(text):
+        return []
     found, at = [], 0
     while at < len(text):
         match = _TOKEN.match(text, at)
@@ -104,7 +118,7 @@ def _tokens(text: str) -> list[tuple[str, str]]:
             return []
         at = match.end()
         if match.lastgroup != "space":
-            found.append((match.lastgroup or "", match[0].lower()))
+            found.append((match.lastgroup or "", match[0]))
     return found
 
 
@@ -112,21 +126,150 @@ def _balanced(tokens: list[tuple[str, str]]) -> bool:
     depth = 0
     for token in tokens:
         depth += (token == ("sign", "(")) - (token == ("sign", ")"))
-        if depth < 0:
+        if not 0 <= depth <= _NESTED:
             return False
     return depth == 0
 
 
-def _known_functions(tokens: list[tuple[str, str]]) -> bool:
-    """Whether everything that is called is a known function. A name with a schema in front may be
-    anybody's, whatever it is called."""
-    known = _FUNCTIONS | _BEFORE_PAREN
-    for n, token in enumerate(tokens):
-        if token != ("sign", "(") or n == 0:
-            continue
-        kind, value = tokens[n - 1]
-        if kind == "sign":
-            continue
-        if kind != "word" or value not in known or (n > 1 and tokens[n - 2] == ("sign", ".")):
+def _statements(tokens: list[tuple[str, str]]) -> list[list[tuple[str, str]]]:
+    parts: list[list[tuple[str, str]]] = [[]]
+    for token in tokens:
+        if token == ("sign", ";"):
+            parts.append([])
+        else:
+            parts[-1].append(token)
+    return [part for part in parts if part]
+
+
+def _statement(tokens: list[tuple[str, str]]) -> Risk:
+    words = [value.lower() if kind == "word" else "" for kind, value in tokens]
+    # a name in backticks is what others write in double quotes
+    text = " ".join(v.replace("`", '"') if kind == "quoted" else v for kind, v in tokens)
+    if words[0] in _SHOWS:
+        named = all(kind != "sign" or value == "." for kind, value in tokens)
+        rest = words[2:] if words[1:2] == ["create"] else words[1:]
+        return Risk.NONE if named and _BEGINNING.isdisjoint(rest) else Risk.HIGH
+    if _TRANSACTION.fullmatch(text.lower()):
+        return Risk.MEDIUM  # by itself it makes earlier changes last, or undoes them
+    if words[0] == "explain":
+        said = _EXPLAIN.match(text.lower())
+        text = text[said.end() :].strip() if said else text
+    if text.split(" ", 1)[0].lower() not in PARSED:
+        return Risk.HIGH
+    tree = _parse(text)
+    return Risk.HIGH if tree is None else _tree(tree)
+
+
+def _parse(text: str) -> Expr | None:
+    """The tree of one statement; None when the parser does not understand all of it."""
+    import sqlglot
+
+    _quiet()
+    try:
+        found = sqlglot.parse(text, dialect="postgres")
+    except sqlglot.errors.SqlglotError:
+        return None
+    return found[0] if len(found) == 1 else None
+
+
+@functools.cache
+def _quiet() -> None:
+    """The parser warns on stderr about what it does not know; here that is an answer: high."""
+    import logging
+
+    logging.getLogger("sqlglot").setLevel(logging.ERROR)
+
+
+def _tree(tree: Expr) -> Risk:
+    kind = type(tree).__name__
+    if kind in ("Select", "Union", "Except", "Intersect", "Values", "Subquery"):
+        return Risk.NONE if _made_of(tree, _READING) else Risk.HIGH
+    if kind in ("Insert", "Update", "Delete"):
+        if not _made_of(tree, _CHANGING) or tree.args.get("overwrite") or _nested_change(tree):
+            return Risk.HIGH
+        if kind == "Insert":
+            return Risk.MEDIUM
+        where = tree.args.get("where")
+        return Risk.MEDIUM if where is not None and _names_rows(where.this) else Risk.HIGH
+    if kind == "Create":
+        new = tree.args.get("kind") in ("TABLE", "INDEX", "VIEW") and not tree.args.get("replace")
+        return Risk.MEDIUM if new and _made_of(tree, _MAKING) else Risk.HIGH
+    if kind == "Alter":
+        table = tree.args.get("kind") == "TABLE"
+        return Risk.MEDIUM if table and _made_of(tree, _MAKING) else Risk.HIGH
+    return Risk.HIGH
+
+
+def _made_of(tree: Expr, kinds: frozenset[str]) -> bool:
+    """Whether every node is one of these or a known function, and no bare name begins a statement."""
+    from sqlglot import expressions
+
+    for node in tree.walk():
+        kind = type(node).__name__
+        if isinstance(node, expressions.Anonymous):
+            if str(node.this).lower() not in _FUNCTIONS:
+                return False
+        elif isinstance(node, expressions.Func):
+            named = any(name.lower() in _FUNCTIONS for name in type(node).sql_names())
+            if not named and kind not in kinds:
+                return False
+        elif kind not in kinds:
             return False
+        elif kind == "Identifier" and not node.args.get("quoted"):
+            if str(node.this).lower() in _BEGINNING:
+                return False
+        elif kind == "Table" and not re.fullmatch(r"[\w -]*", node.name):
+            return False  # a file, to databases that read such
     return True
+
+
+def _nested_change(tree: Expr) -> bool:
+    """Whether a change holds a second one, such as a WITH that deletes."""
+    changes = ("Insert", "Update", "Delete")
+    return any(type(node).__name__ in changes for node in tree.walk() if node is not tree)
+
+
+def _names_rows(where: Expr) -> bool:
+    """Whether a condition takes some rows by what is in them, and cannot be true of all."""
+    kind, sides = type(where).__name__, (where.args.get("this"), where.args.get("expression"))
+    if kind == "Paren":
+        return _names_rows(where.this)
+    if kind == "And":
+        return any(side is not None and _names_rows(side) for side in sides)
+    if kind == "Or":
+        return all(side is not None and _names_rows(side) for side in sides)
+    if type(sides[0]).__name__ != "Column" or where.args.get("negate"):
+        return False
+    if kind == "EQ":
+        return _is_value(sides[1])
+    if kind == "Is":
+        return type(sides[1]).__name__ == "Null"
+    if kind == "In":
+        values = where.args.get("expressions")
+        return bool(values) and all(map(_is_value, values)) and not where.args.get("query")
+    if kind == "Like":
+        return _is_value(sides[1]) and not re.match(r"%|_|$", where.expression.name)
+    if kind in ("LT", "LTE"):
+        return _is_day(sides[1])
+    return kind == "Between" and _is_day(where.args.get("low")) and _is_day(where.args.get("high"))
+
+
+def _is_value(node: Expr | None) -> bool:
+    kind = type(node).__name__
+    if kind in ("Neg", "Cast", "Paren") and node is not None:
+        return _is_value(node.this)
+    return kind in ("Literal", "Placeholder", "Parameter", "Boolean")
+
+
+def _is_day(node: Expr | None) -> bool:
+    """A day, or a time before now. A range over numbers may be all there are."""
+    if node is None:
+        return False
+    if type(node).__name__ == "Literal":
+        return bool(node.args.get("is_string") and _DAY.fullmatch(node.name))
+    kinds = {type(part).__name__ for part in node.walk()}
+    return (
+        type(node).__name__ == "Sub"
+        and "Interval" in kinds
+        and kinds <= {"Sub", "Interval", "Literal", "Var", "CurrentTimestamp", "CurrentDate"}
+    )
