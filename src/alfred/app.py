@@ -19,6 +19,7 @@ from alfred import config, config_text, errors, home, ids
 from alfred.agents import registry as agents_registry
 from alfred.config_live import LiveSettings
 from alfred.desk import Desk, person
+from alfred.runs import audit
 from alfred.runs.dispatcher import Dispatcher
 from alfred.runs.rows import Caps
 from alfred.store import connect, migrate
@@ -190,6 +191,7 @@ def whole(base: Base, *, watch: Callable[[str, str, dict[str, Any]], None] | Non
         return secrets.of_tenant(name, home=home.of_tenant(base.home, tenant))
 
     settings = LiveSettings(base.home, settings_of)
+    seal_rules(base.store, base.desk.tenant, settings.of)
     gate = Dispatch(
         base.store,
         registry,
@@ -256,6 +258,7 @@ def whole(base: Base, *, watch: Callable[[str, str, dict[str, Any]], None] | Non
                 lambda tenant: settings.of(tenant).timezone,
                 quiet=lambda tenant: _is_quiet(settings, tenant),
                 settings=settings.of,
+                tenants=lambda: home.tenants(base.home),
                 crons=options.get("root") is None,
             ),
             **options,
@@ -269,6 +272,16 @@ def whole(base: Base, *, watch: Callable[[str, str, dict[str, Any]], None] | Non
         worker=worker,
         secrets=secret,
     )
+
+
+RULES = ("policy", "approvals", "budget", "limits", "trust", "sandbox")
+"""Sections of the settings that say what may happen by itself: each change of them is a row of the audit."""
+
+
+def seal_rules(store: Store, tenant: str, settings: Callable[[str], config.Settings]) -> None:
+    """Writes into the audit what holds for a tenant, when it is not what held before."""
+    rules = settings(tenant).model_dump(mode="json", include=set(RULES))
+    store.transact(audit.policy, tenant, rules)
 
 
 def actions_of(folder: Path) -> tuple[Registry, tuple[LoadError, ...]]:
@@ -291,6 +304,7 @@ def beats(
     *,
     quiet: Callable[[str], bool],
     settings: Callable[[str], config.Settings],
+    tenants: Callable[[], Sequence[str]],
     crons: bool,
 ) -> Sequence[Callable[[Store], None]]:
     """What the sweep does besides the core's own, in order.
@@ -298,6 +312,7 @@ def beats(
     Args:
         quiet: Whether it is a tenant's quiet hours now: nothing approves itself then.
         settings: A tenant's settings as they are now: its caps may have been raised.
+        tenants: Whose settings there are.
         crons: Whether this process fires them: a command that stays with one run would leave their runs queued.
     """
     from alfred.actions import approvals
@@ -316,10 +331,16 @@ def beats(
     def raised(store: Store) -> None:
         caps.wake_what_fits(store, settings)
 
+    def rules(store: Store) -> None:
+        for tenant in tenants():
+            with contextlib.suppress(errors.ConfigError):  # it is said by whatever needs them
+                seal_rules(store, tenant, settings)
+
     def fire(store: Store) -> None:
         triggers.beat(store, start=start, zone=zone)
 
-    return (expire, auto, lapse, raised, fire) if crons else (expire, auto, lapse, raised)
+    always = (rules, expire, auto, lapse, raised)
+    return (*always, fire) if crons else always
 
 
 class _Delivery:

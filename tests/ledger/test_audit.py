@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from alfred.runs import audit
 from alfred.runs.audit import Broken
 from alfred.store.connect import Store
+from alfred.trust import redact
 from tests.ledger.core import Core
 
 
@@ -104,3 +106,24 @@ def test_a_chain_whose_head_was_taken_away_is_broken(chain: Core) -> None:
     chain.write("delete from audit_heads where tenant='other'")
     found = broken(chain)
     assert found is not None and (found.tenant, found.n) == ("other", 1)
+
+
+def test_a_policy_that_changes_is_sealed_and_one_that_stays_is_not(store: Store) -> None:
+    core = Core(store)
+    rules = {"mode": "gated", "rules": []}
+    assert core.do(audit.policy, "main", rules)
+    assert not core.do(audit.policy, "main", rules)
+    assert core.do(audit.policy, "other", rules)
+    assert core.do(audit.policy, "main", rules | {"mode": "autonomous"})
+    sealed = [
+        json.loads(row)
+        for (row,) in core.all("select row from audit where tenant='main' order by n")
+    ]
+    assert [row["rules"]["mode"] for row in sealed] == ["gated", "autonomous"]
+
+
+def test_a_secret_is_not_sealed(store: Store) -> None:
+    core = Core(store)
+    redact.register("correct-horse-battery", "PASSPHRASE")
+    core.do(audit.append, "main", "said", why="it is correct-horse-battery")
+    assert "horse" not in core.one("select row from audit")

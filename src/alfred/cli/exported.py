@@ -7,10 +7,12 @@ before a line of it is shown.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import pydantic
 
@@ -125,21 +127,30 @@ def export(run: str, /, *, out: Path | None = None, common: Common = DEFAULT) ->
     if out is None:
         terminal.document(document)
         return 0
-    text = json.dumps(document, ensure_ascii=False, indent=1) + "\n"
-    try:
-        # What an agent read is nobody else's business: 0600, and never over something that is there.
-        handle = os.open(out, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(handle, "w", encoding="utf-8", errors="backslashreplace") as file:
-            file.write(text)
-    except OSError as problem:
-        raise errors.UsageError(
-            f"{str(out)!r} cannot be written: {problem.strerror}.", next="Name another file."
-        ) from None
+    with made(out) as file:
+        file.write(json.dumps(document, ensure_ascii=False, indent=1) + "\n")
     if common.json:
         terminal.document({"id": whole["run"]["id"], "file": str(out)})
     else:
         terminal.say(f"{out}: `alfred runs show {out}` shows it, here and elsewhere.")
     return 0
+
+
+@contextlib.contextmanager
+def made(out: Path) -> Iterator[TextIO]:
+    """A new file that its owner alone may read, and never one that is there already.
+
+    Raises:
+        UsageError: it cannot be written.
+    """
+    try:
+        handle = os.open(out, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(handle, "w", encoding="utf-8", errors="backslashreplace") as file:
+            yield file
+    except OSError as problem:
+        raise errors.UsageError(
+            f"{str(out)!r} cannot be written: {problem.strerror}.", next="Name another file."
+        ) from None
 
 
 def read(path: Path) -> dict[str, Any]:

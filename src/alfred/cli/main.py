@@ -99,7 +99,14 @@ _GROUPS: dict[str, tuple[tuple[str, str, tuple[Command, ...]], ...]] = {
         ),
     ),
     "Look": (
-        ("audit", "Who decided what.", (("verify", "show:audit_verify", "Walk the hash chain."),)),
+        (
+            "audit",
+            "Who decided what.",
+            (
+                ("verify", "audit:verify", "Walk the hash chain, here or of an exported file."),
+                ("export", "audit:export", "Write the chain into one file."),
+            ),
+        ),
     ),
     "Set up and keep going": (
         (

@@ -1,4 +1,4 @@
-"""Commands that look: status, runs, tools, spend, audit. They load neither model nor actions unless they must."""
+"""Commands that look: status, runs, tools, spend. They load neither model nor actions unless they must."""
 
 from __future__ import annotations
 
@@ -10,8 +10,7 @@ from typing import Any, Literal
 from alfred import app, clock, errors
 from alfred.cli import live, terminal
 from alfred.cli.terminal import DEFAULT, Common
-from alfred.runs import audit, budget, stop, views
-from alfred.store import backup
+from alfred.runs import budget, stop, views
 
 _BY_ITSELF = ("timer", "budget", "limit")
 """Waits whose end is a time that says something; others have a deadline only."""
@@ -333,20 +332,3 @@ def spend(*, common: Common = DEFAULT) -> int:
                 ],
             )
         return 0
-
-
-def audit_verify(*, common: Common = DEFAULT) -> int:
-    """Walk the hash chain."""
-    with common.open() as base:
-        with backup.snapshot(base.store) as look:
-            rows, broken = audit.verify(look)
-        found = (
-            None if broken is None else {"tenant": broken.tenant, "n": broken.n, "why": broken.why}
-        )
-        if common.json:
-            terminal.document({"ok": broken is None, "rows": rows, "broken": found})
-        elif broken is None:
-            terminal.out(f"{rows} rows, the chain holds.")
-        else:
-            terminal.out(f"Row {broken.n} of {broken.tenant}: {broken.why}.")
-        return int(broken is not None)

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from alfred.store.statement import Sql
 from alfred.store.tx import Tx
+from alfred.trust import redact
 
 _SEED = Sql("insert into audit_heads(tenant,n,hash) values(:tenant,0,'') on conflict do nothing")
 _HEAD = Sql("select n, hash, alfred_now() as now from audit_heads where tenant=:tenant {lock}")
@@ -28,6 +30,9 @@ _HEADS = Sql(
     " (select tenant from audit_heads union select tenant from audit) t"
     " left join audit_heads h on h.tenant=t.tenant order by t.tenant"
 )
+_HOLDS = Sql(
+    "insert into meta(k,v) values(:key,:rules) on conflict(k) do update set v=excluded.v where meta.v<>excluded.v"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +46,8 @@ class Broken:
 
 def append(tx: Tx, tenant: str, what: str, **details: Any) -> None:
     """Seals one row into the tenant's chain when the transaction ends."""
-    row = json.dumps({"what": what, **details}, sort_keys=True, ensure_ascii=False, default=str)
+    said = redact.redact_data({"what": what, **details})
+    row = json.dumps(said, sort_keys=True, ensure_ascii=False, default=str)
     tx.closing.append((tenant, row, _seal))
 
 
@@ -61,6 +67,43 @@ def seal(prev: str, n: int, at: int, row: str) -> str:
     return hashlib.sha256(f"{prev}\n{n}\n{at}\n{row}".encode()).hexdigest()
 
 
+@dataclass(frozen=True, slots=True)
+class Sealed:
+    """A row of a chain."""
+
+    tenant: str
+    n: int
+    prev: str
+    hash: str
+    at: int
+    """Microseconds UTC."""
+    row: str | None
+    """What happened, as JSON; None: it is kept back, and only its place in the chain can be checked."""
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """How far a tenant's chain goes. `n` is None when nothing says so."""
+
+    tenant: str
+    n: int | None
+    hash: str | None
+
+
+def heads(tx: Tx) -> list[Head]:
+    """The end of every chain that there is."""
+    return [Head(*row) for row in tx(_HEADS).all()]
+
+
+def chain(tx: Tx, tenant: str) -> Iterator[Sealed]:
+    """The rows of a tenant, oldest first."""
+    n = 0
+    while page := tx(_CHAIN, tenant=tenant, n=n).all():
+        for row in page:
+            yield Sealed(tenant, row.n, row.prev, row.hash, row.at, row.row)
+            n = row.n
+
+
 def verify(tx: Tx) -> tuple[int, Broken | None]:
     """Walks every chain: how many rows there are, and the first that is changed, missing or out of order.
 
@@ -68,21 +111,40 @@ def verify(tx: Tx) -> tuple[int, Broken | None]:
         tx: Sees one moment (`store.backup.snapshot`): a decision in between must not look like a forgery.
     """
     rows = 0
-    for head in tx(_HEADS).all():
-        prev, n = "", 0
-        while page := tx(_CHAIN, tenant=head.tenant, n=n).all():
-            for row in page:
-                if row.n != n + 1:
-                    return rows, Broken(head.tenant, n + 1, "the row is missing")
-                if row.prev != prev:
-                    return rows, Broken(
-                        head.tenant, row.n, "it does not continue the row before it"
-                    )
-                if row.hash != seal(prev, row.n, row.at, row.row):
-                    return rows, Broken(head.tenant, row.n, "its content was changed")
-                prev, n, rows = row.hash, row.n, rows + 1
-        if head.n is None:
-            return rows, Broken(head.tenant, 1, "the head of its chain is missing")
-        if n != head.n or prev != head.hash:
-            return rows, Broken(head.tenant, n + 1, "rows at the end are missing")
+    for head in heads(tx):
+        found, broken = follow(head, chain(tx, head.tenant))
+        rows += found
+        if broken:
+            return rows, broken
     return rows, None
+
+
+def follow(head: Head, rows: Iterable[Sealed]) -> tuple[int, Broken | None]:
+    """Walks one chain up to its head: how many rows hold, and the first that does not."""
+    prev, n = "", 0
+    for row in rows:
+        if row.n != n + 1:
+            return n, Broken(head.tenant, n + 1, "the row is missing")
+        if row.prev != prev:
+            return n, Broken(head.tenant, row.n, "it does not continue the row before it")
+        if row.row is not None and row.hash != seal(prev, row.n, row.at, row.row):
+            return n, Broken(head.tenant, row.n, "its content was changed")
+        prev, n = row.hash, row.n
+    if head.n is None:
+        return n, Broken(head.tenant, 1, "the head of its chain is missing")
+    if n != head.n or prev != head.hash:
+        return n, Broken(head.tenant, n + 1, "rows at the end are missing")
+    return n, None
+
+
+def policy(tx: Tx, tenant: str, rules: dict[str, Any]) -> bool:
+    """Seals what holds for a tenant from now on, when it is not what held before. Whether it was written.
+
+    Args:
+        rules: The sections of the settings that say what may happen by itself.
+    """
+    text = json.dumps(rules, sort_keys=True, ensure_ascii=False, default=str)
+    if tx(_HOLDS, key=f"policy:{tenant}", rules=text).rowcount == 0:
+        return False
+    append(tx, tenant, "policy", rules=json.loads(text))
+    return True

@@ -1,0 +1,126 @@
+"""Who decided what: the chain is walked, here or from a file that was taken elsewhere, and written out.
+
+Invariant: an exported chain is checked with nothing but its file, and a file that was cut short says so: its last line
+is the head of every chain.
+"""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, TextIO
+
+from alfred import errors
+from alfred.cli import terminal
+from alfred.cli.exported import made
+from alfred.cli.terminal import DEFAULT, Common
+from alfred.runs import audit
+from alfred.runs.audit import Broken, Head, Sealed
+from alfred.store import backup
+from alfred.store.tx import Tx
+from alfred.trust import redact
+
+FORMAT = 1
+
+
+def verify(file: Path | None = None, /, *, common: Common = DEFAULT) -> int:
+    """Walk the hash chain: does every row still say what it said when it was written?
+
+    Args:
+        file: A chain that `alfred audit export` wrote; the ledger's own when it is not given.
+    """
+    if file is not None:
+        rows, broken = _of_file(file)
+    else:
+        with common.open() as base, backup.snapshot(base.store) as look:
+            rows, broken = audit.verify(look)
+    if common.json:
+        found = None if broken is None else dataclasses.asdict(broken)
+        terminal.document({"ok": broken is None, "rows": rows, "broken": found})
+    elif broken is None:
+        terminal.out(f"{rows} rows, the chain holds.")
+    else:
+        terminal.out(f"Row {broken.n} of {terminal.shown(broken.tenant)}: {broken.why}.")
+    return int(broken is not None)
+
+
+def export(*, out: Path | None = None, common: Common = DEFAULT) -> int:
+    """Write the chain as JSON lines, which `alfred audit verify FILE` checks anywhere.
+
+    Args:
+        out: The file, made new; standard output when it is not given.
+    """
+    with common.open() as base, backup.snapshot(base.store) as look:
+        if out is None:
+            _write(look, sys.stdout)
+            return 0
+        with made(out) as file:
+            rows = _write(look, file)
+    if common.json:
+        terminal.document({"rows": rows, "file": str(out)})
+    else:
+        terminal.say(
+            f"{out}: {terminal.count(rows, 'row')}. `alfred audit verify {out}` checks it."
+        )
+    return 0
+
+
+def _write(look: Tx, file: TextIO) -> int:
+    rows = 0
+    file.write(json.dumps({"alfred_audit": FORMAT}) + "\n")
+    ends = audit.heads(look)
+    for head in ends:
+        for row in audit.chain(look, head.tenant):
+            line = dataclasses.asdict(row)
+            if redact.redact(row.row or "") != row.row:
+                # It was sealed when nobody knew that this is a secret. Its seal and its place still hold the chain.
+                line["row"] = None
+            file.write(json.dumps(line, ensure_ascii=False) + "\n")
+            rows += 1
+    file.write(json.dumps({"heads": [dataclasses.asdict(head) for head in ends]}) + "\n")
+    return rows
+
+
+def _of_file(path: Path) -> tuple[int, Broken | None]:
+    """How many rows of a file hold, and the first that does not. Read twice: its last line says where chains end.
+
+    Raises:
+        UsageError: it cannot be read, or is no exported chain, or its end is missing.
+    """
+    try:
+        [last] = collections.deque(_lines(path), maxlen=1)
+        if "heads" not in last:
+            raise errors.UsageError(
+                f"{str(path)!r} was cut short: its last line does not say where the chains end.",
+                next="Export it again: `alfred audit export --out FILE`.",
+            )
+        rows = 0
+        for head in last["heads"]:
+            head = Head(head["tenant"], head["n"], head["hash"])
+            own = (Sealed(**line) for line in _lines(path) if line.get("tenant") == head.tenant)
+            found, broken = audit.follow(head, own)
+            rows += found
+            if broken:
+                return rows, broken
+        return rows, None
+    except OSError as problem:
+        raise errors.UsageError(
+            f"{str(path)!r} cannot be read: {problem.strerror}.", next="Name an exported chain."
+        ) from None
+    except (ValueError, RecursionError, KeyError, TypeError, AttributeError):
+        raise errors.UsageError(
+            f"{str(path)!r} is no exported chain.",
+            next="`alfred audit export --out FILE` writes one.",
+        ) from None
+
+
+def _lines(path: Path) -> Iterator[dict[str, Any]]:
+    with path.open(encoding="utf-8") as file:
+        if json.loads(next(file, "null")) != {"alfred_audit": FORMAT}:
+            raise ValueError("the first line is another one")
+        for line in file:
+            yield json.loads(line)
