@@ -52,6 +52,7 @@ def run(
     max_bytes: int | None = None,
     on_cancel: OnCancel | None = None,
     guard: bool = False,
+    processes: int = 0,
 ) -> Ended:
     """Runs a program in a session of its own and returns when it and its group have ended.
 
@@ -66,6 +67,7 @@ def run(
         max_bytes: It is killed when it has written more.
         on_cancel: Registers the function that kills it from another thread.
         guard: Keep it, and all that it starts, under `guard.py`.
+        processes: The guard kills it when it has more processes and threads than this; 0: it may have any number.
 
     Raises:
         CallFailed: it cannot be started.
@@ -80,7 +82,7 @@ def run(
             inner, lifeline = os.pipe()
             passed = (inner,)
             here = str(Path(__file__).with_name("guard.py"))
-            argv = [sys.executable, "-I", "-S", here, str(inner), *argv]
+            argv = [sys.executable, "-I", "-S", here, str(inner), str(processes), *argv]
         try:
             process = subprocess.Popen(
                 list(argv),

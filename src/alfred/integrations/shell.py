@@ -5,7 +5,7 @@ is read-only in it unless the call asks to write, and then what steers other pro
 the command made it. Outside of the sandbox every command is a high risk, whatever its
 words, also where `sandbox: off` is written. What the gate judged a call on is bound to it: a machine
 without the sandbox that the call was judged with does not run it. When a command ends, is cancelled or runs
-out of time, or when alfred dies, everything that it started dies too.
+out of time, has more processes than it may, or when alfred dies, everything that it started dies too.
 
 The effect is blind: nobody can tell from outside whether a command has run.
 """
@@ -147,6 +147,7 @@ def run(
             out=output.feed,
             max_bytes=OUTPUT,
             on_cancel=ctx.on_cancel,
+            processes=sandbox.PROCESSES,
             guard=True,  # the sandbox dies with us by itself, but not from its first instant on
         )
     finally:

@@ -55,6 +55,10 @@ _WHOLE = (
     *("/", "/var", "/home", "/tmp", "/opt", "/srv", "/mnt", "/media"),
     *("/Users", "/private", "/private/var", "/private/tmp"),
 )
+PROCESSES = 1024
+"""Processes and threads that a command may have. In the namespace of bubblewrap the kernel counts those of the sandbox
+alone, but never for root: there whoever runs the command has to count (`engines.guard`)."""
+
 HELD = 300
 """Control files that are kept read-only in one workspace: each is a mount, and their cost grows with their square."""
 
@@ -134,7 +138,7 @@ def build(
         argv = _bubblewrap(
             found, place, home=home, writable=writable, readable=extra, control=control, cwd=cwd
         )
-        return [*argv, "--", *command]
+        return [*argv, "--", *_limited(), *command]
     text = profile(place, home=home, writable=writable, readable=extra, control=control)
     inner = ["/usr/bin/env", "-i", *(f"{k}={v}" for k, v in environment(HOME).items())]
     return [found.program, "-p", text, *inner, *command]
@@ -241,6 +245,12 @@ def _bubblewrap(
     if not inside.is_relative_to(workspace):
         raise _refused(inside, "it is not in the workspace")
     return [*argv, "--chdir", str(inside)]
+
+
+def _limited() -> list[str]:
+    """Lowers the limit of processes within the sandbox. Outside it would count every process of the user."""
+    bash = shutil.which("bash", path=PATH)
+    return [bash, "-c", f'ulimit -u {PROCESSES} 2>/dev/null; exec "$@"', "bash"] if bash else []
 
 
 def _control(workspace: Path, held: Sequence[str]) -> list[Path]:

@@ -194,9 +194,9 @@ import os, sys
 from alfred.engines import guard
 looks = [[]]  # as when the parent of what is left ends while /proc is read
 real = guard._descendants
-guard._descendants = lambda: looks.pop() if looks else real()
+guard._descendants = lambda **_: looks.pop() if looks else real()
 lifeline, ours = os.pipe()
-sys.exit(guard.main(["guard", str(lifeline), "sh", "-c", "sleep 60 > /dev/null 2>&1 & echo $!"]))
+sys.exit(guard.main(["guard", str(lifeline), "0", "sh", "-c", "sleep 60 > /dev/null 2>&1 & echo $!"]))
 """
 
 
@@ -254,3 +254,33 @@ def test_trouble_of_the_reader_ends_it(tmp_path: Path) -> None:
         run("echo x; sleep 600", tmp_path, out=full)
     seen = [p.pid for p in set(psutil.Process().children(recursive=True)) - before]
     assert not [pid for pid in seen if alive(pid)]
+
+
+CROWDS = {
+    "processes": "for i in $(seq 300); do sleep 5 & done; wait",
+    "in sessions of their own": "for i in $(seq 300); do setsid sleep 5 & done; wait",
+    "threads": f"{sys.executable} -c 'import threading, time\nfor n in range(300):"
+    " threading.Thread(target=time.sleep, args=(5,)).start()'",
+    "zombies": f"{sys.executable} -c 'import os, time\nfor n in range(300):"
+    " os.fork() or os._exit(0)\ntime.sleep(5)'",
+}
+"""Each is bounded, and over by itself: a guard that is not there costs a failed test and no machine."""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="what is counted is read from /proc")
+@pytest.mark.parametrize("crowd", CROWDS.values(), ids=CROWDS)
+def test_it_is_ended_with_all_it_started_when_that_is_too_much(tmp_path: Path, crowd: str) -> None:
+    before = set(psutil.Process().children(recursive=True))
+    ended, said = run(crowd, tmp_path, guard=True, processes=100)
+    assert (ended.code, said) == (137, b"ended: it had more than 100 processes and threads\n")
+    assert not set(psutil.Process().children(recursive=True)) - before
+    assert run("sleep 0 & wait", tmp_path, guard=True, processes=100) == (
+        process.Ended(0, "exit"),
+        b"",
+    )
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux can be told whom to kill first")
+def test_when_memory_is_short_it_dies_before_us(tmp_path: Path) -> None:
+    assert run("cat /proc/self/oom_score_adj", tmp_path, guard=True)[1] == b"1000\n"
+    assert Path("/proc/self/oom_score_adj").read_text() != "1000\n"

@@ -485,3 +485,12 @@ def test_the_gates_own_limit_lies_behind_the_longest_command() -> None:
     from alfred.actions import declare
 
     assert declare.build(shell.run).timeout_s > shell.LONGEST
+
+
+@BWRAP
+def test_a_fork_bomb_is_ended_by_its_guard(bench: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sandbox, "PROCESSES", 100)
+    monkeypatch.setattr(sandbox, "_limited", list)  # what the kernel holds for a plain user alone
+    bomb = "f() { [ $1 -gt 0 ] && { f $(($1-1)) & f $(($1-1)) & }; sleep 5; }; f 7"  # 255, for 5 s
+    done = run(bench, bomb)
+    assert (done["exit_code"], "more than 100 processes" in done["output"]) == (137, True)

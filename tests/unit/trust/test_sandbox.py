@@ -9,7 +9,9 @@ import shlex
 import socket
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -250,6 +252,24 @@ class TestInside:
         with pytest.raises(errors.PathRefused, match=r"301 files and folders .* at most 300"):
             run(user, "true", workspace="project")
         assert run(user, "true", workspace="project", writable=False).returncode == 0
+
+    @pytest.mark.parametrize("most", [100, 200])
+    def test_the_kernel_counts_what_a_plain_user_starts_in_the_sandbox(
+        self, monkeypatch: pytest.MonkeyPatch, most: int
+    ) -> None:
+        monkeypatch.setattr(sandbox, "PROCESSES", most)
+        plain: dict[str, Any] = (
+            {"user": 65534, "group": 65534, "extra_groups": []} if os.geteuid() == 0 else {}
+        )
+        with tempfile.TemporaryDirectory(prefix="alfred-crowd-") as place:
+            Path(place).chmod(0o755)
+            crowd = "for i in $(seq 300); do sleep 5 & echo; done"  # bounded, and over by itself
+            argv = sandbox.build(
+                ["/bin/sh", "-c", crowd], workspace=Path(place), home=Path(place) / "home"
+            )
+            done = subprocess.run(argv, capture_output=True, text=True, cwd="/", env={}, **plain)
+        assert most // 2 < done.stdout.count("\n") < most
+        assert "fork" in done.stderr
 
     def test_a_git_file_that_points_elsewhere_mounts_nothing(self, user: Path) -> None:
         (user / "project" / ".git").write_text(f"gitdir: {user}/.ssh\n")
