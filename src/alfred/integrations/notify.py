@@ -5,11 +5,14 @@ that would make a repeat harmless. So a crash in the middle is told as what it i
 is sent again; alfred never repeats it by itself. When some of several targets took it, the call is done and
 says which did not: sending it again would double it for the others.
 
-Nothing of a target but its kind is ever told: its address holds the password.
+Nothing of a target but its kind, and to whom a mail goes, is ever told: its address holds the password. A card names
+every target so, and what a person allows is bound to all of what the configuration says.
 """
 
 from __future__ import annotations
 
+import hashlib
+import json
 import logging
 import re
 import urllib.parse
@@ -26,11 +29,24 @@ LONGEST = 4_000
 _KIND = re.compile(r"([A-Za-z][A-Za-z0-9+.-]{0,30}):")
 
 
+def _target(args: dict[str, Any], ctx: ActionContext) -> Any:
+    """Who would be told: as it is shown, and a hash of the whole, without the secrets that are there by name."""
+    told = [_named(number, url) for number, url in enumerate(_targets(ctx), start=1)]
+    written = json.dumps(_configured(ctx), ensure_ascii=False).encode("utf-8", "surrogatepass")
+    return {"to": told, "sha256": hashlib.sha256(written).hexdigest()}
+
+
+def _preview(args: dict[str, Any], ctx: ActionContext) -> str:
+    return f"to {', '.join(_target(args, ctx)['to'])}\n\n{args['text']}"
+
+
 @action(
     "notify.send",
     integration="notify",
     risk=Risk.NONE,
     effect=Effect.BLIND,
+    target=_target,
+    preview=_preview,
     redact=redact_data,
     timeout=120,
 )
@@ -57,8 +73,7 @@ def send(text: str, *, ctx: ActionContext) -> dict[str, Any]:
     sent: list[str] = []
     failed: list[str] = []
     for number, url in enumerate(targets, start=1):
-        named = _KIND.match(url)
-        kind = f"{named[1].lower() if named else 'target'} ({number})"
+        kind = _named(number, url)
         one = apprise.Apprise(asset=asset)
         if not one.add(url):
             failed.append(f"{kind} is not understood")
@@ -77,8 +92,28 @@ def send(text: str, *, ctx: ActionContext) -> dict[str, Any]:
 ACTIONS = (send,)
 
 
-def _targets(ctx: ActionContext) -> list[str]:
-    """The configured targets; `${NAME}` stands for a secret, so that none is written into the configuration."""
+def _named(number: int, url: str) -> str:
+    """A target in words that hold no secret: its kind, its place in the list, and to whom a mail goes."""
+    named = _KIND.match(url)
+    kind = named[1].lower() if named else "target"
+    to = "".join(f" {address}" for address in _recipients(url)) if kind.startswith("mailto") else ""
+    return f"{kind} ({number}){to}"
+
+
+def _recipients(url: str) -> list[str]:
+    """Where `to=` says that a mail goes, else the sender's own address; nothing where that cannot be told apart."""
+    try:
+        parts = urllib.parse.urlsplit(url)
+        if to := urllib.parse.parse_qs(parts.query).get("to"):
+            return to
+        user, host = parts.username, parts.hostname
+    except ValueError:
+        return []
+    return [f"{urllib.parse.unquote(user)}@{host}"] if user and host else []
+
+
+def _configured(ctx: ActionContext) -> list[str]:
+    """The targets as they are written."""
     raw = ctx.settings.channels.get("notify")
     targets = [raw] if isinstance(raw, str) else raw
     if not isinstance(targets, list) or not targets:
@@ -86,7 +121,15 @@ def _targets(ctx: ActionContext) -> list[str]:
             "No target for notices is configured.",
             next='Write channels: {notify: ["ntfy://my-topic"]} into config.yaml.',
         )
-    return [re.sub(r"\$\{(\w+)\}", lambda named: _secret(ctx, named[1]), str(t)) for t in targets]
+    return [str(target) for target in targets]
+
+
+def _targets(ctx: ActionContext) -> list[str]:
+    """The configured targets; `${NAME}` stands for a secret, so that none is written into the configuration."""
+    return [
+        re.sub(r"\$\{(\w+)\}", lambda named: _secret(ctx, named[1]), target)
+        for target in _configured(ctx)
+    ]
 
 
 def _secret(ctx: ActionContext, name: str) -> str:

@@ -109,6 +109,33 @@ def test_a_target_that_fails_is_named_without_its_secrets(
     assert PASSWORD not in caplog.text
 
 
+def test_the_card_names_who_would_be_told_and_no_secret_of_theirs(new_bench: Any) -> None:
+    urls = [
+        "ntfy://my-topic",
+        f"tgram://123456:{PASSWORD}/42",
+        f"mailto://pat:{PASSWORD}@example.org?to=ann@example.org&to=bob@example.org",
+        f"mailtos://pat:{PASSWORD}@example.org",
+        f"mailto://pat:{PASSWORD}/x@example.org",
+        PASSWORD,
+        "slack://${TOKENS}/#general",
+    ]
+    secrets = {"TOKENS": f"{PASSWORD}/b/c"}
+    bench = new_bench(channels={"notify": urls}, secrets=secrets)
+    told, _, text = bench.preview(notify.send, text="It is done.").partition("\n\n")
+    assert text == "It is done."
+    assert told == (
+        "to ntfy (1), tgram (2), mailto (3) ann@example.org bob@example.org, mailtos (4) pat@example.org,"
+        " mailto (5), target (6), slack (7)"
+    )
+    target = bench.target(notify.send, text="x")
+    assert PASSWORD not in json.dumps(target) and target["to"] == told.removeprefix("to ").split(
+        ", "
+    )
+    for other in (urls[1:], [*urls[:-1], "slack://${OTHER}/#general"], [urls[0] + "2", *urls[1:]]):
+        more = new_bench(channels={"notify": other}, secrets={**secrets, "OTHER": "x"})
+        assert more.target(notify.send, text="x") != target, "another target is another approval"
+
+
 def test_secrets_stand_in_the_configuration_by_name_only(
     new_bench: Any, targets: list[Target]
 ) -> None:
