@@ -169,6 +169,7 @@ def whole(base: Base, *, watch: Callable[[str, str, dict[str, Any]], None] | Non
     from alfred.actions.dispatch import Dispatch
     from alfred.actions.grant import Grant
     from alfred.actions.surroundings import Surroundings
+    from alfred.agents import choice
     from alfred.agents.metered import Meter
     from alfred.agents.registry import AgentRegistry
     from alfred.agents.turn import Turns
@@ -220,21 +221,19 @@ def whole(base: Base, *, watch: Callable[[str, str, dict[str, Any]], None] | Non
     )
 
     def fired(trigger: Any, run_id: str) -> Any:
-        """The run of a cron: its agent's model and everything that may be proposed, in a folder of its own."""
-        config_of = settings.of(trigger.tenant)
-        wanted = (
-            AgentRegistry.from_settings(config_of).get(trigger.agent).model
-            or config_of.models.boss
-            or config_of.model
+        """The run of a cron: the model that `run` would give it and everything that may be proposed, in a folder of its
+        own. A model that this process cannot ask is the cron's problem, and its slot stays due."""
+        found = choice.choose(
+            settings.of(trigger.tenant),
+            secrets=lambda name: secret(trigger.tenant, name),
+            env=os.environ,
+            env_file=home.env_file(settings.home(trigger.tenant)),
+            agent=trigger.agent,
         )
-        if wanted == "auto":
-            wanted = catalog.resolve_auto(
-                os.environ, lambda name: secret(trigger.tenant, name)
-            ).model
         return replace(
             triggers.run_of(trigger, run_id),
             trigger_kind="cron",
-            model=wanted,
+            model=found.model,
             grants=Grant(actions=frozenset(registry.names())).encode(),
         )
 

@@ -56,7 +56,10 @@ class Section(BaseModel):
 class Models(Section):
     """Which model does what; a name is `provider:model`."""
 
-    boss: Word | None = Field(None, description="Model of the agent's own turns; null: `model`.")
+    boss: Word | None = Field(
+        None,
+        description="Model of the agent's own turns; null: `model`. ALFRED_MODEL in the environment beats it.",
+    )
     helper: Word | None = Field(None, description="Model of helpers; null: the boss model.")
     cheap: Word | None = Field(None, description="Model of small questions; null: the boss model.")
     fallback: tuple[Word, ...] = Field(

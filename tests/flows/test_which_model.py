@@ -6,7 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 
+from alfred import app, ids
+from alfred.runs import crons
 from tests.flows.conftest import Alfred
 
 KEYS = ("ANTHROPIC", "OPENAI", "GEMINI", "GOOGLE", "OPENROUTER", "OLLAMA")
@@ -79,6 +82,89 @@ def test_the_default_agents_own_model_is_the_one_that_counts(
     )
     assert (_found(alfred)["level"], _found(alfred)["text"]) == ("ok", own)
     assert alfred("setup", "--json").json["model"] == own
+
+
+@pytest.mark.parametrize(
+    ("text", "env", "chosen"),
+    [
+        ("model: ollama:plain\n", {}, "plain"),
+        ("model: ollama:plain\nmodels: {boss: ollama:boss}\n", {}, "boss"),
+        ("model: ollama:plain\nmodels: {boss: ollama:boss}\n", {"ALFRED_MODEL": "ollama:env"}, "env"),
+        ("models: {boss: ollama:boss}\n", {"ALFRED_MODEL": "ollama:env"}, "env"),
+        (
+            "models: {boss: ollama:boss}\n",
+            {"ALFRED_MODEL": "ollama:env", "ALFRED_MODELS__BOSS": "ollama:env-boss"},
+            "env-boss",
+        ),
+        (
+            "models: {boss: ollama:boss}\nagents: {main: {default: true, model: 'ollama:own'}}\n",
+            {"ALFRED_MODEL": "ollama:env"},
+            "own",
+        ),
+    ],
+)  # fmt: skip
+def test_the_environment_beats_the_file_and_the_agents_own_model_both(
+    alfred: Alfred,
+    home: Path,
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    text: str,
+    env: dict[str, str],
+    chosen: str,
+) -> None:
+    _configure(alfred, home, text)
+    for name, value in env.items():
+        monkeypatch.setenv(name, value)
+    assert _found(alfred)["text"] == f"ollama:{chosen}"
+    assert alfred("setup", "--json").json["model"] == f"ollama:{chosen}"
+    told = alfred("run", "x", "--in", folder, "--detach", "--json").json
+    assert alfred("runs", "show", told["id"], "--json").json["run"]["model"] == f"ollama:{chosen}"
+    assert _of_a_cron() == (f"ollama:{chosen}", None)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", "No model can be used: no key is set"),
+        ("model: openai:gpt-5\n", "openai:gpt-5 needs OPENAI_API_KEY, and there is none"),
+    ],
+)
+def test_a_cron_whose_model_cannot_be_asked_starts_nothing_and_says_why(
+    alfred: Alfred, home: Path, monkeypatch: pytest.MonkeyPatch, text: str, said: str
+) -> None:
+    _configure(alfred, home, text)
+    model, problem = _of_a_cron()
+    assert model is None and problem and problem.startswith(said)
+    (home / ".env").write_text("OPENAI_API_KEY=sk-0123456789\n")
+    (home / ".env").chmod(0o600)
+    model, problem = _of_a_cron()
+    assert model and model.startswith("openai:") and problem is None
+
+
+def _of_a_cron() -> tuple[str | None, str | None]:
+    """The model of the run that a cron started when it came due, and what its row says is wrong."""
+    with app.base() as base:
+        new = crons.NewTrigger(
+            id=ids.new(), tenant="main", name=ids.new(), spec="every 1m", task="x"
+        )
+        base.store.transact(crons.create, new, zone="UTC")
+        base.store.transact(
+            lambda tx: tx(
+                sa.text("update triggers set next_fire_at=alfred_now()-60000000 where id=:id"),
+                id=new.id,
+            )
+        )
+        for beat in app.whole(base).worker().beats:
+            beat(base.store)
+        with base.store.read() as look:
+            row = look(
+                sa.text(
+                    "select r.model from trigger_fires f join runs r on r.id=f.run_id"
+                    " where f.trigger_id=:id"
+                ),
+                id=new.id,
+            ).one_or_none()
+            return row and row.model, crons.get(look, new.id).problem
 
 
 def test_money_that_cannot_be_counted_is_said(alfred: Alfred, folder: Path) -> None:

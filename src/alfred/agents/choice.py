@@ -11,6 +11,21 @@ from alfred.agents.registry import AgentRegistry
 from alfred.llm import catalog, scripted
 
 
+def installations(settings: Any) -> str:
+    """The model of whoever names none, as it is written, so that it may be `auto`.
+
+    What the environment says beats what the file says; in either of them `models.boss` beats `model`.
+    """
+    boss, plain = settings.models.boss, settings.model
+    if _by_environment(settings, "model") and not _by_environment(settings, "models", "boss"):
+        return plain
+    return boss or plain
+
+
+def _by_environment(settings: Any, *path: str) -> bool:
+    return (settings.place(*path) or "").startswith("env:")
+
+
 def choose(
     settings: Any,
     *,
@@ -20,7 +35,7 @@ def choose(
     agent: str | None = None,
     model: str | None = None,
 ) -> catalog.Resolution:
-    """The model that was asked for, else the agent's, else the settings', with `auto` resolved.
+    """The model that was asked for, else the agent's, else the installation's, with `auto` resolved.
 
     Args:
         env_file: Where a key that is missing would be put.
@@ -31,7 +46,7 @@ def choose(
         errors.ConfigError: It is no model, its scenario cannot be read, a key or an endpoint is none.
     """
     own = model or AgentRegistry.from_settings(settings).get(agent).model
-    wanted = own or settings.models.boss or settings.model
+    wanted = own or installations(settings)
     if wanted == "auto":
         return catalog.resolve_auto(env, secrets)
     name = catalog.parse(wanted)
