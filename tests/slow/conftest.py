@@ -70,11 +70,13 @@ class Machine:
         assert done.stdout, done.stderr
         return json.loads(done.stdout)
 
-    def start(self, *arguments: object, **env: str) -> subprocess.Popen[str]:
+    def start(
+        self, *arguments: object, stdin: int = subprocess.DEVNULL, **env: str
+    ) -> subprocess.Popen[str]:
         """Starts a command in the background; it is gone when the test ends."""
         made = subprocess.Popen(
             [sys.executable, "-m", "alfred", *map(str, arguments)],
-            stdin=subprocess.DEVNULL,
+            stdin=stdin,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,

@@ -219,3 +219,27 @@ def test_a_demo_that_is_told_to_end_leaves_nothing_behind(
     assert "Traceback" not in told
     assert machine.workers_below(scratch) == []
     assert _left(machine, scratch) == []
+
+
+def test_a_demo_that_is_killed_leaves_no_worker_at_work(machine: Machine, scratch: Path) -> None:
+    demo = machine.start("demo")
+    machine.until(lambda: machine.workers_below(scratch), "its worker is at work")
+    demo.send_signal(signal.SIGKILL)
+    demo.communicate(timeout=60)
+    machine.until(lambda: not machine.workers_below(scratch), "its worker has noticed")
+    assert not (machine.project / REPORT).exists()
+
+
+def test_a_worker_until_eof_hands_back_what_runs_when_its_input_ends(machine: Machine) -> None:
+    machine.script({"say": "Thinking.", "delay": 30}, {"say": "Done."})
+    run = machine.queue("x")
+    worker = machine.start("worker", "--until-eof", "--json", stdin=subprocess.PIPE)
+    machine.until(lambda: machine.show(run)["run"]["status"] == "running", "it is at work")
+    assert worker.stdin is not None
+    worker.stdin.write("what stands in it means nothing\n")
+    worker.stdin.flush()
+    machine.until(lambda: machine.workers(), "it is still there")
+    told, _ = worker.communicate(timeout=60)
+    assert worker.returncode == 0
+    assert json.loads(told.splitlines()[-1])["ended"] == "eof"
+    assert machine.show(run)["run"]["status"] == "queued"

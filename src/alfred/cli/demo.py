@@ -322,11 +322,12 @@ class _Demo:
 
     @contextmanager
     def _worker(self) -> Generator[subprocess.Popen[bytes]]:
-        """A worker in a process of its own, which is gone at the end of the block, however that comes."""
+        """A worker in a process of its own, which is gone at the end of the block, however that comes; and when this
+        process is killed: then the pipe that is its input closes."""
         with (self.scratch / "worker.log").open("ab") as log:
             worker = subprocess.Popen(
-                [sys.executable, "-m", "alfred", "worker"],
-                stdin=subprocess.DEVNULL,
+                [sys.executable, "-m", "alfred", "worker", "--until-eof"],
+                stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
@@ -341,6 +342,8 @@ class _Demo:
                 except subprocess.TimeoutExpired:
                     _signal(worker, signal.SIGKILL)
                     worker.wait()
+            if worker.stdin:
+                worker.stdin.close()
 
     def _run(self, base: app.Base, run_id: str) -> Run:
         with base.store.read() as look:

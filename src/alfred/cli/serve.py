@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import select
 import signal
 from typing import TYPE_CHECKING, Annotated
 
@@ -23,6 +25,7 @@ GRACE = 5.0
 def worker(
     *,
     until_idle: Annotated[bool, Parameter(negative="")] = False,
+    until_eof: Annotated[bool, Parameter(negative="")] = False,
     slots: int | None = None,
     common: Common = DEFAULT,
 ) -> int:
@@ -30,17 +33,20 @@ def worker(
 
     Args:
         until_idle: End when no run is queued or running; parked ones do not hold it.
+        until_eof: End when standard input does: a pipe of whoever started it, whose end closes with them, kill -9 too.
         slots: How many runs at once, instead of limits.concurrent_runs.
     """
-    return _serve(common, kind="worker", until_idle=until_idle, slots=slots)
+    return _serve(common, kind="worker", until_idle=until_idle, until_eof=until_eof, slots=slots)
 
 
 def serve(*, common: Common = DEFAULT) -> int:
     """Worker, timers and sweep in one process. Opens no port yet."""
-    return _serve(common, kind="serve", until_idle=False, slots=None)
+    return _serve(common, kind="serve", until_idle=False, until_eof=False, slots=None)
 
 
-def _serve(common: Common, *, kind: str, until_idle: bool, slots: int | None) -> int:
+def _serve(
+    common: Common, *, kind: str, until_idle: bool, until_eof: bool, slots: int | None
+) -> int:
     if slots is not None and slots < 1:
         raise errors.UsageError(
             f"--slots is {slots}.", next="Give 1 or more: how many runs at once."
@@ -56,7 +62,7 @@ def _serve(common: Common, *, kind: str, until_idle: bool, slots: int | None) ->
             f"alfred {what}: {terminal.count(made.slots, 'slot')}, home {terminal.shown(str(base.home))}"
         )
         try:
-            while not base.store.broken:
+            while not base.store.broken and not (until_eof and _at_eof()):
                 if until_idle and made.idle():
                     # Gone from the list of workers first, then one more look: whoever queued a run meanwhile
                     # either saw this worker, and its run is seen here, or starts another one.
@@ -64,7 +70,7 @@ def _serve(common: Common, *, kind: str, until_idle: bool, slots: int | None) ->
                     if made.idle():
                         return _ended(common, kind, made, "idle")
                     made = _started(whole, kind, slots)
-                signals.wait(0.1 if until_idle else 1)
+                signals.wait(0.1 if until_idle or until_eof else 1)
         except Left:
             pass
         terminal.say("alfred: ends; what runs is handed back")
@@ -74,7 +80,18 @@ def _serve(common: Common, *, kind: str, until_idle: bool, slots: int | None) ->
                 f"The database can no longer be written from this process: {base.store.broken}.",
                 next="Look at the disk, then start it again: nothing that was committed is lost.",
             )
-        return _ended(common, kind, made, "signal")
+        return _ended(common, kind, made, "eof" if until_eof and _at_eof() else "signal")
+
+
+def _at_eof() -> bool:
+    """Whether standard input is over; what stands in it is read and means nothing."""
+    try:
+        while select.select([0], [], [], 0)[0]:
+            if not os.read(0, 65_536):
+                return True
+    except OSError:
+        return True  # closed, or gone with the terminal
+    return False
 
 
 def _started(whole: app.Whole, kind: str, slots: int | None) -> Worker:
