@@ -8,7 +8,7 @@ from typing import Any
 
 from alfred import errors
 from alfred.agents.registry import AgentRegistry
-from alfred.llm import catalog, scripted
+from alfred.llm import auto, catalog, scenarios
 
 
 def installations(settings: Any) -> str:
@@ -34,7 +34,7 @@ def choose(
     env_file: Path,
     agent: str | None = None,
     model: str | None = None,
-) -> catalog.Resolution:
+) -> auto.Resolution:
     """The model that was asked for, else the agent's, else the installation's, with `auto` resolved.
 
     Args:
@@ -48,18 +48,18 @@ def choose(
     own = model or AgentRegistry.from_settings(settings).get(agent).model
     wanted = own or installations(settings)
     if wanted == "auto":
-        return catalog.resolve_auto(env, secrets)
+        return auto.resolve(env, secrets)
     name = catalog.parse(wanted)
     if name.provider == "scripted":
         if not Path(name.model).is_file():
             raise errors.ConfigError(
                 f"There is no scenario file {name.model!r}.", next="Give `scripted:FILE`."
             )
-        scripted.load(name.model)
+        scenarios.load(name.model)
     elif catalog.key(name, secrets) is None and catalog.needs_key(name, env):
         keys = catalog.PROVIDERS[name.provider].keys
         raise errors.NoModel(
             f"{name} needs {' or '.join(keys)}, and there is none.",
             next=f"Put {keys[0]}=… into {env_file} (mode 0600) or the environment, or choose another --model.",
         )
-    return catalog.Resolution(str(name), "")
+    return auto.Resolution(str(name), "")

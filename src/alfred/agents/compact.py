@@ -14,7 +14,7 @@ from typing import Any
 from alfred.agents import ledger as agent_ledger
 from alfred.agents.caps import micro
 from alfred.agents.metered import Blocked, Failed, Meter, Unpaid
-from alfred.llm import catalog
+from alfred.llm import catalog, sizes
 from alfred.llm.contract import ModelAnswer, ModelRequest
 from alfred.runs.rows import Item, Run
 from alfred.runs.workflow import Fail, Next, StepContext, Verdict
@@ -41,7 +41,7 @@ def due(state: dict[str, Any], model: str) -> bool:
     if state.get("forced"):
         return True
     used = state.get("tokens") or 0
-    return used > FRACTION * catalog.limits(model).context
+    return used > FRACTION * sizes.limits(model).context
 
 
 def step(ctx: StepContext, *, meter: Meter, model: str) -> Verdict:

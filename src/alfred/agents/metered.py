@@ -13,7 +13,7 @@ from typing import Any
 from alfred import clock, errors, ids
 from alfred.agents import caps
 from alfred.agents.caps import micro
-from alfred.llm import catalog, client
+from alfred.llm import catalog, client, prices, stream
 from alfred.llm.contract import ModelAnswer, ModelError, ModelRequest, Usage
 from alfred.runs import budget, events, views
 from alfred.runs.states import Wait
@@ -189,8 +189,8 @@ class Meter:
         request = _with(request, failed_requests=failed if request.purpose == "boss" else 0)
         settings = self.settings(run.tenant)
         size = request.prompt_bytes()
-        cost = catalog.upper_bound(request.model, size, request.max_output)
-        most = catalog.tokens_bound(request.model, size, request.max_output)
+        cost = prices.upper_bound(request.model, size, request.max_output)
+        most = prices.tokens_bound(request.model, size, request.max_output)
         day = budget.day(settings.timezone)
         try:
             ctx.store.transact(
@@ -198,7 +198,7 @@ class Meter:
             )
         except budget.BudgetFull as full:
             return Unpaid(full.scope, full.amount)
-        ctx.slot.extend(int((client.DEADLINE_S + 60) * clock.SECOND))
+        ctx.slot.extend(int((stream.DEADLINE_S + 60) * clock.SECOND))
         try:
             answer = self.ask(
                 request,
@@ -249,7 +249,7 @@ class Meter:
         money = caps.money(settings, **whose, max_cost=run.max_cost)
         tokens = caps.tokens(settings, **whose)
         turns = caps.turns(settings, agent=run.agent, day=day) if purpose == "boss" else []
-        expires = int((client.DEADLINE_S + 120) * clock.SECOND)
+        expires = int((stream.DEADLINE_S + 120) * clock.SECOND)
         for unit, amount, scopes in (
             ("usd", cost, money),
             ("tokens", most, tokens),

@@ -23,7 +23,7 @@ from alfred.agents import compact, earlier, prompt
 from alfred.agents import ledger as agent_ledger
 from alfred.agents.metered import Blocked, Failed, Meter, Unpaid
 from alfred.agents.registry import AgentConfig
-from alfred.llm import catalog
+from alfred.llm import sizes
 from alfred.llm.contract import ModelAnswer, ModelRequest, ProposedCall
 from alfred.runs import ledger
 from alfred.runs.rows import Item
@@ -269,9 +269,7 @@ class Turns:
                 if _off(call):
                     detail = f"{call.action} was refused: the mode is off (policy.mode)."
                     return Fail("refused", detail, result=state.get("text"))
-        return Next(
-            "boss-turn", {**state, "tokens": state.get("tokens", 0) + catalog.tokens(grown)}
-        )
+        return Next("boss-turn", {**state, "tokens": state.get("tokens", 0) + sizes.tokens(grown)})
 
     # ---- compact ----
 

@@ -267,11 +267,11 @@ def _model(whole: app.Whole, agent: str | None, model: str | None) -> str:
 
 def _priced(model: str | None) -> bool:
     """Whether money can be counted; a scenario says itself what it costs."""
-    from alfred.llm import catalog
+    from alfred.llm import catalog, prices
 
     if model is None or catalog.parse(model).provider == "scripted":
         return True
-    return catalog.price(model, input_tokens=1, output_tokens=1) is not None
+    return prices.price(model, input_tokens=1, output_tokens=1) is not None
 
 
 def _drive(

@@ -10,7 +10,7 @@ import pytest
 from alfred import clock as clock_module
 from alfred import ids
 from alfred.agents import caps, compact
-from alfred.llm import catalog
+from alfred.llm import prices, sizes
 from alfred.llm.contract import Usage
 from alfred.runs import endings, views
 from alfred.trust import redact
@@ -119,7 +119,7 @@ def test_a_message_is_not_lost_to_a_turn_that_could_not_be_paid(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     desk.configure(budget={"per_day_usd": 1})
-    monkeypatch.setattr(catalog, "upper_bound", lambda *a: 2_000_000)
+    monkeypatch.setattr(prices, "upper_bound", lambda *a: 2_000_000)
     desk.model[:] = [say("done")]
     run_id = desk.start()
     desk.tell(run_id, "hello")
@@ -133,7 +133,7 @@ def test_a_run_that_a_cap_held_goes_on_when_the_cap_is_raised_and_only_then(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     desk.configure(budget={"per_day_usd": 1, "per_run_usd": 9})
-    monkeypatch.setattr(catalog, "upper_bound", lambda *a: 2_000_000)
+    monkeypatch.setattr(prices, "upper_bound", lambda *a: 2_000_000)
     run = desk.does(say("done"))
     assert (run.wait, run.park_no) == ("budget", 1)
     for _ in range(3):
@@ -283,7 +283,7 @@ def test_a_run_that_used_its_money_says_what_it_has_in_one_cheap_turn(
 ) -> None:
     """A turn is held at 0.3 USD, the last one at 0.05; the first costs 0.25."""
     bound = {None: 300_000, 1000: 50_000}
-    monkeypatch.setattr(catalog, "upper_bound", lambda model, size, most: bound[most])
+    monkeypatch.setattr(prices, "upper_bound", lambda model, size, most: bound[most])
     desk.configure(budget=budget)
     run = desk.does(
         say("a", LOOK, usd="0.25", tokens=(2_000, 10)), say("so far", usd="0.01"), max_cost=max_cost
@@ -298,7 +298,7 @@ def test_a_run_that_used_its_money_says_what_it_has_in_one_cheap_turn(
 def test_a_last_turn_that_cannot_be_paid_either_ends_with_what_was_said(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(catalog, "upper_bound", lambda *a: 300_000)
+    monkeypatch.setattr(prices, "upper_bound", lambda *a: 300_000)
     desk.configure(budget={"per_run_usd": "0.5"})
     run = desk.does(say("so far", LOOK, usd="0.25"))
     assert (run.status, run.result, error(desk, run)) == ("failed", "so far", "cap:usd")
@@ -409,7 +409,7 @@ def test_a_bad_answer_is_asked_for_again_twice_with_a_note(desk: Desk, kind: str
 def test_every_outcome_settles_what_was_reserved(
     desk: Desk, monkeypatch: pytest.MonkeyPatch, outcome: Any, spent: int, tokens: int
 ) -> None:
-    monkeypatch.setattr(catalog, "upper_bound", lambda *a: 300_000)
+    monkeypatch.setattr(prices, "upper_bound", lambda *a: 300_000)
     desk.does(outcome)
     scopes = desk.budgets()
     assert scopes["day"] == scopes["run"] == (0, spent)
@@ -420,8 +420,8 @@ def test_every_outcome_settles_what_was_reserved(
 def test_a_request_that_may_have_been_served_counts_as_reserved(
     desk: Desk, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
-    monkeypatch.setattr(catalog, "upper_bound", lambda *a: 300_000)
-    monkeypatch.setattr(catalog, "tokens_bound", lambda *a: 900)
+    monkeypatch.setattr(prices, "upper_bound", lambda *a: 300_000)
+    monkeypatch.setattr(prices, "tokens_bound", lambda *a: 900)
     desk.does(fails("network", retry_after=99) if kind == "network" else RuntimeError("boom"))
     assert desk.budgets()["day"] == (0, 300_000)
     assert desk.budgets()["day:tokens"] == (0, 900)
@@ -431,7 +431,7 @@ def test_a_request_that_may_have_been_served_counts_as_reserved(
 def test_what_a_request_cost_is_recorded_though_the_run_was_cancelled(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(catalog, "upper_bound", lambda *a: 300_000)
+    monkeypatch.setattr(prices, "upper_bound", lambda *a: 300_000)
 
     def cancel(_: Any) -> Any:
         desk.store.transact(endings.cancel, run_id, by="somebody", token=ids.new())
@@ -540,7 +540,7 @@ def test_a_prompt_that_does_not_fit_is_summarised_and_asked_again_once(desk: Des
 
 
 def test_compaction_begins_at_its_fraction_of_the_context() -> None:
-    context = catalog.limits("scripted:/x").context
+    context = sizes.limits("scripted:/x").context
     edge = int(compact.FRACTION * context)
     assert not compact.due({"tokens": edge}, "scripted:/x")
     assert compact.due({"tokens": edge + 1}, "scripted:/x")

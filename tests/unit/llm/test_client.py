@@ -705,7 +705,7 @@ def test_nothing_heavy_is_imported_before_the_first_request() -> None:
         "asyncio.base_events.nothing",
     ]
     code = (
-        "import sys; from alfred.llm import client, catalog, scripted, contract, messages, failures; "
+        "import sys; from alfred.llm import auto, client, catalog, scripted, contract, messages, failures, prices, wire; "
         "catalog.parse('anthropic:x'); client.close(); "
         f"print([name for name in {heavy!r} if name in sys.modules])"
     )

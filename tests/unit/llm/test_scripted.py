@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from alfred import errors
-from alfred.llm import client, scripted
+from alfred.llm import client, scenarios
 from tests.conftest import FakeClock
 
 TOOLS = [client.ModelTool("git__log", "", {}), client.ModelTool("files__write", "", {})]
@@ -112,7 +112,7 @@ def test_errors_after_the_last_answer_are_given_before_it_is_exhausted(tmp_path:
     ]
 
 
-@pytest.mark.parametrize("kind", scripted.ERRORS)
+@pytest.mark.parametrize("kind", scenarios.ERRORS)
 def test_every_kind_of_failure_can_be_scripted(tmp_path: Path, kind: str) -> None:
     path = tmp_path / "s.yaml"
     path.write_text(f"runs: [{{turns: [{{error: {kind}}}]}}]")
@@ -309,7 +309,7 @@ def test_a_wrong_scenario_names_file_line_and_what_is_wrong(
     path = tmp_path / "wrong.yaml"
     path.write_text(text)
     with pytest.raises(errors.ConfigError) as raised:
-        scripted.load(str(path))
+        scenarios.load(str(path))
     assert raised.value.detail.startswith(f"{path}{f':{line}' if line else ''}:"), (
         raised.value.detail
     )
@@ -321,7 +321,7 @@ def test_a_file_that_is_missing_a_folder_or_no_text_is_named(tmp_path: Path) -> 
     binary.write_bytes(b"\xff\xfe\xfd" * 10)
     for path in (tmp_path / "missing.yaml", tmp_path, binary, Path("a\x00b")):
         with pytest.raises(errors.ConfigError) as raised:
-            scripted.load(str(path))
+            scenarios.load(str(path))
         assert str(path) in raised.value.detail or repr(str(path)) in raised.value.detail
 
 
@@ -330,15 +330,15 @@ def test_a_file_of_50_mb_is_refused_unread(tmp_path: Path) -> None:
     with path.open("wb") as file:
         file.truncate(50_000_000)
     with pytest.raises(errors.ConfigError, match="50000000 bytes"):
-        scripted.load(str(path))
+        scenarios.load(str(path))
 
 
 def test_a_scripted_answer_loads_no_sdk(scenario: Path) -> None:
     code = (
-        "import sys; from alfred.llm import client, catalog; "
+        "import sys; from alfred.llm import client, prices, sizes; "
         f"request = client.ModelRequest(model='scripted:{scenario}', system='', items=[]); "
         "client.ask(request, secrets=lambda _: None); "
-        "catalog.limits(request.model); catalog.upper_bound(request.model, 9); "
+        "sizes.limits(request.model); prices.upper_bound(request.model, 9); "
         "print([n for n in ('pydantic_ai', 'anthropic', 'openai', 'httpx2', 'genai_prices') if n in sys.modules])"
     )
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -1,0 +1,177 @@
+"""What `model: auto` means on this machine: the first model that can be used, and why it is that one.
+
+Invariants: nothing is started and no other machine is asked; a key is only looked at; what was found and cannot be used is
+said.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from alfred import errors
+from alfred.llm import catalog
+
+Probe = Callable[[str, Any], Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Resolution:
+    """The model that will be asked.
+
+    Args:
+        model: `provider:model`.
+        why: How `auto` came to it, one sentence for the person; empty where it was named.
+        passed_over: What was found and could not be used, a sentence each.
+    """
+
+    model: str
+    why: str
+    passed_over: tuple[str, ...] = ()
+
+
+def resolve(
+    env: Mapping[str, str], secrets: catalog.Secrets, probe: Probe | None = None
+) -> Resolution:
+    """The first model that this machine can use: a key, then a logged-in program, then Ollama on the loopback.
+
+    Args:
+        env: The environment (`PATH`, `HOME` and the variables that move endpoints).
+        secrets: Gives a secret by its name.
+        probe: Asks a loopback URL (a body makes it a POST) and returns parsed JSON, None when nobody answers.
+
+    Raises:
+        errors.NoModel: Nothing was found; it names the three shortest ways.
+    """
+    for provider in catalog.AUTO:
+        for wanted in catalog.PROVIDERS[provider].keys:
+            if catalog.one_key(wanted, secrets):
+                return Resolution(
+                    f"{provider}:{catalog.PROVIDERS[provider].boss}", f"{wanted} is set."
+                )
+    passed = tuple(_logged_in(env))
+    url = _ollama_url(env)
+    try:
+        local = _largest_local(url, probe or ask_loopback)
+    except errors.ConfigError as elsewhere:
+        local, passed = None, (*passed, elsewhere.detail)
+    if local is not None:
+        return Resolution(
+            f"ollama:{local}",
+            f"Ollama at {url} has it, its largest model that can call tools.",
+            passed,
+        )
+    raise errors.NoModel(
+        " ".join(
+            (
+                "No model can be used: no key is set and no Ollama with a model for tools answers.",
+                *passed,
+            )
+        ),
+        next=(
+            "Set ANTHROPIC_API_KEY (or OPENAI_API_KEY, GEMINI_API_KEY, OPENROUTER_API_KEY); "
+            "or `ollama pull qwen3` and start Ollama; or give `--model provider:model`."
+        ),
+    )
+
+
+def _logged_in(env: Mapping[str, str]) -> Iterable[str]:
+    """Which programs are installed and logged in. Files are looked at, nothing is started."""
+    home = Path(env.get("HOME") or Path.home())
+    claude = Path(env.get("CLAUDE_CONFIG_DIR") or home / ".claude")
+    codex = Path(env.get("CODEX_HOME") or home / ".codex")
+    for program, login in (
+        ("claude", claude / ".credentials.json"),
+        ("codex", codex / "auth.json"),
+    ):
+        if shutil.which(program, path=env.get("PATH", "")) and _is_file(login):
+            yield f"{program} is logged in, but alfred cannot use it yet."
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:
+        return False
+
+
+def _ollama_url(env: Mapping[str, str]) -> str:
+    """The root of Ollama's own interface: OLLAMA_BASE_URL without its `/v1`, else OLLAMA_HOST, else the loopback."""
+    host = (env.get("OLLAMA_HOST") or "").strip()
+    told = catalog.base_url("ollama", env) or (
+        host if "://" in host else f"http://{host}" if host else catalog.OLLAMA_URL
+    )
+    return told.rstrip("/").removesuffix("/v1")
+
+
+def _largest_local(url: str, probe: Probe) -> str | None:
+    """The largest model of an Ollama on the loopback that can call tools and runs here, or None."""
+    if urlsplit(url).hostname not in ("127.0.0.1", "::1", "localhost"):
+        return None  # another machine's models are used when they are asked for by name
+    listed = probe(f"{url}/api/tags", None)
+    found = listed.get("models") if isinstance(listed, dict) else None
+    own = [
+        model
+        for model in (found if isinstance(found, list) else [])
+        if isinstance(model, dict)
+        and isinstance(model.get("name"), str)
+        and not model.get("remote_host")
+    ]
+    for model in sorted(own, key=lambda model: (-_size(model), model["name"])):
+        if _calls_tools(model) or _calls_tools(probe(f"{url}/api/show", {"model": model["name"]})):
+            return model["name"]
+    return None
+
+
+def _size(model: dict[str, Any]) -> int:
+    size = model.get("size")
+    return size if isinstance(size, int) else 0
+
+
+def _calls_tools(told: Any) -> bool:
+    """Whether Ollama says so; versions that list no capabilities show it in the template."""
+    if not isinstance(told, dict):
+        return False
+    capabilities = told.get("capabilities")
+    if isinstance(capabilities, list):
+        return "tools" in capabilities
+    return ".Tools" in str(told.get("template", ""))
+
+
+def ask_loopback(url: str, body: Any) -> Any:
+    """GETs (or, with a body, POSTs JSON to) a loopback URL past any proxy. None when nobody answers in a second, or
+    the answer is no JSON.
+
+    Raises:
+        errors.ConfigError: It answers with a redirect, which is not followed: it could lead to another machine.
+    """
+    data = None if body is None else json.dumps(body).encode()
+    wanted = urllib.request.Request(url, data, {"Content-Type": "application/json"})
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), _Stay())
+    try:
+        with opener.open(wanted, timeout=1) as answer:
+            return json.loads(answer.read(8_000_000))
+    except urllib.error.HTTPError as said:
+        with said:
+            if 300 <= said.code < 400:
+                raise errors.ConfigError(
+                    f"What answers at {url} sends on to another address ({said.code}), which is not followed.",
+                    next="Set OLLAMA_BASE_URL to the address of Ollama itself.",
+                ) from None
+        return None
+    except (OSError, ValueError):
+        return None
+
+
+class _Stay(urllib.request.HTTPRedirectHandler):
+    """Follows no redirect: it comes back as an `HTTPError`."""
+
+    def redirect_request(self, *_: Any, **__: Any) -> None:
+        return None
