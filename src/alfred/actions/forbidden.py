@@ -19,12 +19,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from alfred.actions import deadly, shell, syntax
+from alfred.actions import deadly, syntax
 from alfred.actions.syntax import Source, Word
 
 if TYPE_CHECKING:
     from tree_sitter import Node
 
+_MAX_TEXT = 32_000
 _DEPTH = 5
 _LONG = 2_000
 """A word that only the shell knows and that is longer than this is not worked out."""
@@ -64,8 +65,8 @@ def forbidden(text: str, *, cwd: str | os.PathLike[str] | None = None) -> str | 
     if not isinstance(text, str):
         return None
     # what is too long to be parsed is looked at by its ends: nothing here may take for ever
-    long = len(text) > shell.MAX_TEXT
-    parts = (text[: shell.MAX_TEXT], text[-shell.MAX_TEXT :]) if long else (text,)
+    long = len(text) > _MAX_TEXT
+    parts = (text[:_MAX_TEXT], text[-_MAX_TEXT:]) if long else (text,)
     return next(filter(None, (_Look(cwd).at(part, 0) for part in parts)), None)
 
 

@@ -31,7 +31,7 @@ _SECRET_PARTS = frozenset(
     ".password-store .envrc .vault-token .credentials.json credentials.json".split()
 )
 _SECRET_NAME = re.compile(r"id_(rsa|dsa|ecdsa|ed25519)|.+\.(pem|p12|pfx|key|kdbx)")
-_SECRET_FILE = re.compile(r"/etc/g?shadow-?|/proc/.*/environ")
+_SECRET_FILE = re.compile(r"/etc/g?shadow-?|/proc/.*/environ|/run/secrets")
 
 
 class Zone(enum.IntEnum):
@@ -65,6 +65,10 @@ class Place:
         """Where the next command stands: there, or here if `cd` failed."""
         there = tuple(self.resolve(folder, path) for folder in self.folders)
         return replace(self, folders=tuple(dict.fromkeys(self.folders + there)))
+
+    def elsewhere(self) -> Place:
+        """Another machine or container: whatever lies there, none of it is the workspace."""
+        return replace(self, root=None, folders=("/",))
 
     def resolve(self, folder: str, path: str) -> str:
         """The absolute path, links followed when the workspace is known."""

@@ -125,7 +125,7 @@ def _command(command: shell.Command, place: Place, depth: int) -> Risk:
         return risk
     return max(
         risk,
-        commands.judge(command.words, place, lambda text: _classify(text, place, depth + 1)),
+        commands.judge(command.words, place, lambda text, there: _classify(text, there, depth + 1)),
     )
 
 

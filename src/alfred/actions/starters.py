@@ -1,7 +1,8 @@
-"""Commands that start other commands: `find`, `xargs`, `env` and plain wrappers such as `timeout`.
+"""Commands that start other commands: `find`, `xargs`, `env`, plain wrappers such as `timeout`, `eval` and
+`watch`, and those that start them somewhere else: `ssh`, `docker exec`, `kubectl exec`.
 
-Invariant: what is started is judged like any command; where it, or what it will be given, cannot be known, it is
-high.
+Invariant: what is started is judged like any command, and elsewhere nothing is the workspace; where it, or what
+it will be given, cannot be known, it is high. Whatever runs as somebody else (`sudo`, `doas`) is not here: high.
 """
 
 from __future__ import annotations
@@ -9,8 +10,9 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-from alfred.actions import fileline, readers
+from alfred.actions import fileline, options, readers
 from alfred.actions.kinds import Risk
+from alfred.actions.options import Options
 from alfred.actions.places import Place, Zone
 from alfred.actions.syntax import Word
 
@@ -32,6 +34,19 @@ _ENVIRONMENT = re.compile(
     r"LANG|LANGUAGE|LC_[A-Z]+|TZ|NO_COLOR|FORCE_COLOR|CLICOLOR|COLUMNS|LINES|TERM|CI|DEBUG|VERBOSE"
     r"|GIT_TERMINAL_PROMPT|GIT_OPTIONAL_LOCKS|PYTHONUNBUFFERED|PYTHONDONTWRITEBYTECODE|NODE_ENV"
 )
+
+
+Text = Callable[[str, Place], Risk]
+"""Judges a text of shell."""
+
+_OPTIONS_ELSEWHERE = {
+    "docker": ("it", ""),
+    "podman": ("it", ""),
+    "kubectl": ("it", "nc"),
+    "ssh": ("46qtTv", "pl"),
+}
+"""Letters of options without and with a value. Nothing else may stand there but where it is: another user, a
+file of options and a tunnel are more than a place."""
 
 
 def program(word: Word) -> str | None:
@@ -168,9 +183,18 @@ def _wrapper(
     return handler
 
 
+def _command(rest: tuple[Word, ...], place: Place, judge: Judge) -> Risk:
+    if rest and rest[0].text in ("-v", "-V"):
+        return Risk.NONE  # only says where it is
+    return _wrapper("p", "")(rest, place, judge)
+
+
 def _env(rest: tuple[Word, ...], place: Place, judge: Judge) -> Risk:
     n = 0
     while n < len(rest):
+        if rest[n].text in ("-i", "-", "-0"):
+            n += 1
+            continue
         name, equals, value = (rest[n].text or "").partition("=")
         if not equals:
             break
@@ -191,6 +215,38 @@ STARTERS: dict[str, Callable[[tuple[Word, ...], Place, Judge], Risk]] = {
     ),
     "nice": _wrapper("", "n", ("--adjustment",)),
     "stdbuf": _wrapper("", "ioe", ("--output", "--input", "--error")),
-    "command": _wrapper("p", ""),
+    "command": _command,
+    "builtin": _wrapper("", ""),
+    "exec": _wrapper("", ""),
+    "nohup": _wrapper("", ""),
+    "ionice": _wrapper("t", "cn"),
+    "busybox": _wrapper("", ""),
 }
 """By the name of the program."""
+
+PASSING = STARTERS.keys() - {"find", "xargs"}
+"""Those that are nothing but options and then a command."""
+
+
+def elsewhere(words: tuple[Word, ...]) -> tuple[Word, ...]:
+    """What a command starts in another machine or container; empty when it starts nothing there, or nobody
+    can tell."""
+    name = words[0].text or ""
+    if name not in _OPTIONS_ELSEWHERE or (
+        name != "ssh" and [w.text for w in words[1:2]] != ["exec"]
+    ):
+        return ()
+    known = Options(*_OPTIONS_ELSEWHERE[name])
+    behind = words[1 if name == "ssh" else 2 :]
+    if name == "kubectl":
+        at = next((n for n, word in enumerate(behind) if word.text == "--"), len(behind))
+        where = options.values(behind[:at], known.valued)
+        return behind[at + 1 :] if len(where) == 1 and options.fits(behind[:at], known) else ()
+    inner = (_after(behind, known.short, known.valued) or ())[1:]
+    return () if inner and inner[0].option_like else inner
+
+
+def spoken(name: str, rest: tuple[Word, ...]) -> str | None:
+    """The text that `eval` or `watch` gives to a shell; None when it cannot be told."""
+    inner = rest if name == "eval" else _after(rest, "tbex", "n", ("--no-title", "--errexit"))
+    return None if inner is None else " ".join(word.text or "" for word in inner)
