@@ -10,6 +10,7 @@ import re
 
 from alfred.actions import options, services
 from alfred.actions.kinds import Risk
+from alfred.actions.options import Options
 from alfred.actions.services import SERVICES, Service
 from alfred.actions.syntax import Word
 
@@ -39,7 +40,7 @@ def judge(words: tuple[Word, ...]) -> Risk:
     if risk is Risk.NONE:
         if _says(words[1:], services.SECRET_WORDS):
             return Risk.HIGH
-        if options.fits(rest, services.READING):
+        if options.fits(rest, Options("", service.letters, services.READING)):
             return Risk.NONE
         # an option that is not known may do more than read
         return Risk.HIGH if _says(rest, raised) else Risk.MEDIUM

@@ -29,6 +29,20 @@ def _verbs(text: str) -> re.Pattern[str]:
 _NO_VERB = _verbs("")
 
 
+READING = _words(
+    "all-namespaces all json output format query filter filters limit page-size max-items region profile "
+    "project namespace selector since since-time until tail follow timestamps previous watch no-color "
+    "quiet verbose help version no-pager no-paginate sort-by sort-columns show-labels label-columns "
+    "field-selector container names-only state author assignee label repo search jq no-trunc latest size "
+    "outdated depth log log-failed job branch comments color name-only patch check diff recursive "
+    "instance-ids bucket prefix zone uri flatten no-headers head short long details revision max "
+    "function-name db-instance-identifier stack-name cluster table-name log-group-name "
+    "start-time end-time user event workflow status draft base owner language sort order archived "
+    "visibility installed upgradable"
+)
+"""Long options that let a reading verb only read."""
+
+
 @dataclass(frozen=True, slots=True)
 class Service:
     """The command line of one service."""
@@ -43,6 +57,8 @@ class Service:
     """Words of its own that are high."""
     mild: frozenset[str] = frozenset()
     """High words that are the name of a thing here."""
+    letters: str = ""
+    """Short options that let a reading verb only read; their values may follow."""
     other: Risk = Risk.MEDIUM
     """What no table knows."""
     elsewhere: re.Pattern[str] = re.compile(r"://|^[/~]|\.\.")
@@ -71,23 +87,6 @@ HIGH_WORDS = SECRET_WORDS | _words(
 TIDYING = Options("fyq", "", _words("force yes quiet"))
 """Options that let a tidying verb only tidy."""
 
-READING = Options(
-    "AaoLsRlnqwvcfBptz",
-    "",
-    _words(
-        "all-namespaces all json output format query filter filters limit page-size max-items region profile "
-        "project namespace selector since since-time until tail follow timestamps previous watch no-color "
-        "quiet verbose help version no-pager no-paginate sort-by sort-columns show-labels label-columns "
-        "field-selector container names-only state author assignee label repo search jq no-trunc latest size "
-        "outdated depth log log-failed job branch comments color name-only patch check diff recursive "
-        "instance-ids bucket prefix zone uri flatten no-headers head short long details revision max "
-        "function-name db-instance-identifier stack-name cluster table-name log-group-name "
-        "start-time end-time user event workflow status draft base owner language sort order archived "
-        "visibility installed upgradable"
-    ),
-)
-"""Options that let a reading verb only read."""
-
 _AWS = Service(
     _verbs(
         r"""
@@ -103,7 +102,9 @@ _AWS = Service(
     ),
     changes=_verbs(r"(ec2|rds|ecs) (start|stop|reboot)-[a-z-]+|ec2 create-tags"),
     before=_words("--region --profile --output"),
-    high=_words("cp mv sync put presign code attach associate authorize modify run change"),
+    high=_words(
+        "cp mv rb sync put presign website code function stack attach associate authorize modify run change"
+    ),
 )
 _KUBECTL = Service(
     _verbs(
@@ -125,6 +126,7 @@ _KUBECTL = Service(
         "rolebinding serviceaccount serviceaccounts f filename k kustomize"
     ),
     mild=_words("deploy"),
+    letters="AowlLcfnpt",
 )
 _DOCKER = Service(
     _verbs(
@@ -132,7 +134,7 @@ _DOCKER = Service(
         (ps|images|logs|top|stats|port|version|info|history|diff|events|search)
         (container|image|volume|network|context|node|service|stack|system) (ls|list|df|info|logs|ps)
         (volume|network|image|context) inspect
-        compose (ps|ls|logs|images|top|port|version|config)
+        compose (ps|ls|logs|images|top|port|version)
         """
     ),
     _verbs(r"(image|builder|buildx) prune"),
@@ -149,13 +151,14 @@ _DOCKER = Service(
     high=_words(
         "run cp save load export commit swarm secret plugin trust inspect kill down up create volumes v volume mount privileged allow entitlement"
     ),
+    letters="aqnflts",
 )
 _TERRAFORM = Service(
     _verbs(
-        r"(validate|version|graph|providers|get)|fmt -check|state list|workspace (list|show)|-?-?(help|version)"
+        r"(validate|version|graph)|fmt -check|state list|workspace (list|show)|-?-?(help|version)"
     ),
     changes=_verbs(r"(plan|init|fmt|show|output|refresh|workspace (new|select))"),
-    high=_words("taint untaint mv unlock console test replace out migrate backend plugin"),
+    high=_words("taint untaint mv unlock json console test replace out migrate backend plugin"),
 )
 _HELM = Service(
     _verbs(
@@ -166,6 +169,7 @@ _HELM = Service(
     ),
     before=_words("-n --namespace"),
     high=_words("renderer plugin test registry"),
+    letters="Aaonqlr",
 )
 _GCLOUD = Service(
     _verbs(
@@ -178,14 +182,14 @@ _GCLOUD = Service(
         """
     ),
     before=_words("--project --region --zone --format"),
-    high=_words("ssh scp add print access cp rsync mv call submit"),
+    high=_words("ssh scp add print access cp rsync mv call submit firewall allow"),
 )
 _LOCAL = re.compile(r"[/:]|^[.~]")
 """What is no plain name of a package."""
 _NPM = Service(
     _verbs(
         r"""
-        (ls|list|ll|view|info|show|outdated|audit|search|root|prefix|bin|why|explain|fund|ping|help|version)
+        (ls|list|ll|view|info|show|outdated|audit$|search|root|prefix|bin|why|explain|fund|ping|help|version)
         (pkg get|config (ls|list|get)|cache (ls|verify))
         """
     ),
@@ -197,6 +201,7 @@ _NPM = Service(
         "config set prefix rebuild"
     ),
     elsewhere=_LOCAL,
+    letters="l",
 )
 _SCRIPTS = dataclasses.replace(
     _NPM,
@@ -216,6 +221,7 @@ _PIP = Service(
         "download wheel sync index url find links editable e target t prefix host break system config"
     ),
     elsewhere=_LOCAL,
+    letters="lovq",
 )
 _GH = Service(
     _verbs(
@@ -244,6 +250,7 @@ _GH = Service(
         "merge api auth gist codespace cs extension ext alias variable workflow ruleset archive rename edit sync create key gpg org attestation web"
     ),
     other=Risk.HIGH,  # a noun that it does not know is an extension: any program
+    letters="LRsaAlqtSBcj",
 )
 _SYSTEMCTL = Service(
     _verbs(
@@ -251,11 +258,13 @@ _SYSTEMCTL = Service(
     ),
     changes=_verbs(r"(restart|reload|try-restart)"),
     other=Risk.HIGH,
+    letters="lanpqt",
 )
 _PACKAGES = Service(
     _verbs(r"(list|search|show|info|policy|depends|rdepends|outdated|deps|leaves|config|doctor)"),
     _verbs(r"(clean|autoclean|cleanup)"),
     other=Risk.HIGH,
+    letters="aiq",
 )
 
 SERVICES: dict[str, Service] = {
@@ -281,12 +290,12 @@ SERVICES: dict[str, Service] = {
     **{
         name: Service(_verbs(reads), _verbs(tidies), other=Risk.HIGH)
         for name, reads, tidies in (
-            ("go", "version|env|help", "clean -cache|clean -testcache"),
+            ("go", "version|env$|help", "clean -cache|clean -testcache"),
             ("uv", "version|tree|pip (list|show|freeze|check)", "cache (clean|prune)"),
             ("java", "-version", ""),
             ("crontab", "-l", ""),
             ("ulimit", "-a", ""),
-            ("dpkg", "-l|-L", ""),
+            ("dpkg", "-l", ""),
             ("ruff", "version|rule|linter", "clean"),
             ("pre-commit", "help", "clean|gc"),
             ("composer", "show|list|validate|outdated", "clear-cache"),

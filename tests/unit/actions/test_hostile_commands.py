@@ -30,6 +30,8 @@ terraform apply
 terraform apply -auto-approve
 terraform destroy
 terraform state rm x
+terraform output -json
+terraform show -raw
 terraform workspace delete prod
 terraform force-unlock 1
 helm upgrade web ./chart
@@ -56,6 +58,8 @@ aws s3 rm s3://b --recursive
 aws s3 sync . s3://b
 aws s3 cp a.txt s3://b
 aws s3 presign s3://b/a
+aws s3 rb s3://b
+aws cloudformation create-stack --stack-name x
 aws s3api put-bucket-policy --bucket b --policy x
 aws s3api delete-bucket --bucket b
 aws ec2 terminate-instances --instance-ids i-1
@@ -88,6 +92,7 @@ gcloud sql instances delete x
 gcloud iam service-accounts keys create k --iam-account x
 gcloud projects add-iam-policy-binding x
 gcloud app deploy
+gcloud compute firewall-rules create x --allow tcp:22
 gcloud run deploy web
 gcloud auth print-access-token
 gcloud compute ssh x
@@ -140,6 +145,7 @@ gh gist create a.txt
 gh extension install a/b
 gh alias set x '!sh'
 gh unknown-extension
+go env -w X=1
 gh hello-world
 gh variable set X
 psql -c 'drop table users'
@@ -572,6 +578,12 @@ npm uninstall left-pad
 pip uninstall -y requests
 gh pr create --title x --body y
 gh pr close 3
+gh pr view 3 -w
+npm audit fix
+npm audit --json fix
+terraform providers mirror x
+docker compose config -o x
+pip list -f x
 gh pr checkout 3
 gh issue comment 3 --body x
 gh issue create --title 'delete all keys in production'
