@@ -47,6 +47,7 @@ _OVERRULED = (
     ("core.quotePath", "false"),
     ("core.untrackedCache", "false"),
     ("credential.helper", ""),  # an empty one forgets those before it
+    ("diff.autoRefreshIndex", "false"),  # it would write the index, which is to be looked at only
     ("diff.external", ""),
     ("diff.ignoreSubmodules", "all"),
     ("diff.submodule", "short"),

@@ -19,6 +19,7 @@ from alfred.integrations import files, git
 from alfred.runs import endings
 from alfred.runs.workflow import Done, StepContext, Verdict
 from alfred.store import invariants
+from tests import repositories
 from tests.promises.gate.conftest import Bench, code
 
 pytestmark = pytest.mark.needs_program("git")
@@ -55,13 +56,7 @@ def bench(new_bench: Callable[..., Bench], tmp_path: Path, monkeypatch: pytest.M
 @pytest.fixture
 def place(tmp_path: Path) -> Path:
     """A repository with one commit."""
-    folder = tmp_path / "project"
-    folder.mkdir()
-    sh(folder, "init", "-q", "-b", "main")
-    (folder / "a.txt").write_text("one\n")
-    sh(folder, "add", "a.txt")
-    sh(folder, "commit", "-q", "-m", "first")
-    return folder
+    return repositories.one_commit(tmp_path / "project")
 
 
 def sh(folder: Path, *args: str) -> str:

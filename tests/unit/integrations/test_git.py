@@ -15,6 +15,7 @@ from alfred import errors
 from alfred.actions import Happened, NotHappened, Risk, Unknown
 from alfred.engines import git as engine
 from alfred.integrations import git, judged, push, remotes, repository
+from tests import repositories
 
 pytestmark = pytest.mark.needs_program("git")
 
@@ -45,12 +46,7 @@ def root(bench: Any) -> Path:
 
 def start(bench: Any) -> Path:
     """A repository with one commit, in the workspace."""
-    at = root(bench)
-    sh(at, "init", "-q", "-b", "main")
-    (at / "a.txt").write_text("one\n")
-    sh(at, "add", "a.txt")
-    sh(at, "commit", "-q", "-m", "first")
-    return at
+    return repositories.one_commit(root(bench))
 
 
 # ---- looking
@@ -516,8 +512,7 @@ def test_probes_of_branches(bench: Any) -> None:
 
 
 def remote(at: Path, tmp_path: Path, name: str = "origin") -> Path:
-    bare = tmp_path / f"{name}.git"
-    sh(tmp_path, "init", "-q", "--bare", "-b", "main", str(bare))
+    bare = repositories.bare(tmp_path / f"{name}.git")
     sh(at, "remote", "add", name, str(bare))
     return bare
 
