@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -111,10 +112,21 @@ class Bench:
         return action.check(key=key, ctx=self.ctx, **checked.values)
 
 
+@pytest.fixture(scope="session")
+def _ledger(
+    tmp_path_factory: pytest.TempPathFactory, _sqlite_template: Path
+) -> Iterator[connect.Store]:
+    """One for all of them: to most an action asks it nothing, and what a call finds in it has the call's own id."""
+    path = tmp_path_factory.mktemp("ledger") / "alfred.db"
+    shutil.copyfile(_sqlite_template, path)
+    store = connect.open_store(f"sqlite:///{path}")
+    yield store
+    store.close()
+
+
 @pytest.fixture
-def new_bench(tmp_path: Path, sqlite_url: str, home: Path) -> Iterator[Callable[..., Bench]]:
+def new_bench(tmp_path: Path, _ledger: connect.Store, home: Path) -> Callable[..., Bench]:
     """Makes a bench: `new_bench(made=True, inputs={...}, settings={...}, root=...)`."""
-    store = connect.open_store(sqlite_url)
 
     def make(
         *,
@@ -141,7 +153,7 @@ def new_bench(tmp_path: Path, sqlite_url: str, home: Path) -> Iterator[Callable[
             inputs=inputs or {},
             external=external,
             settings=Settings.model_validate(wanted),
-            store=using or store,
+            store=using or _ledger,
             cancelled=lambda: False,
             on_cancel=stops.append,
             emit=emitted.append,
@@ -149,8 +161,7 @@ def new_bench(tmp_path: Path, sqlite_url: str, home: Path) -> Iterator[Callable[
         )
         return Bench(ctx, emitted, stops)
 
-    yield make
-    store.close()
+    return make
 
 
 @pytest.fixture
