@@ -30,6 +30,7 @@ from alfred.runs.rows import Caps, Holder, Item, Lease, NewRun, Step
 from alfred.runs.states import Status, Wait
 from alfred.store import schema
 from alfred.store.connect import Store
+from tests.table import table
 
 HOLDER = Holder(worker="W", boot=leases.boot(), lease_us=clock.MINUTE)
 RFC3339 = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
@@ -174,13 +175,16 @@ def test_what_fits_several_is_refused_with_the_list(store: Store) -> None:
     assert len(refused.value.extra["ids"]) == 10
 
 
-@pytest.mark.parametrize(
-    "text", ["", "7K", "A7K", "nothing", "%", "____", "01%%", "01A_", "%A7K", "x" * 500, "' or 1=1"]
-)
-def test_what_names_nothing_is_not_found(store: Store, text: str) -> None:
+@pytest.fixture
+def one_run(store: Store) -> Store:
     start(store, "01AAAAAAAAAAAAAAAAAAAAAA7K")
+    return store
+
+
+@table(["", "7K", "A7K", "nothing", "%", "____", "01%%", "01A_", "%A7K", "x" * 500, "' or 1=1"])
+def test_what_names_nothing_is_not_found(one_run: Store, text: str) -> None:
     with pytest.raises(errors.NotFound) as refused:
-        resolve(store, text)
+        resolve(one_run, text)
     assert refused.value.next is not None
     assert ("at least 4" in refused.value.detail) == (len(text) < 4)
 
@@ -570,7 +574,7 @@ def test_a_task_shows_its_last_twenty_events(store: Store) -> None:
     assert [log["text"] for log in logs] == [str(n) for n in range(10, 30)]
 
 
-@pytest.mark.parametrize("wait", list(Wait))
+@table(list(Wait))
 def test_every_wait_has_a_word_for_tasks(wait: Wait) -> None:
     assert shapes.task_status("parked", wait) in (
         "running",
@@ -759,8 +763,7 @@ def test_stored_json_is_shown_as_json_and_words_as_words(stored: str | None, sho
     assert shapes.value(stored) == shown
 
 
-@pytest.mark.parametrize(
-    ("kind", "body", "words"),
+@table(
     [
         ("run.queued", {}, "queued"),
         ("run.queued", {"why": "reclaimed"}, "queued (reclaimed)"),
@@ -777,7 +780,7 @@ def test_stored_json_is_shown_as_json_and_words_as_words(stored: str | None, sho
         ("text", {"note": "asking again"}, "asking again"),
         ("notice", {"unknown": ["world.append"]}, '{"unknown": ["world.append"]}'),
         ("step", {}, "None: None"),
-    ],
+    ]
 )
 def test_every_event_has_words(kind: str, body: dict[str, Any], words: str) -> None:
     assert shapes.said(kind, body) == words

@@ -25,6 +25,7 @@ from alfred import (
     config_values,
     errors,
 )
+from tests.table import table
 
 
 @pytest.fixture
@@ -148,7 +149,7 @@ def test_settings_do_not_change(home: Path):
         found.policy.mode = "off"  # type: ignore[misc]
 
 
-@pytest.mark.parametrize("section", list(config.load(Path("/nowhere"), {}).model_dump()))
+@table(list(config.load(Path("/nowhere"), {}).model_dump()))
 def test_a_key_with_nothing_below_it_has_its_default_where_it_is_a_section(write, section: str):
     default = config.Settings()
     if isinstance(getattr(default, section), config_schema.Section | dict | list):
@@ -214,9 +215,7 @@ fleet: {repos: [], agents: {lucius: {every: 20m, engine: hybrid, parallel: 1}}}
     assert found.place("cron") is None
 
 
-@pytest.mark.parametrize(
-    "text", ["on", "off", "no", "yes", "0123", "1e3", "true", "1.0", "12:30", "1_0"]
-)
+@table(["on", "off", "no", "yes", "0123", "1e3", "true", "1.0", "12:30", "1_0"])
 def test_a_text_is_kept_as_it_was_written(write, text: str):
     found = write(
         f"alfred: 1\nmodel: {text}\npersonality: {text}\napprovals: {{approvers: [{text}]}}\n"
@@ -369,7 +368,7 @@ WRONG = [
 ]
 
 
-@pytest.mark.parametrize(("text", "said"), WRONG, ids=[w[0][:60] for w in WRONG])
+@table(WRONG)
 def test_a_wrong_value_is_told_with_file_line_and_key(problems, text: str, said: str):
     head = "" if text.startswith("alfred:") else "alfred: 1\n"
     found = problems(f"{head}{text}\n")
@@ -418,7 +417,7 @@ SECRET_PLACES = [
 ]
 
 
-@pytest.mark.parametrize("text", SECRET_PLACES)
+@table(SECRET_PLACES)
 def test_a_message_repeats_no_secret(problems, text: str):
     found = "\n".join(problems(f"alfred: 1\n{text}\n"))
     assert "sk-secret" not in found
@@ -579,7 +578,7 @@ WRONG_VARIABLES = [
 ]
 
 
-@pytest.mark.parametrize(("name", "value", "said"), WRONG_VARIABLES)
+@table(WRONG_VARIABLES)
 def test_a_wrong_variable_is_told_by_its_name(problems, name: str, value: str, said: str):
     found = problems("alfred: 1\n", {name: value})
     assert len(found) == 1
@@ -709,7 +708,7 @@ SHOWN = [
 ]
 
 
-@pytest.mark.parametrize(("text", "key", "value"), SHOWN, ids=[s[0][:50] for s in SHOWN])
+@table(SHOWN)
 def test_no_secret_is_shown_by_config_show(write, text: str, key: str, value: object):
     found = config.sources(write(f"alfred: 1\n{text}\n"))
     assert found[key]["value"] == value

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import errno
+import itertools
 import json
 import os
 import stat
@@ -19,6 +20,7 @@ from hypothesis import strategies as st
 
 from alfred import config, config_edit, config_splice, config_text, errors
 from alfred import home as places
+from tests.table import table
 
 TEXT = """\
 # head
@@ -201,10 +203,9 @@ LAYOUTS = [
 ]
 
 
-@pytest.mark.parametrize("text", LAYOUTS)
-@pytest.mark.parametrize("key", ["limits.turns", "model", "limits.depth", "personality"])
+@table(list(itertools.product(LAYOUTS, ["limits.turns", "model", "limits.depth", "personality"])))
 def test_every_layout_is_edited_or_told_to_edit_by_hand(home: Path, text: str, key: str):
-    home.mkdir()
+    home.mkdir(exist_ok=True)
     file = home / "config.yaml"
     file.write_bytes(text.encode())
     value = "7" if key.startswith("limits") else "new"
@@ -267,7 +268,7 @@ REFUSED: list[tuple[str, Any, str]] = [
 ]
 
 
-@pytest.mark.parametrize(("key", "value", "said"), REFUSED, ids=[repr(r[:2]) for r in REFUSED])
+@table(REFUSED)
 def test_a_wrong_edit_is_refused_and_the_file_stays(
     home: Path, file: Path, key: str, value: Any, said: str
 ):

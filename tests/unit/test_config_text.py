@@ -310,8 +310,7 @@ def test_a_resolved_scalar_gives_its_text_back(text: str):
     assert config_text.as_text(config_text.resolve(text)) == text
 
 
-@pytest.mark.parametrize(
-    ("text", "value"),
+@table(
     [
         ("true", True),
         ("false", False),
@@ -325,7 +324,7 @@ def test_a_resolved_scalar_gives_its_text_back(text: str):
             for t in ("True", "on", "no", "0123", "1e3", "+5", "1.50", "-0", "1_0", "", "1.", "٣")
         ),
         *((t, t) for t in ("9" * 30, "0.1000000000000000055", "2026-11-21", ".inf", "nan")),
-    ],
+    ]
 )
 def test_only_unmistakable_numbers_and_flags_are_resolved(text: str, value: object):
     found = config_text.resolve(text)
@@ -343,8 +342,7 @@ def test_any_number_gives_its_text_back(text: str):
     assert config_text.as_text(config_text.resolve(text)) == text
 
 
-@pytest.mark.parametrize(
-    ("value", "said"),
+@table(
     [
         (None, "null"),
         ("x", "'x'"),
@@ -360,7 +358,7 @@ def test_any_number_gives_its_text_back(text: str):
         ),
         ("a\nb\x1b[31m", "'a\\nb\\x1b[31m'"),
         ("\u202eabc", "'\\u202eabc'"),
-    ],
+    ]
 )
 def test_a_value_is_shown_without_passwords_and_without_lies(value: object, said: str):
     assert config_text.shown(value) == said

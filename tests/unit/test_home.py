@@ -16,6 +16,7 @@ import pytest
 
 from alfred import errors
 from alfred import home as places
+from tests.table import table
 
 
 def mode(path: Path) -> int:
@@ -379,7 +380,7 @@ NO_TENANTS = [
 ]
 
 
-@pytest.mark.parametrize("name", NO_TENANTS)
+@table(NO_TENANTS)
 def test_no_other_name_is_a_tenant(home: Path, name: str):
     with pytest.raises(errors.UsageError) as wrong:
         places.of_tenant(home, name)

@@ -15,6 +15,7 @@ from pydantic import BaseModel
 
 from alfred.actions import Secret, action, arguments, declare
 from alfred.actions.arguments import Invalid, Valid
+from tests.table import table
 
 
 class Colour(enum.StrEnum):
@@ -96,8 +97,7 @@ def test_names_are_taken_in_other_spellings(key: str) -> None:
     assert valid({key: 3}).args["max_results"] == 3
 
 
-@pytest.mark.parametrize(
-    ("given", "meant"),
+@table(
     [
         ({"max_results": "5"}, {"max_results": 5}),
         ({"max_results": "-5"}, {"max_results": -5}),
@@ -113,7 +113,7 @@ def test_names_are_taken_in_other_spellings(key: str) -> None:
         ({"force": None}, {}),
         ({"either": "5"}, {"either": "5"}),
         ({"path": "5"}, {"path": "5"}),
-    ],
+    ]
 )
 def test_a_value_is_mended_only_where_nothing_is_lost(
     given: dict[str, Any], meant: dict[str, Any] | None
@@ -124,8 +124,7 @@ def test_a_value_is_mended_only_where_nothing_is_lost(
         assert valid(given).args == DEFAULTS | meant
 
 
-@pytest.mark.parametrize(
-    "given",
+@table(
     [
         {"max_results": "five"},
         {"max_results": "5.0"},
@@ -157,7 +156,7 @@ def test_a_value_is_mended_only_where_nothing_is_lost(
         {"point": {"x": 1, "z": 2}, "nothing": 1},
         {"point": {}},
         {"more": []},
-    ],
+    ]
 )
 def test_a_value_that_would_have_to_be_guessed_is_refused(given: dict[str, Any]) -> None:
     problems({"path": "a"} | given)

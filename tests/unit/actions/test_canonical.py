@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from alfred.actions import Risk, canonical
+from tests.table import table
 
 JSON = st.recursive(
     st.none()
@@ -52,8 +53,7 @@ def test_the_order_of_keys_does_not_matter(value: dict[str, int]) -> None:
     assert canonical.digest(turned) == canonical.digest(value)
 
 
-@pytest.mark.parametrize(
-    ("one", "other"),
+@table(
     [
         (1, 1.0),
         (1, True),
@@ -66,7 +66,7 @@ def test_the_order_of_keys_does_not_matter(value: dict[str, int]) -> None:
         ([], {}),
         ({"a": None}, {}),
         (["ab"], ["a", "b"]),
-    ],
+    ]
 )
 def test_values_that_are_not_the_same_have_other_texts(one: Any, other: Any) -> None:
     assert canonical.canonical_json(one) != canonical.canonical_json(other)
@@ -108,8 +108,7 @@ def test_depth_has_a_limit() -> None:
         canonical.canonical_json(value)
 
 
-@pytest.mark.parametrize(
-    ("part", "changed"),
+@table(
     [
         ("action", "files.move"),
         ("schema_hash", "t"),
@@ -121,7 +120,7 @@ def test_depth_has_a_limit() -> None:
         ("tenant", "other"),
         ("run_id", "s"),
         ("risk", Risk.HIGH),
-    ],
+    ]
 )
 def test_an_approval_is_bound_to_every_part(part: str, changed: Any) -> None:
     assert canonical.args_hash(**BOUND | {part: changed}) != canonical.args_hash(**BOUND)

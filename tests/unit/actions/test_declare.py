@@ -16,6 +16,7 @@ import pytest
 import alfred.actions
 from alfred import errors
 from alfred.actions import Effect, Happened, Risk, Secret, action, declare
+from tests.table import table
 
 if TYPE_CHECKING:
     from alfred.actions import ActionContext
@@ -158,15 +159,12 @@ def test_a_checkable_action_with_its_check_is_accepted() -> None:
     assert built.check is check
 
 
-@pytest.mark.parametrize(
-    "id", ["", ".", "a.", ".a", "a..b", "a b", "a/b", "é", "a" * 201, "a\n", None, 3]
-)
+@table(["", ".", "a.", ".a", "a..b", "a b", "a/b", "é", "a" * 201, "a\n", None, 3])
 def test_an_id_must_be_well_formed(id: Any) -> None:
     refused("id is made of", plain, id=id)
 
 
-@pytest.mark.parametrize(
-    ("match", "more"),
+@table(
     [
         ("integration", {"integration": "a b"}),
         ("risk", {"risk": "high"}),
@@ -186,7 +184,7 @@ def test_an_id_must_be_well_formed(id: Any) -> None:
         ("`redact`", {"redact": lambda args, ctx: args}),
         ("`check`", {"check": lambda key: None}),
         ("`check`", {"check": lambda *, key, ctx, other: None}),
-    ],
+    ]
 )
 def test_a_declaration_that_could_only_fail_is_refused(match: str, more: dict[str, Any]) -> None:
     refused(match, plain, **more)
@@ -211,8 +209,7 @@ def _generator():  # type: ignore[no-untyped-def]
     yield 1
 
 
-@pytest.mark.parametrize(
-    ("match", "fn"),
+@table(
     [
         ("by name", _positional),
         ("by name", _many),
@@ -223,7 +220,7 @@ def _generator():  # type: ignore[no-untyped-def]
         ("default", _wrong_default),
         ("default", _nan),
         ("generator", _generator),
-    ],
+    ]
 )
 def test_a_signature_that_cannot_be_checked_is_refused(match: str, fn: Callable[..., Any]) -> None:
     refused(match, fn)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import hypothesis
-import pytest
 from hypothesis import strategies as st
 
 from alfred.actions.grant import Grant
+from tests.table import table
 
 NAMES = st.text("ab.*_", min_size=1, max_size=5)
 
@@ -33,8 +33,7 @@ def test_a_pattern_allows_its_family_and_nothing_beside_it() -> None:
     assert not of().allows("git.push")
 
 
-@pytest.mark.parametrize(
-    "text",
+@table(
     [
         None,
         "",
@@ -47,7 +46,7 @@ def test_a_pattern_allows_its_family_and_nothing_beside_it() -> None:
         '{"actions":5}',
         '{"actions":null}',
         '{"actions":[[]]}',
-    ],
+    ]
 )
 def test_what_cannot_be_read_grants_nothing(text: str | None) -> None:
     grant = Grant.decode(text)

@@ -10,6 +10,7 @@ import pytest
 
 from alfred.actions import Effect, Risk, action, declare, policy
 from alfred.actions.policy import Mode
+from tests.table import table
 
 
 @dataclass(frozen=True)
@@ -48,8 +49,7 @@ def decide(risk: Risk = Risk.NONE, **more: Any) -> policy.Decision:
     return policy.decide(**given | more)
 
 
-@pytest.mark.parametrize(
-    ("mode", "risk", "verdict", "reason"),
+@table(
     [
         ("gated", Risk.NONE, "execute", "risk_none"),
         ("gated", Risk.LOW, "stage", "gated"),
@@ -63,7 +63,7 @@ def decide(risk: Risk = Risk.NONE, **more: Any) -> policy.Decision:
         ("off", Risk.LOW, "refuse", "mode_off"),
         ("off", Risk.MEDIUM, "refuse", "mode_off"),
         ("off", Risk.HIGH, "refuse", "mode_off"),
-    ],
+    ]
 )
 def test_each_mode_does_with_each_risk_what_it_says(
     mode: Mode, risk: Risk, verdict: str, reason: str
@@ -100,7 +100,7 @@ LADDER = [
 ]
 
 
-@pytest.mark.parametrize(("upper", "lower"), list(itertools.pairwise(LADDER)), ids=str)
+@table(list(itertools.pairwise(LADDER)))
 def test_the_more_specific_rule_wins_in_either_order(upper: Rule, lower: Rule) -> None:
     for won, lost in (("autonomous", "off"), ("off", "autonomous"), ("gated", "autonomous")):
         rules = (

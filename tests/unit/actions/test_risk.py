@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from alfred.actions import Risk, Workspace, action, classify_command, declare, risk
+from tests.table import table
 
 CTX: Any = SimpleNamespace(workspace=Workspace(Path("/srv/w"), made=True, trusted=False))
 
@@ -54,8 +55,7 @@ def test_a_classify_cannot_change_the_arguments() -> None:
     assert args == {"force": True}
 
 
-@pytest.mark.parametrize(
-    ("args", "least"),
+@table(
     [
         ({}, Risk.NONE),
         ({"force": True}, Risk.HIGH),
@@ -69,7 +69,7 @@ def test_a_classify_cannot_change_the_arguments() -> None:
         ({"overwrite": True}, Risk.MEDIUM),
         ({"delete": True, "force": True}, Risk.HIGH),
         ({"path": "force"}, Risk.NONE),
-    ],
+    ]
 )
 def test_arguments_that_force_or_delete_raise_the_risk_of_any_action(
     args: dict[str, Any], least: Risk

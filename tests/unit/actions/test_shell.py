@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from alfred.actions import shell, syntax
+from tests.table import table
 
 HOME = "/home/me"
 
@@ -109,8 +110,7 @@ def test_text_that_bash_refuses_is_never_clear(text: str) -> None:
         assert _bash(text, "-n").returncode == 0
 
 
-@pytest.mark.parametrize(
-    "text",
+@table(
     [
         "ls 'a",
         "ls )",
@@ -141,14 +141,13 @@ def test_text_that_bash_refuses_is_never_clear(text: str) -> None:
         "[ $x = 1 ]",
         "((x=1))",
         "a " * 20_000,
-    ],
+    ]
 )
 def test_what_cannot_be_read_exactly_is_said(text: str) -> None:
     assert shell.read(text, home=HOME).unclear
 
 
-@pytest.mark.parametrize(
-    "word",
+@table(
     [
         "$x",
         '"$x"',
@@ -164,7 +163,7 @@ def test_what_cannot_be_read_exactly_is_said(text: str) -> None:
         "$((1))",
         "<(ls)",
         "a$x",
-    ],
+    ]
 )
 def test_a_word_that_only_the_shell_knows_has_no_text(word: str) -> None:
     (command,) = shell.read(f"echo {word}", home=HOME).commands
@@ -172,8 +171,7 @@ def test_a_word_that_only_the_shell_knows_has_no_text(word: str) -> None:
     assert command.words[1].option_like
 
 
-@pytest.mark.parametrize(
-    ("word", "text", "glob"),
+@table(
     [
         ("*.py", "*.py", True),
         ("'*.py'", "*.py", False),
@@ -187,7 +185,7 @@ def test_a_word_that_only_the_shell_knows_has_no_text(word: str) -> None:
         ("{}", "{}", False),
         ('"  a  "', "  a  ", False),
         ('""', "", False),
-    ],
+    ]
 )
 def test_quotes_go_and_what_may_still_expand_is_known(word: str, text: str, glob: bool) -> None:
     (command,) = shell.read(f"echo {word}", home=HOME).commands
@@ -208,8 +206,7 @@ def test_foreign_characters_are_parts_of_words_and_shown_to_no_table_of_the_gram
     assert [word.text for word in command.words] == ["echo", "\u00d3a", "\u00d3 \U0009c716", "x"]
 
 
-@pytest.mark.parametrize(
-    "text",
+@table(
     [
         "echo {\\a",
         "\\ #&&",
@@ -221,7 +218,7 @@ def test_foreign_characters_are_parts_of_words_and_shown_to_no_table_of_the_gram
         "{ }",
         "{ #\n }",
         "(ls) x",
-    ],
+    ]
 )
 def test_words_that_the_grammar_gets_wrong_are_unclear(text: str) -> None:
     assert shell.read(text, home=HOME).unclear

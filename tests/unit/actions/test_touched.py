@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import pytest
-
 from alfred.actions import declare
 from alfred.actions.declare import action
 from alfred.actions.kinds import Risk
 from alfred.actions.touched import EVERYTHING, NOTHING, meet, touched
+from tests.table import table
 
 
 def about(path: str) -> frozenset[tuple[str, ...]]:
@@ -27,8 +26,7 @@ def _context() -> Any:
     return None
 
 
-@pytest.mark.parametrize(
-    ("one", "other", "same"),
+@table(
     [
         ("a.txt", "a.txt", True),
         ("a.txt", "b.txt", False),
@@ -40,7 +38,7 @@ def _context() -> Any:
         ("a.txt", ".", True),
         ("a.txt", "/a.txt", True),
         ("caf\u00e9", "cafe\u0301", True),
-    ],
+    ]
 )
 def test_two_calls_touch_the_same_when_one_path_is_or_holds_the_other(
     one: str, other: str, same: bool

@@ -10,6 +10,7 @@ import pytest
 from alfred import app, config, errors
 from alfred.agents import registry
 from alfred.agents.registry import AgentRegistry, UnknownAgent
+from tests.table import table
 
 WRONG = [
     ("agents: {Coder: }", ["1: agents.Coder: is no name for an agent"]),
@@ -53,7 +54,7 @@ def _load(home: Path, text: str, **env: str) -> config.Settings:
     return config.load(home, env, check=app.check)
 
 
-@pytest.mark.parametrize(("text", "told"), WRONG, ids=[text for text, _ in WRONG])
+@table(WRONG)
 def test_what_is_wrong_with_agents_is_told_with_file_line_and_key(
     home: Path, text: str, told: list[str]
 ) -> None:
@@ -114,7 +115,7 @@ RIGHT = [
 ]
 
 
-@pytest.mark.parametrize("text", RIGHT)
+@table(RIGHT)
 def test_what_is_right_or_belongs_to_others_is_taken(home: Path, text: str) -> None:
     AgentRegistry.from_settings(_load(home, text))
 

@@ -20,6 +20,7 @@ from alfred.engines import process
 from alfred.integrations import contents, excerpt, files, git, grep, notify, shell
 from alfred.trust import sandbox
 from alfred.trust.redact import redact
+from tests.table import table
 
 FAKE_KEY = "AKIA" + "Q3EGRIVZ5WXY7ABC"
 
@@ -624,7 +625,7 @@ SENSITIVE = [
 ORDINARY = ["a.txt", "src/main.py", "docs/git.md", "github/workflows.md", "env", "x.env.py", "git"]
 
 
-@pytest.mark.parametrize("path", SENSITIVE)
+@table(SENSITIVE)
 def test_what_configures_git_ci_or_agents_is_one_tier_higher(
     bench: Any, brought: Any, path: str
 ) -> None:
@@ -639,7 +640,7 @@ def test_what_configures_git_ci_or_agents_is_one_tier_higher(
     assert bench.risk(files.delete, path=path) is Risk.HIGH
 
 
-@pytest.mark.parametrize("path", ORDINARY)
+@table(ORDINARY)
 def test_other_files_are_free_in_a_made_workspace_and_medium_in_a_brought_one(
     bench: Any, brought: Any, path: str
 ) -> None:
@@ -674,8 +675,7 @@ def test_in_a_workspace_that_lies_in_what_steers_programs_every_path_is_delicate
         assert here.risk(shell.run, command="ls") is Risk.NONE
 
 
-@pytest.mark.parametrize(
-    ("path", "risk"),
+@table(
     [
         ("tmp/x", Risk.LOW),
         ("cache/x", Risk.LOW),
@@ -686,7 +686,7 @@ def test_in_a_workspace_that_lies_in_what_steers_programs_every_path_is_delicate
         ("tmp/../src/x", Risk.MEDIUM),
         ("tmp/.git/config", Risk.HIGH),
         ("tmpx/x", Risk.MEDIUM),
-    ],
+    ]
 )
 def test_deleting_is_low_only_among_temporary_files(brought: Any, path: str, risk: Risk) -> None:
     assert brought.risk(files.delete, path=path) is risk

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from alfred import errors
 from alfred.integrations import patch
+from tests.table import table
 
 TEXT = "one\ntwo\nthree\nfour\nfive\nsix\n"
 
@@ -91,8 +92,7 @@ def test_only_newlines_end_lines() -> None:
     assert apply("@@ -2 +2 @@\n-second\n+2\n", text) == "a\x0bb\u2028c\rd\n2\n"
 
 
-@pytest.mark.parametrize(
-    ("diff", "says"),
+@table(
     [
         ("", "no hunk"),
         ("hello", "no hunk"),
@@ -109,7 +109,7 @@ def test_only_newlines_end_lines() -> None:
         ("@@ -6,2 +6 @@\n six\n-seven\n", r"expects 'seven\\n' in line 7 .* it ends at 6"),
         ("@@ -99,0 +100 @@\n+x\n", "behind line 99, but the file has 6 lines"),
         ("@@ -6,0 +7 @@\n+x\n\\ No newline at end of file\n@@ -6,0 +8 @@\n+y\n", "no newline"),
-    ],
+    ]
 )
 def test_what_does_not_fit_says_its_line(diff: str, says: str) -> None:
     with pytest.raises(errors.CallFailed, match=says):

@@ -17,6 +17,7 @@ from alfred import errors
 from alfred.actions import Risk, results
 from alfred.integrations import excerpt, shell
 from alfred.trust import redact, sandbox
+from tests.table import table
 
 BWRAP = pytest.mark.needs_program("bwrap")
 NONE = sandbox.Available(None, "for a test")
@@ -65,9 +66,7 @@ def test_without_a_sandbox_every_command_is_high(
         assert here.risk(shell.run, command="true", write=True) is Risk.HIGH
 
 
-@pytest.mark.parametrize(
-    "command", ["ls", "ls -la /root", "cat /etc/hostname", "git status", "git diff", "true", "rm x"]
-)
+@table(["ls", "ls -la /root", "cat /etc/hostname", "git status", "git diff", "true", "rm x"])
 def test_with_the_sandbox_off_every_command_is_high_whatever_its_words(
     new_bench: Any, command: str
 ) -> None:
@@ -475,7 +474,7 @@ def test_outside_of_the_sandbox_the_environment_is_an_allow_list(
     assert "canary" not in done["output"]
 
 
-@pytest.mark.parametrize("timeout", [0, -1, 601, 10**9, 1.5, "soon", True])
+@table([0, -1, 601, 10**9, 1.5, "soon", True])
 def test_times_that_cannot_be_are_refused(open_bench: Any, timeout: Any) -> None:
     with pytest.raises(errors.CallRefused):
         open_bench.call(shell.run, command="true", timeout=timeout)

@@ -16,6 +16,7 @@ from alfred import errors
 from alfred.actions import Risk, declare, results
 from alfred.engines import process
 from alfred.integrations import page, web
+from tests.table import table
 
 Answer = tuple[int, dict[str, str], bytes]
 
@@ -82,14 +83,13 @@ def test_what_is_fetched_is_somebody_elses_word() -> None:
     assert (action.label, action.risk) == ("external", Risk.NONE)
 
 
-@pytest.mark.parametrize(
-    "url",
+@table(
     [
         *("http://127.0.0.1/", "http://localhost/", "http://[::1]/", "http://169.254.169.254/"),
         *("http://2130706433/", "http://0x7f.1/", "file:///etc/passwd", "ftp://example.org/"),
         *("http://user:pw@example.org/", "http://10.0.0.1/", "http://metadata.google.internal/"),
         *("gopher://x", "", "x", "http://", "http://127.0.0.1:22/", "javascript:alert(1)"),
-    ],
+    ]
 )
 def test_what_is_private_or_no_page_is_refused_with_the_reason(
     bench: Any, server: Server, url: str
@@ -185,7 +185,7 @@ HIDDEN = [
 ]
 
 
-@pytest.mark.parametrize("html", HIDDEN)
+@table(HIDDEN)
 def test_what_nobody_would_see_is_taken_out(html: str) -> None:
     told = page.read(f"<body><p>seen</p>{html}<p>after</p>", "https://example.org/")
     assert "CANARY" not in json.dumps(told)
@@ -213,7 +213,7 @@ SEEN = [
 ]
 
 
-@pytest.mark.parametrize("html", SEEN)
+@table(SEEN)
 def test_what_is_seen_stays(html: str) -> None:
     assert "CANARY" in page.read(html, "https://example.org/")["text"]
 

@@ -7,11 +7,11 @@ import math
 from typing import Any
 
 import hypothesis
-import pytest
 from hypothesis import strategies as st
 
 from alfred.llm import contract
 from alfred.llm.contract import ModelTool, propose
+from tests.table import table
 
 READ = ModelTool("files__read", "", {})
 TOOLS = [READ, ModelTool("shell__run", "", {})]
@@ -22,8 +22,7 @@ def one(args: Any, *, tool: str = "files__read", call_id: str = "c1") -> contrac
     return call
 
 
-@pytest.mark.parametrize(
-    ("given", "args"),
+@table(
     [
         ('{"path": "a"}', {"path": "a"}),
         ({"path": "a"}, {"path": "a"}),
@@ -34,15 +33,14 @@ def one(args: Any, *, tool: str = "files__read", call_id: str = "c1") -> contrac
         ('{"a": "\\u0000b\\ud800"}', {"a": "b"}),
         ('{"a\\u0000": 1}', {"a": 1}),
         ('{"a": "\\ud83c\\udf88"}', {"a": "🎈"}),
-    ],
+    ]
 )
 def test_an_object_becomes_arguments(given: Any, args: dict[str, Any]) -> None:
     call = one(given)
     assert (call.args, call.raw, call.problem) == (args, None, None)
 
 
-@pytest.mark.parametrize(
-    ("given", "why"),
+@table(
     [
         ("nonsense", "no valid JSON"),
         ('{"path": "a"', "no valid JSON"),
@@ -69,7 +67,7 @@ def test_an_object_becomes_arguments(given: Any, args: dict[str, Any]) -> None:
         (7, "a number"),
         ([1], "a list"),
         (math.nan, "a text"),
-    ],
+    ]
 )
 def test_what_is_no_object_is_a_problem_and_its_text_is_kept(given: Any, why: str) -> None:
     call = one(given)

@@ -14,6 +14,7 @@ import pytest
 from alfred import errors
 from alfred.llm import client, scenarios
 from tests.conftest import FakeClock
+from tests.table import table
 
 TOOLS = [client.ModelTool("git__log", "", {}), client.ModelTool("files__write", "", {})]
 
@@ -302,7 +303,7 @@ WRONG: list[tuple[str, int | None, str]] = [
 ]
 
 
-@pytest.mark.parametrize(("text", "line", "told"), WRONG, ids=range(len(WRONG)))
+@table(WRONG)
 def test_a_wrong_scenario_names_file_line_and_what_is_wrong(
     tmp_path: Path, text: str, line: int | None, told: str
 ) -> None:

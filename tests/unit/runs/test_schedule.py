@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from alfred import clock, errors
 from alfred.runs import schedule
+from tests.table import table
 
 BERLIN = "Europe/Berlin"
 NAMES = {
@@ -254,8 +255,7 @@ def test_any_text_is_a_rule_or_a_usage_error(text: str) -> None:
 # ---- examples, written by hand ----
 
 
-@pytest.mark.parametrize(
-    ("rule", "after", "wanted"),
+@table(
     [
         ("0 8 * * *", "2026-11-21 08:00", ["2026-11-22 08:00", "2026-11-23 08:00"]),
         ("30 7 * * 1-5", "2026-11-20 07:30", ["2026-11-23 07:30", "2026-11-24 07:30"]),
@@ -277,7 +277,7 @@ def test_any_text_is_a_rule_or_a_usage_error(text: str) -> None:
         ("every 15m", "2026-11-21 10:00", ["2026-11-21 10:15", "2026-11-21 10:30"]),
         ("Every  2 h", "2026-11-21 10:00", ["2026-11-21 12:00", "2026-11-21 14:00"]),
         ("every 1d", "2026-11-21 10:00", ["2026-11-22 00:00", "2026-11-23 00:00"]),
-    ],
+    ]
 )
 def test_rules_mean_what_people_expect(rule: str, after: str, wanted: list[str]) -> None:
     assert following(rule, after, count=2) == [f"{slot} +0000" for slot in wanted]
@@ -320,8 +320,7 @@ def test_one_time_fires_once() -> None:
     assert offset.next_after(us("2026-11-21"), BERLIN) == us("2027-03-01T03:30:30+00:00")
 
 
-@pytest.mark.parametrize(
-    ("rule", "named"),
+@table(
     [
         ("", "empty"),
         ("* * * *", "4 fields"),
@@ -345,7 +344,7 @@ def test_one_time_fires_once() -> None:
         ("2027-03-01", "time of the day"),
         ("tomorrow", "1 fields"),
         ("９ * * * *", "plain letters"),
-    ],
+    ]
 )
 def test_a_wrong_rule_is_refused_and_the_part_that_is_wrong_is_named(rule: str, named: str) -> None:
     with pytest.raises(errors.UsageError, match=r"schedule") as refused:
@@ -375,9 +374,7 @@ def test_the_first_slot_of_a_new_rule_lies_ahead() -> None:
     assert schedule.first(schedule.parse("0 0 29 2 */7"), now, "UTC") == us("2032-02-29")
 
 
-@pytest.mark.parametrize(
-    "name", ["Europe/Berlim", "", "Europe", "../etc/passwd", "/etc/localtime", "UTC\0", "x" * 5000]
-)
+@table(["Europe/Berlim", "", "Europe", "../etc/passwd", "/etc/localtime", "UTC\0", "x" * 5000])
 def test_an_unknown_zone_is_refused(name: str) -> None:
     with pytest.raises(errors.UsageError, match="No time zone") as refused:
         schedule.parse("@daily").next_after(0, name)
@@ -391,7 +388,7 @@ def days() -> Iterator[tuple[str, str]]:
         yield zone, f"{day.isoformat()}T12:00"
 
 
-@pytest.mark.parametrize(("zone", "noon"), list(days()))
+@table(list(days()))
 def test_days_begin_at_midnight_of_their_zone_and_touch(zone: str, noon: str) -> None:
     at = us(noon, zone)
     for step in range(4):

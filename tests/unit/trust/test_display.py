@@ -174,7 +174,7 @@ SUSPICIOUS = [
 ]
 
 
-@pytest.mark.parametrize(("text", "why"), [case for case in SUSPICIOUS if case[1]], ids=ascii)
+@table([case for case in SUSPICIOUS if case[1]])
 def test_a_name_that_can_be_taken_for_another_is_marked(text: str, why: str) -> None:
     assert any(why in warning for warning in warnings(text)), warnings(text)
     shown = identifier(text)
@@ -183,13 +183,10 @@ def test_a_name_that_can_be_taken_for_another_is_marked(text: str, why: str) -> 
     assert "\u202e" not in shown
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
+@table([
         "github.com", "feature/x-1_2.3", "a/b/c.py", "C:\\x", "münchen.de", "café", "привет/мир.txt",
         "src/файл.py", "東京タワー", "日本語とかな", "한국", "ελληνικά", "北京abc"[:2], "user@host:22",
-    ],
-)  # fmt: skip
+    ])  # fmt: skip
 def test_an_honest_name_is_not_marked(text: str) -> None:
     assert warnings(text) == ()
 

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from alfred.trust import labels
 from alfred.trust.labels import Confidentiality, Integrity, Label
+from tests.table import table
 
 _labels = st.builds(Label, st.sampled_from(Integrity), st.sampled_from(Confidentiality))
 
@@ -62,15 +63,12 @@ def test_the_stored_form_is_the_documented_one() -> None:
     assert labels.encode(Label(Integrity.EXTERNAL, Confidentiality.PRIVATE)) == "external/private"
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
+@table([
         None, "", "/", "owner", "owner/", "/public", "Owner/Public", "OWNER/PUBLIC", " owner/public",
         "owner/public ", "owner/public\n", "owner / public", "owner/public/x", "owner/private/", "0/0",
         "public/owner", "owner\0/public", "ownеr/public", "owner/unknown", "trust/public", "null", "\ud800",
         0, 1, b"owner/public", ["owner/public"], {}, True,
-    ],
-)  # fmt: skip
+    ])  # fmt: skip
 def test_what_cannot_be_read_is_external_and_secret(text: object) -> None:
     assert labels.decode(text) == labels.WORST  # type: ignore[arg-type]
     assert labels.encode(labels.WORST) == "external/secret"

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 
 from alfred import errors
 from alfred.trust import beneath, paths
+from tests.table import table
 
 SECRET = "the secret outside"
 
@@ -231,8 +232,7 @@ def test_the_error_says_which_path_and_why(tree: Path) -> None:
     assert "\u202e" not in caught.value.detail
 
 
-@pytest.mark.parametrize(
-    ("path", "content"),
+@table(
     [
         ("plain.txt", "plain"),
         ("./plain.txt", "plain"),
@@ -249,7 +249,7 @@ def test_the_error_says_which_path_and_why(tree: Path) -> None:
         ("back\\slash", "backslash"),
         ("private", "mine"),
         ("hard", SECRET),  # a second name of a file cannot be told from the first
-    ],
+    ]
 )
 def test_an_honest_path_is_opened(tree: Path, path: str, content: str) -> None:
     with paths.open_beneath(tree, _filled(path, tree), "r") as file:
@@ -282,7 +282,7 @@ def test_nothing_is_written_through_a_link_even_one_that_stays(
     assert (tree / "plain.txt").read_text() == "plain"
 
 
-@pytest.mark.parametrize("mode", ["w", "wb", "a", "r+"])
+@table(["w", "wb", "a", "r+"])
 def test_a_file_with_a_second_name_is_not_written_into(tree: Path, mode: str) -> None:
     with pytest.raises(errors.PathRefused, match="hard links"):
         paths.open_beneath(tree, "hard", mode)
@@ -300,8 +300,7 @@ def test_a_root_that_is_itself_reached_by_a_link_is_used(tree: Path) -> None:
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux has /proc")
-@pytest.mark.parametrize(
-    ("root", "path"),
+@table(
     [
         ("/", "proc/self/environ"),
         ("/", "proc/self/maps"),
@@ -315,7 +314,7 @@ def test_a_root_that_is_itself_reached_by_a_link_is_used(tree: Path) -> None:
         ("/dev", "zero"),
         ("/dev", "null"),
         ("/sys", "kernel/mm/transparent_hugepage/enabled"),
-    ],
+    ]
 )
 def test_a_file_of_the_kernel_is_refused_even_beneath_its_own_root(root: str, path: str) -> None:
     # What belongs to another user may be forbidden before it is judged; opened it never is.
@@ -335,7 +334,7 @@ def test_the_environment_of_a_process_is_never_opened(resolution: str) -> None:
         paths.listing("/proc", str(os.getpid()))
 
 
-@pytest.mark.parametrize("mode", ["", "rw", "q", "r+w", "bt", "rbt", "rr", "U", "r\0"])
+@table(["", "rw", "q", "r+w", "bt", "rbt", "rr", "U", "r\0"])
 def test_a_mode_that_is_none_is_refused(tree: Path, mode: str) -> None:
     with pytest.raises(ValueError, match="is not a mode"):
         paths.open_beneath(tree, "plain.txt", mode)
@@ -405,7 +404,7 @@ FOLDERS_OUT = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("path", FOLDERS_OUT)
+@table(FOLDERS_OUT)
 def test_no_operation_leads_out_through_a_folder(tree: Path, path: str) -> None:
     before = _everything_outside(tree)
     path = _filled(path, tree)
@@ -513,9 +512,7 @@ def test_write_cuts_a_hard_link_instead_of_changing_the_other_name(tree: Path) -
     assert (tree.parent / "outside" / "secret").read_text() == SECRET
 
 
-@pytest.mark.parametrize(
-    "path", ["to-secret", "good-link", "dangling-out", "pipe", "socket", "sub"]
-)
+@table(["to-secret", "good-link", "dangling-out", "pipe", "socket", "sub"])
 def test_write_replaces_nothing_but_a_plain_file(tree: Path, path: str) -> None:
     before = _everything_outside(tree)
     with pytest.raises((errors.PathRefused, IsADirectoryError)):

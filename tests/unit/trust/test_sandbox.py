@@ -18,6 +18,7 @@ import pytest
 from alfred import checks, errors
 from alfred.config import Settings
 from alfred.trust import probes, sandbox
+from tests.table import table
 
 linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="bubblewrap is Linux's")
 CANARY = "canary-5f2c9"
@@ -472,21 +473,25 @@ class TestInside:
 # ---- what may be mounted
 
 
-@pytest.mark.parametrize(
-    "path",
-    [
+@pytest.fixture
+def linked(user: Path) -> Path:
+    """The user's home with links to what would open too much."""
+    (user / "to-ssh-parent").symlink_to(user)
+    (user / "to-home").symlink_to(user / ".alfred")
+    (user / ".alfred/workspaces/to-state").symlink_to("../state")
+    return user
+
+
+@table([
         "/", "/usr", "/usr/local/bin", "/bin", "/lib", "/etc", "/etc/ssl", "/proc", "/proc/self", "/sys", "/dev", "/dev/shm",
         "/boot", "/run", "/var", "/var/run", "/home", "/tmp", "{user}", "{user}/..", "{user}/project/..",
         "{home}", "{home}/", "{home}/workspaces", "{home}/worktrees", "{home}/state", "{home}/.env",
         "{home}/alfred.db", "{home}/tenants", "{home}/tenants/t1", "{home}/tenants/t1/workspaces",
         "{home}/workspaces/run1/../../state", "{user}/missing", "{user}/to-ssh-parent", "{user}/to-home",
         "{home}/workspaces/to-state",
-    ],
-)  # fmt: skip
-def test_a_place_that_would_open_too_much_is_not_mounted(user: Path, path: str) -> None:
-    (user / "to-ssh-parent").symlink_to(user)
-    (user / "to-home").symlink_to(user / ".alfred")
-    (user / ".alfred/workspaces/to-state").symlink_to("../state")
+    ])  # fmt: skip
+def test_a_place_that_would_open_too_much_is_not_mounted(linked: Path, path: str) -> None:
+    user = linked
     place = Path(path.replace("{user}", str(user)).replace("{home}", str(user / ".alfred")))
     if not place.exists() and "missing" not in path:
         place = Path("/")  # a folder that this system does not have

@@ -17,6 +17,7 @@ from alfred import errors
 from alfred.trust import redact as redaction
 from alfred.trust import secrets
 from alfred.trust.redact import redact
+from tests.table import table
 
 NAME = "DEPLOY_TOKEN"
 
@@ -229,8 +230,7 @@ def test_what_belongs_to_somebody_else_is_refused(
         secrets.get(NAME, home=tmp_path)
 
 
-@pytest.mark.parametrize(
-    ("line", "value"),
+@table(
     [
         ("A=b", "b"),
         ("A = b", "b"),
@@ -255,7 +255,7 @@ def test_what_belongs_to_somebody_else_is_refused(
         ("A=it's", "it's"),
         ("A=üñ", "üñ"),
         ("_A1=b", "b"),
-    ],
+    ]
 )
 def test_a_line_is_read_as_it_is_documented(tmp_path: Path, line: str, value: str) -> None:
     env_file(tmp_path, f"# comment\n\n{line}\r\n   # another\n")
@@ -265,8 +265,7 @@ def test_a_line_is_read_as_it_is_documented(tmp_path: Path, line: str, value: st
 SECRET = "Sup3rS3cretValue"
 
 
-@pytest.mark.parametrize(
-    ("line", "why"),
+@table(
     [
         (SECRET, "no NAME=value"),
         (f"export {SECRET}", "no NAME=value"),
@@ -286,7 +285,7 @@ SECRET = "Sup3rS3cretValue"
         (f"A={SECRET}\0", "control character"),
         (f"A={SECRET}\x1b[2J", "control character"),
         (f"B={SECRET}", "a second time (first on line 1)"),
-    ],
+    ]
 )
 def test_a_wrong_line_is_named_and_never_repeated(tmp_path: Path, line: str, why: str) -> None:
     path = env_file(tmp_path, f"B=1\n\n{line}\n")

@@ -384,9 +384,7 @@ def test_the_client_reads_the_same_url_as_the_judge(url: str, meant: str) -> Non
     assert (sent.port or {"http": 80, "https": 443}[sent.scheme]) == target.port
 
 
-@pytest.mark.parametrize(
-    "user", ["me", "me:", ":", "", "me:password", "a:b:c", "127.0.0.1:80", "a@b"]
-)
+@table(["me", "me:", ":", "", "me:password", "a:b:c", "127.0.0.1:80", "a@b"])
 def test_a_user_in_a_url_is_refused_for_what_it_is(user: str) -> None:
     verdict = urls.check_url(f"https://{user}@example.com/", resolve=public)
     assert verdict.reason == "it carries a user or a password"
@@ -481,13 +479,10 @@ def test_a_private_host_is_opened_by_its_owner_and_no_other_with_it() -> None:
         assert verdict.allowed, (host, verdict.reason)
 
 
-@pytest.mark.parametrize(
-    "address",
-    [
+@table([
         "169.254.169.254", "169.254.1.1", "fd00:ec2::254", "100.100.100.200", "168.63.129.16", "0.0.0.0",
         "224.0.0.1", "255.255.255.255", "fe80::1", "::", "::ffff:127.0.0.1", "64:ff9b::7f00:1",
-    ],
-)  # fmt: skip
+    ])  # fmt: skip
 def test_an_opened_host_never_opens_a_metadata_service_or_an_odd_form(address: str) -> None:
     verdict = urls.check_url(
         "http://nas.lan/", resolve=lambda host: [address], allow_private={"nas.lan"}
