@@ -118,7 +118,7 @@ class Oracle:
         found: set[int] = set()
         if self.fixed:
             # Each wall time once: at its first pass, or right after the gap that it fell into.
-            for wall in every_minute(start - timedelta(days=2), end + timedelta(days=2), None):
+            for wall in every_minute(start - timedelta(days=1), end + timedelta(days=1), None):
                 if self.shows(wall):
                     real = wall
                     while real.replace(tzinfo=tz).astimezone(UTC).astimezone(tz).replace(
