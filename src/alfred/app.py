@@ -27,6 +27,7 @@ from alfred.store.connect import Store
 from alfred.store.tx import Tx
 
 if TYPE_CHECKING:
+    from alfred.actions.editing import Editing
     from alfred.actions.registry import LoadError, Registry
     from alfred.runs.execute import Runtime
     from alfred.runs.worker import Worker
@@ -178,19 +179,12 @@ def whole(base: Base, *, watch: Callable[[str, str, dict[str, Any]], None] | Non
     from alfred.runs import triggers
     from alfred.runs.execute import Runtime
     from alfred.runs.worker import Worker
-    from alfred.trust import redact, secrets
+    from alfred.trust import redact
     from alfred.workflows import agent
     from alfred.workflows import replay as replays
 
     registry, load_errors = actions_of(base.home)
-    for tenant in home.tenants(base.home):
-        secrets.register_known(home=home.of_tenant(base.home, tenant))
-
-    def secret(tenant: str, name: str) -> str | None:
-        if tenant == home.MAIN:
-            return secrets.get(name, home=base.home)
-        return secrets.of_tenant(name, home=home.of_tenant(base.home, tenant))
-
+    secret = _secrets(base.home)
     settings = LiveSettings(base.home, settings_of)
     seal_rules(base.store, base.desk.tenant, settings.of)
     gate = Dispatch(
@@ -281,6 +275,32 @@ def seal_rules(store: Store, tenant: str, settings: Callable[[str], config.Setti
     """Writes into the audit what holds for a tenant, when it is not what held before."""
     rules = settings(tenant).model_dump(mode="json", include=set(RULES))
     store.transact(audit.policy, tenant, rules)
+
+
+def editing(base: Base) -> Editing:
+    """What changes a call before it is allowed: the gate's checks, over the actions that there are, and no model."""
+    from alfred.actions.editing import Editing
+    from alfred.actions.surroundings import Surroundings
+
+    registry, _problems = actions_of(base.home)
+    settings = LiveSettings(base.home, settings_of)
+    around = Surroundings(home=settings.home, settings=settings.of, secrets=_secrets(base.home))
+    return Editing(base.store, registry, around)
+
+
+def _secrets(folder: Path) -> Callable[[str, str], str | None]:
+    """(tenant, name) -> the secret of a tenant; what is known of all of them is hidden from now on."""
+    from alfred.trust import secrets
+
+    for tenant in home.tenants(folder):
+        secrets.register_known(home=home.of_tenant(folder, tenant))
+
+    def secret(tenant: str, name: str) -> str | None:
+        if tenant == home.MAIN:
+            return secrets.get(name, home=folder)
+        return secrets.of_tenant(name, home=home.of_tenant(folder, tenant))
+
+    return secret
 
 
 def actions_of(folder: Path) -> tuple[Registry, tuple[LoadError, ...]]:

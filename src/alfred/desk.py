@@ -113,12 +113,7 @@ class Desk:
                 next=f"Look at it with `alfred approvals list`, then `alfred approve {card.id[-6:].lower()} --hash {card.args_hash[:12]}`.",
             )
         if args_hash is not None:
-            if len(args_hash) < 8 or not card.args_hash.startswith(args_hash.lower()):
-                raise errors.StaleHash(
-                    "The hash is not that of this approval as it is now.",
-                    next="Look at the card again: `alfred approvals list`.",
-                )
-            args_hash = card.args_hash
+            args_hash = self.bound(card, args_hash)
         return self.store.transact(
             approvals.decide,
             Decision(
@@ -132,6 +127,19 @@ class Desk:
                 reason=reason,
             ),
         )
+
+    def bound(self, card: Approval, args_hash: str) -> str:
+        """The whole hash of a card, of which somebody has given at least 8 characters.
+
+        Raises:
+            StaleHash: it is another one.
+        """
+        if len(args_hash) < 8 or not card.args_hash.startswith(args_hash.lower()):
+            raise errors.StaleHash(
+                "The hash is not that of this approval as it is now.",
+                next="Look at the card again: `alfred approvals list`.",
+            )
+        return card.args_hash
 
     def card(self, ref: str) -> Approval:
         """The card that an id, or an unambiguous beginning or end of one, names."""

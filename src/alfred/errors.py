@@ -130,6 +130,12 @@ class StaleHash(AlfredError):
     code, status = "stale_hash", 409
 
 
+class InvalidEdit(AlfredError):
+    """What a person made of a call cannot be carried out; the card stays as it was."""
+
+    code, exit_code, status = "invalid_edit", 2, 422
+
+
 class HashRequired(AlfredError):
     """A high risk is approved only with the hash that its card shows."""
 

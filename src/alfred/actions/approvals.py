@@ -62,7 +62,7 @@ def stage(tx: Tx, card: NewCard) -> None:
     """Makes the card of a call, in the transaction that stages the call. Caller holds the run's lock."""
     from_now = card.auto_ok and card.counts_from_staging and _room_for_auto(tx, card.tenant)
     cards.add(tx, card, starts_clock=from_now)
-    _tell(tx, card, status="pending")
+    tell(tx, card, status="pending")
 
 
 def restage(tx: Tx, card: NewCard, *, target: str | None) -> None:
@@ -115,10 +115,7 @@ def decide(tx: Tx, wanted: Decision) -> Approval:
         and wanted.args_hash != card.args_hash
         and card.status == "pending"
     ):
-        raise errors.StaleHash(
-            "The content of this approval changed since it was shown.",
-            next="Look at the card again.",
-        )
+        raise stale()
     first = cards.decide(
         tx,
         card,
@@ -134,7 +131,7 @@ def decide(tx: Tx, wanted: Decision) -> Approval:
     if not first:
         if decided.decision_token == wanted.token:
             return decided  # this very decision arrived before, and its answer was lost
-        raise _already(tx, decided)
+        raise already(tx, decided)
     _carry_out(tx, card, wanted)
     audit.append(
         tx,
@@ -150,7 +147,7 @@ def decide(tx: Tx, wanted: Decision) -> Approval:
         reason=wanted.reason,
         args_hash=card.args_hash,
     )
-    _tell(tx, card, status=decided.status, by=wanted.by)
+    tell(tx, card, status=decided.status, by=wanted.by)
     if ends:
         refused = {
             "code": "refused",
@@ -177,7 +174,16 @@ def _status(decision: str) -> str:
     return "answered"
 
 
-def _already(tx: Tx, card: Approval) -> errors.AlreadyDecided:
+def stale() -> errors.StaleHash:
+    """What is said to who decides about something else than the card shows now."""
+    return errors.StaleHash(
+        "The content of this approval changed since it was shown.",
+        next="Look at the card again.",
+    )
+
+
+def already(tx: Tx, card: Approval) -> errors.AlreadyDecided:
+    """What is said to who comes too late."""
     if card.status == "pending":
         run = rows.get(tx, card.run_id)
         if run and run.live and not run.cancel:
@@ -233,7 +239,7 @@ def _json(**fields: Any) -> str:
     return json.dumps({k: v for k, v in fields.items() if v is not None}, ensure_ascii=False)
 
 
-def _tell(tx: Tx, card: NewCard | Approval, *, status: str, **more: Any) -> None:
+def tell(tx: Tx, card: NewCard | Approval, *, status: str, **more: Any) -> None:
     """Tells the feed how a card stands."""
     events.emit(
         tx,

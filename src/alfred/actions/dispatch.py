@@ -125,7 +125,7 @@ class Dispatch:
             )
 
     def _same(self, before: Call, name: str, args: dict[str, Any], said: str) -> bool:
-        if before.args == said and before.action == name:
+        if before.asked == said and before.action == name:
             return True
         action = self.actions.get(name)
         if action is None or before.action != action.id:
@@ -133,7 +133,7 @@ class Dispatch:
         checked = arguments.validate(action, args)
         return (
             isinstance(checked, arguments.Valid)
-            and canonical.canonical_json(checked.args) == before.args
+            and canonical.canonical_json(checked.args) == before.asked
         )
 
     def _write(

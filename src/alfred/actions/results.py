@@ -17,6 +17,9 @@ from alfred.trust import redact, text
 RESULT_LIMIT = 30_000
 """Characters of a result that the model reads; of a longer one head and tail, with its length and hash."""
 
+CHANGE = 2_000
+"""Characters of a changed argument that the model is told, before and after."""
+
 STORED_LIMIT = 1_000_000
 """Characters of a result that its row keeps."""
 
@@ -46,7 +49,25 @@ def shown(call: Call) -> tuple[str, bool]:
         said = call.result or "null"
         value = json.loads(said)
         said = value if isinstance(value, str) else said
-    return shortened(said), bad
+    return shortened(said) + _changed(call), bad
+
+
+def _changed(call: Call) -> str:
+    """What a person made of the arguments, for the model: so it knows what was carried out, and learns."""
+    if call.asked_args is None:
+        return ""
+    before, after = json.loads(call.asked_args), call.arguments
+    lines = [
+        f"{name}: {_value(before, name)} -> {_value(after, name)}"
+        for name in dict.fromkeys((*before, *after))
+        if before.get(name) != after.get(name)
+    ]
+    return "\n[A person changed this call before allowing it:\n" + "\n".join(lines) + "]"
+
+
+def _value(args: dict[str, Any], name: str) -> str:
+    said = json.dumps(args.get(name), ensure_ascii=False)
+    return said if len(said) <= CHANGE else f"{said[:CHANGE]}… ({len(said)} characters)"
 
 
 def shortened(said: str) -> str:

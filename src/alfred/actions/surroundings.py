@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from alfred.actions.context import ActionContext, Workspace
 from alfred.actions.ledger.calls import Call
 from alfred.runs.rows import Run
 from alfred.runs.workflow import StepContext
+from alfred.store.connect import Store
 from alfred.trust import redact
 
 
@@ -25,7 +27,16 @@ class Surroundings:
 
     def context(self, ctx: StepContext, call: Call) -> ActionContext:
         """What the action of a call gets as `ctx`. A workspace of alfred's own is there from now on."""
-        run = ctx.run
+        return dataclasses.replace(
+            self.beside(ctx.store, ctx.run, call),
+            external=bool(ctx.run.external) or ctx.external,
+            cancelled=ctx.slot.stopped.is_set,
+            on_cancel=ctx.slot.on_cancel,
+            emit=lambda line: ctx.emit("text", call=call.id, text=redact.redact(line)),
+        )
+
+    def beside(self, store: Store, run: Run, call: Call) -> ActionContext:
+        """The same for who looks at a call while no step of its run is at work: nothing cancels it, nobody watches."""
         home = self.home(run.tenant)
         workspace = workspace_of(run, home)
         if workspace.made:
@@ -38,12 +49,12 @@ class Surroundings:
             home=home,
             workspace=workspace,
             inputs={name: Path(path) for name, path in json.loads(run.inputs or "{}").items()},
-            external=bool(run.external) or ctx.external,
+            external=bool(run.external),
             settings=self.settings(run.tenant),
-            store=ctx.store,
-            cancelled=ctx.slot.stopped.is_set,
-            on_cancel=ctx.slot.on_cancel,
-            emit=lambda line: ctx.emit("text", call=call.id, text=redact.redact(line)),
+            store=store,
+            cancelled=lambda: False,
+            on_cancel=lambda callback: None,
+            emit=lambda line: None,
             secrets=lambda name: self.secrets(run.tenant, name),
         )
 

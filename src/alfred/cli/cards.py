@@ -24,8 +24,8 @@ def render(card: Approval) -> list[str]:
     ]
     if card.supersedes:
         lines.append(
-            f"│ Asked again: what it would touch has changed, or a day has passed, since"
-            f" {terminal.short(card.supersedes)} was approved"
+            f"│ Instead of {terminal.short(card.supersedes)}: it was edited, or approved and what it would touch has"
+            " changed since, or a day has passed"
         )
     for line in card.preview.splitlines():
         tone = "green" if line.startswith("+") else "red" if line.startswith("-") else None

@@ -32,6 +32,7 @@ _COMMANDS: dict[str, tuple[Command, ...]] = {
     ),
     "Decide": (
         ("approve", "approve:approve", "Allow what a card shows."),
+        ("edit", "edit:edit", "Change what a card would do, and allow that."),
         ("reject", "approve:reject", "Say no to a card."),
         ("answer", "approve:answer", "Answer a question."),
     ),

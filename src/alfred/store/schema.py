@@ -273,6 +273,9 @@ calls = sa.Table(
     _column("args"),
     _column("args_hash"),
     _maybe("run_args_hash"),  # the hash that was approved
+    _maybe(
+        "asked_args"
+    ),  # what was proposed, when a person changed it: `args` is what they made of it
     _maybe("target"),  # JSON: what it touches, as it was when judged
     _maybe("preview"),
     _maybe("claim"),  # the model's stated reason

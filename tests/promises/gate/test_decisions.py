@@ -255,7 +255,7 @@ def test_what_changed_since_it_was_approved_is_asked_again(bench: Bench, change:
     new = bench.card()
     assert (new.version, new.call_id, new.supersedes) == (2, old.call_id, old.id)
     assert [c.status for c in bench.cards("all")] == ["superseded", "pending"]
-    assert any("Asked again" in line for line in cards.render(new))
+    assert any("Instead of" in line for line in cards.render(new))
     assert cards.decided(bench.cards("all")[0]) == "superseded"
     assert new.preview == f"over {(bench.home / 'content').read_text()}"
     bench.decide("approve")

@@ -112,6 +112,11 @@ _DECIDE = Sql(
     " and exists(select 1 from runs where id=approvals.run_id and cancel=0"
     " and status in('queued','running','parked'))"
 )
+_EDITED = Sql("update approvals set edited_args=:args where id=:id and decision_token=:token")
+_HOLD = Sql(
+    "update approvals set auto_approve_at=alfred_now()+:for_us where id=:id and status='pending'"
+    " and auto_approve_at<alfred_now()+:for_us"
+)
 _NOTICE = Sql("update notices set want=want+1 where approval_id=:id")
 _SUPERSEDE = Sql(
     "update approvals set status='superseded' where call_id=:call_id and kind='action'"
@@ -204,6 +209,16 @@ def decide(
     if changed.rowcount:
         tx(_NOTICE, id=card.id)
     return changed.rowcount == 1
+
+
+def edited(tx: Tx, approval_id: str, args: str, *, token: str) -> None:
+    """What the person who decided a card made of its arguments."""
+    tx(_EDITED, id=approval_id, args=args, token=token)
+
+
+def hold(tx: Tx, approval_id: str, for_us: int) -> None:
+    """A card that would approve itself does not do so for so long: somebody has it before them."""
+    tx(_HOLD, id=approval_id, for_us=for_us)
 
 
 def supersede(tx: Tx, call_id: str) -> None:

@@ -39,6 +39,7 @@ class Call:
     args: str
     args_hash: str
     run_args_hash: str | None
+    asked_args: str | None
     target: str | None
     preview: str | None
     claim: str | None
@@ -57,6 +58,11 @@ class Call:
     @property
     def arguments(self) -> dict[str, Any]:
         return json.loads(self.args)
+
+    @property
+    def asked(self) -> str:
+        """The arguments as they were proposed, whatever a person made of them."""
+        return self.asked_args or self.args
 
     @property
     def settled(self) -> bool:
@@ -145,6 +151,10 @@ _REJECT = Sql("update calls set status='rejected',result=:result where id=:id an
 _ANSWER = Sql(
     "update calls set status='done',result=:result,intent_at=alfred_now(),outcome_at=alfred_now()"
     " where id=:id and status='staged'"
+)
+_EDIT = Sql(
+    "update calls set asked_args=coalesce(asked_args,args),args=:args,args_hash=:args_hash,target=:target,"
+    "preview=:preview,risk=:risk,decision=:decision where id=:call_id and status='staged'"
 )
 _RESTAGE = Sql(
     "update calls set status='staged',args_hash=:hash,run_args_hash=null,target=:target,preview=:preview,risk=:risk"
@@ -258,6 +268,12 @@ def restage(
 ) -> None:
     """approved -> staged, for other content than the one that was approved."""
     tx(_RESTAGE, id=call_id, hash=args_hash, target=target, preview=preview, risk=risk)
+
+
+def edit(tx: Tx, judgement: Judgement) -> None:
+    """A staged call is what a person made of it. What was proposed is kept."""
+    values = {f.name: getattr(judgement, f.name) for f in fields(Judgement)}
+    tx(_EDIT, **values)
 
 
 def refuse(tx: Tx, call_id: str, result: str | None) -> None:

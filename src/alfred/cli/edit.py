@@ -1,0 +1,141 @@
+"""Change a call before allowing it: the arguments in an editor, or given whole.
+
+Invariant: what a person typed is not lost when it cannot be carried out, and nothing is allowed that they have not seen
+rendered by the checks.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import subprocess
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from alfred import app, errors, ids
+from alfred.actions.editing import Edit, Editing
+from alfred.actions.kinds import Risk
+from alfred.actions.ledger.approvals import Approval
+from alfred.cli import cards, terminal
+from alfred.cli.terminal import DEFAULT, Common
+from alfred.runs import views
+from alfred.trust import redact
+
+
+def edit(
+    id: str, /, *, args: str | None = None, hash: str | None = None, common: Common = DEFAULT
+) -> int:
+    """Change what a card would do, and allow that; the model is told what you changed.
+
+    The change passes every check again. When it risks more than the card did, a new card asks about it.
+
+    Args:
+        id: The card.
+        args: All arguments as one JSON object; without it your editor ($VISUAL, $EDITOR) opens with them.
+        hash: The hash that the card showed: for high risks, where nobody can be asked.
+    """
+    with common.open() as base:
+        desk = base.desk
+        desk.expire()
+        card = desk.card(id)
+        editing = app.editing(base)
+        bound = desk.bound(card, hash) if hash is not None else None
+        changed = _read(args) if args is not None else _opened(editing, card, base)
+        judged = editing.judged(card, changed)
+        if not common.json:
+            terminal.say(f"[{judged.judgement.risk}] {judged.title}")
+            terminal.say("\n".join(f"  {line}" for line in judged.preview.splitlines()))
+        worse = Risk.of(judged.judgement.risk) > Risk.of(card.risk)
+        if judged.judgement.risk == "high" and not worse and bound is None:
+            seen = not common.json and terminal.interactive()
+            if not (seen and terminal.yes("  This is a high risk. Allow exactly this?")):
+                raise errors.HashRequired(
+                    f"This is a high risk: {judged.title}.",
+                    next=f"Give the hash of the card that you changed: --hash {card.args_hash[:12]}.",
+                )
+        wanted = Edit(
+            approval_id=card.id,
+            args=changed,
+            args_hash=card.args_hash,
+            by=desk.by,
+            via=desk.via,
+            token=ids.new(),
+        )
+        return _said(base, editing.edit(card, wanted), common)
+
+
+def _said(base: app.Base, card: Approval, common: Common) -> int:
+    note = base.desk.ensure_worker()
+    if common.json:
+        with base.store.read() as look:
+            terminal.document(views.approval(look, card.id))
+    elif card.status == "pending":
+        terminal.out("It risks more than what was asked, so it is asked again:")
+        for line in cards.render(card):
+            terminal.out(line)
+        terminal.out(f"  {cards.how(card)}")
+    else:
+        terminal.out(f"{terminal.short(card.id)} {card.status.replace('_', ' ')}: {card.title}")
+    if note:
+        terminal.say(note)
+    return 0
+
+
+def _read(text: str) -> dict[str, Any]:
+    try:
+        said = json.loads(text)
+    except (ValueError, RecursionError) as problem:
+        raise errors.UsageError(
+            f"The arguments are no JSON: {str(problem)[:200]}.",
+            next='Give one object: --args \'{"path": "…"}\'.',
+        ) from None
+    if not isinstance(said, dict):
+        raise errors.UsageError(
+            "The arguments are no JSON object.", next='Give one object: --args \'{"path": "…"}\'.'
+        )
+    return said
+
+
+def _opened(editing: Editing, card: Approval, base: app.Base) -> dict[str, Any]:
+    """The arguments as a person leaves them in their editor. Meanwhile the card does not approve itself."""
+    editor = os.environ.get("VISUAL") or os.environ.get("EDITOR") or "vi"
+    if not terminal.interactive():
+        raise errors.UsageError(
+            "There is no terminal to open an editor on.",
+            next="Give the arguments with --args JSON.",
+        )
+    with base.store.read() as look:
+        shown = views.approval(look, card.id)["args"]
+    hidden = redact.redact_data(shown)
+    if hidden != shown:
+        raise errors.UsageError(
+            "The arguments hold a secret, which no editor should have.",
+            next="Reject the card, and say why; or give all arguments with --args JSON.",
+        )
+    editing.hold(card.id)
+    handle, name = tempfile.mkstemp(prefix="alfred-edit-", suffix=".json")
+    file = Path(name)
+    with os.fdopen(handle, "w", encoding="utf-8") as out:
+        out.write(json.dumps(shown, ensure_ascii=False, indent=2) + "\n")
+    try:
+        code = subprocess.run([*shlex.split(editor), name], check=False).returncode
+    except OSError as problem:
+        file.unlink()
+        raise errors.UsageError(
+            f"The editor {editor!r} cannot be started: {problem.strerror}.", next="Set EDITOR."
+        ) from None
+    if code:
+        raise errors.UsageError(
+            f"The editor ended with {code}; nothing was changed.", next=f"Your text is in {name}."
+        )
+    text = file.read_text("utf-8", errors="replace")
+    try:
+        said = _read(text)
+        editing.judged(card, said)
+    except errors.AlfredError as problem:
+        problem.next = f"{problem.next or ''} Your text is in {name}."
+        raise
+    file.unlink()
+    return said
