@@ -44,7 +44,7 @@ _UNFINISHED = Sql(
 )
 
 _PARK = Guarded(
-    "update runs set status='parked',wait=:wait,wake_at=alfred_now()+:for_us,park_no=park_no+1,"
+    "update runs set status='parked',wait=:wait,wake_at=alfred_now()+:for_us,park_us=:for_us,park_no=park_no+1,"
     f"driver='worker',worker=null,lease_until=null,{rows.RAN_SQL}"
     " where id=:id and attempt=:attempt and status='running' and cancel=0 returning tenant",
     rows.WITH_LEASE,

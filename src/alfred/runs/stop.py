@@ -22,12 +22,12 @@ _RUNNING = Sql(
     "select id from runs where tenant=:tenant and status='running' and cancel=0 order by id"
 )
 _PAUSE = Sql(
-    "update runs set status='parked',wait='pause',wake_at=alfred_now()+:for_us,park_no=park_no+1,"
+    "update runs set status='parked',wait='pause',wake_at=alfred_now()+:for_us,park_us=:for_us,park_no=park_no+1,"
     f"driver='worker',worker=null,lease_until=null,{rows.RAN_SQL}"
     " where id=:id and status='running' and cancel=0"
 )
 _RESTORED = Sql(
-    "update runs set status='parked',wait='pause',wake_at=alfred_now()+:for_us,park_no=park_no+1,"
+    "update runs set status='parked',wait='pause',wake_at=alfred_now()+:for_us,park_us=:for_us,park_no=park_no+1,"
     "driver='worker',worker=null,lease_until=null,running_since=null"
     " where cancel=0 and (status in('queued','running')"
     " or (status='parked' and wait in('timer','event','budget','limit'))) returning id,tenant"

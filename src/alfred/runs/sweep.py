@@ -41,10 +41,20 @@ _TOO_FAR = Sql(
 _ANY_TOO_FAR = Sql(
     "select 1 from runs where status='queued' and ready_at>alfred_now()+:far limit 1"
 )
+_OVERLONG = Sql(
+    "select id from runs where status='parked' and wake_at>alfred_now()+park_us+:slack limit :limit"
+)
+_SHORTENED = Sql(
+    "update runs set wake_at=alfred_now()+park_us where id=:id and status='parked'"
+    " and wake_at>alfred_now()+park_us"
+)
 _ANY_OLD_KEY = Sql("select 1 from idem where at<alfred_now()-:age limit 1")
 
 FAR = clock.HOUR
 """Nothing is put off for so long: a run that is ready only then was queued by a clock that was wrong."""
+
+SLACK = clock.MINUTE
+"""By so much a clock may be put back without a deadline moving."""
 
 KEYS_KEPT = 2 * clock.DAY
 """Longer than anybody sends the same request again (product: 24 hours)."""
@@ -62,7 +72,7 @@ def beat(store: Store, *, free_slots: int = 0, others: Sequence[Beat] = ()) -> N
         free_slots: how many lost wakes may be repeated: more would only be refused by a full cap.
         others: beats of upper floors (expiry of cards, crons, delivery), filled in `app`.
     """
-    for part in (_gone_workers, _lapsed, _cancelled, _due, _put_right, *others):
+    for part in (_gone_workers, _lapsed, _cancelled, _shorten, _due, _put_right, *others):
         try:
             part(store)
         except Exception:
@@ -110,6 +120,20 @@ def _due(store: Store) -> None:
         due = look(_DUE, limit=100).all()
     for row in due:
         store.transact(_wake_due, row.id, row.park_no, Wait(row.wait))
+
+
+def _shorten(store: Store) -> None:
+    """A park never lasts longer, from now on, than it was to last in all: one that would was made while the clock was
+    ahead. Which of the two clocks was wrong nobody can say; either way it has waited no longer than its length since."""
+    with store.read() as look:
+        overlong = look(_OVERLONG, slack=SLACK, limit=100).scalars()
+    for run_id in overlong:
+        store.transact(_last_no_longer, run_id)
+
+
+def _last_no_longer(tx: Tx, run_id: str) -> None:
+    rows.lock(tx, run_id)
+    tx(_SHORTENED, id=run_id)
 
 
 def _put_right(store: Store) -> None:

@@ -115,6 +115,7 @@ runs = sa.Table(
     _column("status"),
     _maybe("wait"),
     _maybe("wake_at", BigInteger),
+    _maybe("park_us", BigInteger),  # how long the park was to last, whatever the clock said then
     _number("park_no"),
     _column("driver", server_default="worker"),
     _column("step"),
