@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import socket
 from typing import Any
 
 import pytest
@@ -10,6 +12,7 @@ from alfred import errors
 from alfred.store import connect
 from alfred.store.connect import Store
 from alfred.store.statement import Sql
+from alfred.store.tx import Tx
 from tests.conftest import FakeClock
 
 _SET = Sql("insert into meta(k,v) values('told','yes')")
@@ -73,3 +76,56 @@ def test_a_commit_waits_until_the_disk_has_it(for_ever: None, sqlite_url: str) -
         assert store.transact(lambda tx: tx(mode).scalar()) == 2
     finally:
         store.close()
+
+
+@pytest.mark.parametrize("how", ["by the server", "on the way"])
+@pytest.mark.parametrize("at", ["between two statements", "before the commit"])
+def test_a_verb_whose_connection_is_cut_runs_again_and_is_done_once(
+    pg_url: str, clock: FakeClock, at: str, how: str
+) -> None:
+    store, other = connect.open_store(pg_url), connect.open_store(pg_url)
+    began: list[int] = []
+
+    def cut(tx: Tx) -> None:
+        if how == "on the way":  # nobody says anything about it
+            with socket.socket(fileno=os.dup(tx.pooled.driver_connection.fileno())) as line:  # type: ignore[union-attr]
+                line.shutdown(socket.SHUT_RDWR)
+            return
+        with other.read() as look:
+            assert look(Sql("select pg_terminate_backend(:pid, 5000)"), pid=began[0]).scalar()
+
+    def verb(tx: Tx) -> str:
+        began.append(tx(Sql("select pg_backend_pid()")).scalar_one())
+        tx(_SET)
+        if len(began) == 1:
+            cut(tx)
+        if at == "between two statements":
+            assert tx(_TOLD).scalar() == "yes"
+        return "said"
+
+    try:
+        assert store.transact(verb) == "said"
+        assert len(set(began)) == len(began) == 2, "once more, on another connection"
+        with other.read() as look:
+            assert look(Sql("select count(*) from meta where k='told'")).scalar() == 1
+        assert store.transact(lambda tx: tx(_TOLD).scalar()) == "yes"
+    finally:
+        store.close()
+        other.close()
+
+
+def test_a_connection_that_is_always_cut_is_said(pg_url: str, clock: FakeClock) -> None:
+    store, other = connect.open_store(pg_url), connect.open_store(pg_url)
+
+    def verb(tx: Tx) -> None:
+        pid = tx(Sql("select pg_backend_pid()")).scalar_one()
+        with other.read() as look:
+            assert look(Sql("select pg_terminate_backend(:pid, 5000)"), pid=pid).scalar()
+        tx(_SET)
+
+    try:
+        with pytest.raises(errors.StoreUnavailable, match="The database cannot be used"):
+            store.transact(verb)
+    finally:
+        store.close()
+        other.close()
