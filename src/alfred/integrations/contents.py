@@ -1,4 +1,5 @@
-"""What lies at a path of a call, before and after it: told apart by the hash of its content, and shown as a diff.
+"""What lies at a path of a call, before and after it: told apart by the hash of its content, and shown as a diff; and
+what every action that changes it declares (`changes`).
 
 Invariant: what is looked at here is a place that the call may change (`places.writing`), and nothing is changed.
 """
@@ -6,11 +7,13 @@ Invariant: what is looked at here is a place that the call may change (`places.w
 from __future__ import annotations
 
 import difflib
+import functools
 import hashlib
 import io
 from typing import Any, cast
 
 from alfred import errors
+from alfred.actions import Effect, action
 from alfred.actions.context import ActionContext
 from alfred.actions.kinds import Risk
 from alfred.integrations import pages, places
@@ -62,6 +65,19 @@ def touches(args: dict[str, Any], ctx: ActionContext) -> list[str]:
     return [
         places.relative(ctx.workspace.root, args[name]) for name in ("path", "to") if name in args
     ]
+
+
+changes = functools.partial(
+    action,
+    integration="files",
+    risk=Risk.NONE,
+    effect=Effect.CHECKABLE,
+    classify=risk,
+    target=target,
+    touches=touches,
+)
+"""`@changes(id, check=..., preview=...)`: an action on the one or two places that a call names, whose effect can be looked
+up there. What is judged otherwise says so."""
 
 
 def content(ctx: ActionContext, path: str) -> bytes | None:

@@ -11,7 +11,7 @@ import re
 from typing import Any
 
 from alfred import errors
-from alfred.actions import Effect, Happened, NotHappened, Risk, Unknown, action
+from alfred.actions import Happened, NotHappened, Unknown
 from alfred.actions.context import ActionContext
 from alfred.actions.kinds import Probe
 from alfred.integrations import contents, judged, patch, places
@@ -47,17 +47,11 @@ def _wrote(*, key: str, ctx: ActionContext, path: str, content: str) -> Probe:
     return NotHappened() if now == judged.target(ctx) else Unknown()
 
 
-@action(
+@contents.changes(
     "files.write",
-    integration="files",
-    risk=Risk.NONE,
-    effect=Effect.CHECKABLE,
     check=_wrote,
     preview=_preview,
     redact=redact_data,
-    classify=contents.risk,
-    target=contents.target,
-    touches=contents.touches,
 )
 def write(path: str, content: str, *, ctx: ActionContext) -> dict[str, Any]:
     """Write a file of the workspace whole, making it and its folders where they are missing.
@@ -114,17 +108,11 @@ def _patch_happened(*, key: str, ctx: ActionContext, path: str, diff: str) -> Pr
     return Unknown()
 
 
-@action(
+@contents.changes(
     "files.patch",
-    integration="files",
-    risk=Risk.NONE,
-    effect=Effect.CHECKABLE,
     check=_patch_happened,
     preview=_preview,
     redact=redact_data,
-    classify=contents.risk,
-    target=contents.target,
-    touches=contents.touches,
 )
 def patch_(path: str, diff: str, *, ctx: ActionContext) -> dict[str, Any]:
     """Change a file by a unified diff, which must fit exactly.

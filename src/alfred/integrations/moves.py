@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from alfred import errors
-from alfred.actions import Effect, Happened, NotHappened, Risk, Unknown, action
+from alfred.actions import Happened, NotHappened, Risk, Unknown
 from alfred.actions.context import ActionContext
 from alfred.actions.kinds import Probe
 from alfred.integrations import contents, judged, places
@@ -37,16 +37,10 @@ def _moved(*, key: str, ctx: ActionContext, path: str, to: str) -> Probe:
     return Unknown()
 
 
-@action(
+@contents.changes(
     "files.move",
-    integration="files",
-    risk=Risk.NONE,
-    effect=Effect.CHECKABLE,
     check=_moved,
     preview=_preview_move,
-    classify=contents.risk,
-    target=contents.target,
-    touches=contents.touches,
 )
 def move(path: str, to: str, *, ctx: ActionContext) -> dict[str, Any]:
     """Move or rename a file or folder within the workspace. What is there already is never replaced.
@@ -99,16 +93,12 @@ def _deleted(*, key: str, ctx: ActionContext, path: str) -> Probe:
     return NotHappened() if now == before else Unknown()
 
 
-@action(
+@contents.changes(
     "files.delete",
-    integration="files",
     risk=Risk.LOW,
-    effect=Effect.CHECKABLE,
     check=_deleted,
     preview=_preview_delete,
     classify=_risk_of_deleting,
-    target=contents.target,
-    touches=contents.touches,
 )
 def delete(path: str, *, ctx: ActionContext) -> dict[str, Any]:
     """Delete one file of the workspace. A link is deleted itself; a folder is refused.

@@ -15,9 +15,9 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from alfred import errors
-from alfred.actions import Happened, NotHappened, Risk, Unknown, declare, results
+from alfred.actions import Effect, Happened, NotHappened, Risk, Unknown, declare, results
 from alfred.engines import process
-from alfred.integrations import contents, excerpt, files, git, grep, notify, shell
+from alfred.integrations import contents, edits, excerpt, files, git, grep, moves, notify, shell
 from alfred.trust import sandbox
 from alfred.trust.redact import redact
 from tests.table import table
@@ -859,3 +859,11 @@ def test_nul_in_a_path_is_refused_by_the_action_itself(bench: Any) -> None:
             files.read(path, ctx=bench.ctx)
         with pytest.raises(errors.PathRefused):
             files.write(path, "x", ctx=bench.ctx)
+
+
+def test_every_change_of_a_file_is_bound_to_what_lies_there_and_can_be_looked_up() -> None:
+    for function in (edits.write, edits.patch_, moves.move, moves.delete):
+        made = declare.build(function)
+        assert (made.integration, made.effect) == ("files", Effect.CHECKABLE), made.id
+        assert (made.target, made.touches) == (contents.target, contents.touches), made.id
+        assert made.check and made.classify and made.preview
