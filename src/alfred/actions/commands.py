@@ -49,12 +49,17 @@ _ON_FILES: dict[str, Callable[[tuple[Word, ...], Place], Risk]] = {
 
 def judge(words: tuple[Word, ...], place: Place, nested: starters.Text) -> Risk:
     """The risk of one command with its words."""
-    if len(words) > MAX_WORDS or any(word.text is None for word in words):
-        return Risk.HIGH  # a word that only the shell can know may be any option or path
-    if any(places.is_secret(word.text or "") for word in words[1:]):
-        return Risk.HIGH
     name = starters.program(words[0])
-    if name is None:
+    if name is None or len(words) > MAX_WORDS:
+        return Risk.HIGH
+    if any(word.text is None for word in words):
+        # a word that only the shell can know may be any option or path
+        if not all(word.computed or word.text is not None for word in words):
+            return Risk.HIGH
+        if not readers.only_shows(name, words):
+            return Risk.HIGH
+        words = tuple(Word(w.raw, "computed") if w.text is None else w for w in words)
+    if any(places.is_secret(word.text or "") for word in words[1:]):
         return Risk.HIGH
     words = (Word(name, name), *words[1:])
     first = _verb_length(words)

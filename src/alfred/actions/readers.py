@@ -88,6 +88,17 @@ def reads_whatever(name: str) -> bool:
     return READS.get(name) == _ANY and name not in ("test", "ps")
 
 
+def only_shows(name: str, words: tuple[Word, ...]) -> bool:
+    """Whether what a program is given is only shown, or is a file that it only reads, so that the words whose
+    text is computed may be anything."""
+    if name == "printf":
+        return len(words) > 1 and words[1].text is not None
+    if name in ("echo", "true", "false", ":"):
+        return True
+    computed = (word for word in words if word.text is None)
+    return reads_whatever(name) and all(word.raw.startswith("<(") for word in computed)
+
+
 def reading(name: str, rest: tuple[Word, ...]) -> Risk:
     """The risk of a program that reads, with these words."""
     known = READS[name]

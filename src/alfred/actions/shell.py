@@ -10,12 +10,14 @@ characters, anything the grammar marks as an error.
 
 from __future__ import annotations
 
+import itertools
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from alfred.actions.syntax import NOT_WORDS, PLAIN, Source, Word
+from alfred.actions.accounted import GROUPS, UNITS, accounted
+from alfred.actions.syntax import NOT_WORDS, Source, Word
 
 if TYPE_CHECKING:
     from tree_sitter import Node
@@ -29,11 +31,9 @@ _CONTROL = re.compile(
 
 _HALF = re.compile(r"[\ud800-\udfff]")
 
-# what `read` takes apart and understands; every other kind of node makes the script unclear
-_GROUPS = frozenset(
-    {"program", "list", "pipeline", "subshell", "compound_statement", "negated_command", "comment"}
-)
-_PUNCTUATION = frozenset({"&&", "||", ";", "|", "|&", "(", ")", "{", "}", "!", "\n"})
+_BODIES = frozenset({"subshell", "compound_statement", "do_group", "else_clause"})
+_BRANCHES = frozenset({"if", "elif", "then", "fi"})
+_PUNCTUATION = frozenset("&& || ; | |& ( ) { } ! \n if then elif else fi do done".split(" "))
 _RESERVED = frozenset(
     "! { } [[ ]] ] if then else elif fi case esac for select while until do done in function coproc".split()
 )
@@ -67,11 +67,27 @@ class Script:
     commands: list[Command] = field(default_factory=list)
     unclear: list[str] = field(default_factory=list)
     """Why parts of it are not understood."""
+    depth: int = 0
+    """In how many substitutions it stands."""
 
 
-def read(text: str, *, home: str) -> Script:
-    """Reads shell text. `home` is what `~` and `$HOME` stand for."""
-    script = Script()
+_DEPTH = 5
+_TURNS = 16
+"""How many values of a loop are followed."""
+_COMMANDS = 2_000
+_LOOPING = re.compile(r"(?!.*_proxy)[a-z][a-z0-9_]*")
+"""Variables of loops that change nothing about the commands: those have capitals."""
+
+
+def read(
+    text: str, *, home: str, known: Mapping[str, Word] | None = None, depth: int = 0
+) -> Script:
+    """Reads shell text. `home` is what `~` and `$HOME` stand for, `known` what variables do; `depth` tells in
+    how many substitutions it stands."""
+    script = Script(depth=depth)
+    if depth > _DEPTH:
+        script.unclear.append("substitutions nested too deep")
+        return script
     if len(text) > MAX_TEXT:
         script.unclear.append(f"longer than {MAX_TEXT} characters")
         return script
@@ -81,8 +97,8 @@ def read(text: str, *, home: str) -> Script:
     if _HALF.search(text):
         script.unclear.append("half of a character")
         return script
-    source = Source(text, home=home)
-    if source.root.has_error or not _accounted(source):
+    source = Source(text, home=home, known=known)
+    if source.root.has_error or not accounted(source):
         script.unclear.append("cannot be parsed")
         return script
     try:
@@ -92,83 +108,14 @@ def read(text: str, *, home: str) -> Script:
     return script
 
 
-_UNITS = frozenset(
-    "word number string raw_string concatenation simple_expansion expansion command_substitution "
-    "process_substitution ansi_c_string translated_string comment variable_assignment regex "
-    "extglob_pattern arithmetic_expansion brace_expression".split()
-)
-"""Nodes that stand for a word (or a comment) as a whole."""
-
-
-def _accounted(source: Source) -> bool:
-    """Whether the tree covers the whole text, with blanks between words. The grammar sometimes takes one
-    word for two, or sees a comment where the shell sees none: then two of them touch."""
-    at, after_word = 0, False
-    for node in _units(source.root):
-        gap = source.between(at, node.start_byte)
-        is_word = node.type in _UNITS
-        if gap.strip(" \t\n") or (is_word and after_word and not gap):
-            return False
-        if not _whole(source, node):
-            return False
-        if (
-            node.type == "comment"
-            and source.between(max(at - 1, 0), at).strip(" \t\n;&|()")
-            and not gap
-        ):
-            return False
-        if node.type in PLAIN and re.match(r"[0-9]+[<>]", source.between(node.start_byte, None)):
-            return False  # `>2>&1`: digits that touch a redirection belong to it
-        at, after_word = node.end_byte, is_word
-    return not source.between(at, None).strip(" \t\n") and _separated(source, source.root)
-
-
-_ONE_LINE = frozenset({"command", "redirected_statement", "file_redirect", "variable_assignment"})
-
-
-def _separated(source: Source, node: Node) -> bool:
-    """Whether a command ends with its line, and something stands between one statement and the next."""
-    for left, right in zip(node.children, node.children[1:], strict=False):
-        newline = "\n" in source.between(left.end_byte, right.start_byte)
-        if newline and node.type in _ONE_LINE:
-            return False
-        comment = "comment" in (left.type, right.type)
-        if (
-            node.type in _GROUPS
-            and left.is_named
-            and right.is_named
-            and not newline
-            and not comment
-        ):
-            return False
-    return all(child.type in _UNITS or _separated(source, child) for child in node.children)
-
-
-def _whole(source: Source, node: Node) -> bool:
-    """Whether a word is one word: its parts touch, and nothing in them would have ended it."""
-    if node.type == "concatenation":
-        ends = [node.start_byte, *(child.end_byte for child in node.children)]
-        touching = ends[:-1] == [child.start_byte for child in node.children]
-        return touching and all(_whole(source, child) for child in node.children)
-    plain = re.sub(r"\\.", "", source.of(node)) if node.type in PLAIN else ""
-    return not re.search(r"[\s;&|<>()'\"`]", plain)
-
-
-def _units(node: Node) -> Iterator[Node]:
-    if node.type in _UNITS or not node.children:
-        if node.end_byte > node.start_byte:
-            yield node
-        return
-    for child in node.children:
-        yield from _units(child)
-
-
 def _read(
     node: Node, script: Script, source: Source, *, redirects: tuple[Redirect, ...], piped: bool
 ) -> None:
     kind = node.type
     if kind == "command":
         _command(node, script, source, redirects=redirects, piped=piped)
+    elif kind == "for_statement":
+        _loop(node, script, source, redirects=redirects, piped=piped)
     elif kind == "test_command":
         _test(node, script, source, redirects=redirects)
     elif kind == "redirected_statement":
@@ -178,9 +125,9 @@ def _read(
             script.commands.append(Command((Word(":", ":"),), (), redirects + own))
         for child in inner:
             _read(child, script, source, redirects=redirects + own, piped=piped)
-    elif kind in _GROUPS:
+    elif kind in GROUPS:
         inner = [child for child in node.children if child.is_named and child.type != "comment"]
-        if kind in ("subshell", "compound_statement") and not inner:
+        if (kind in _BODIES and not inner) or _empty_branch(node):
             script.unclear.append(f"an empty {kind.replace('_', ' ')}")
         fed = piped
         for child in node.children:
@@ -210,7 +157,7 @@ def _command(
                 script.unclear.append("an assignment that is not plain")
                 continue
             assignments.append((source.of(named), source.word(value) if value else Word("", "")))
-        elif not child.is_named or child.type not in _UNITS | NOT_WORDS | {"command_name"}:
+        elif not child.is_named or child.type not in UNITS | NOT_WORDS | {"command_name"}:
             script.unclear.append(f"{child.type!r} in a command")
     own = tuple(_redirects(node, script, source))
     found = source.words(node)
@@ -219,7 +166,53 @@ def _command(
         return
     if found[0].raw in _RESERVED:
         script.unclear.append(f"the word {found[0].raw!r}")
+    # where it stands, so that a `cd` before it counts
+    for text in source.substitutions(node):
+        inner = read(text, home=source.home, known=source.known, depth=script.depth + 1)
+        script.commands += inner.commands
+        script.unclear += inner.unclear
     script.commands.append(Command(found, tuple(assignments), redirects + own, piped))
+
+
+def _empty_branch(node: Node) -> bool:
+    """Whether nothing stands behind an `if`, an `elif` or a `then`."""
+    if node.type not in ("if_statement", "elif_clause"):
+        return False
+    said = [child for child in node.children if child.is_named or child.type in _BRANCHES]
+    said = [child for child in said if child.type != "comment"]
+    return any(
+        left.type in _BRANCHES
+        and (right.type in _BRANCHES or right.type in ("elif_clause", "else_clause"))
+        for left, right in itertools.pairwise(said)
+    ) or (bool(said) and said[-1].type == "then")
+
+
+def _loop(
+    node: Node, script: Script, source: Source, *, redirects: tuple[Redirect, ...], piped: bool
+) -> None:
+    """`for`: what is done is read with each value."""
+    name, body = node.child_by_field_name("variable"), node.child_by_field_name("body")
+    marks = [child.type for child in node.children if not child.is_named]
+    values = [source.word(value) for value in node.children_by_field_name("value")]
+    plain = (
+        name is not None
+        and body is not None
+        and body.type == "do_group"
+        and marks[:2] == ["for", "in"]
+        and all(mark in (";", "\n") for mark in marks[2:])
+        and _LOOPING.fullmatch(source.of(name))
+        and 0 < len(values) <= _TURNS
+        and all(value.text is not None for value in values)
+        and len(script.commands) <= _COMMANDS
+    )
+    if not plain or name is None or body is None:
+        script.unclear.append("a loop that is not plain")
+        return
+    before = dict(source.known)
+    for value in values:
+        source.known[source.of(name)] = value
+        _read(body, script, source, redirects=redirects, piped=piped)
+    source.known = before
 
 
 def _test(node: Node, script: Script, source: Source, *, redirects: tuple[Redirect, ...]) -> None:

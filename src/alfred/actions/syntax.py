@@ -8,12 +8,21 @@ from __future__ import annotations
 import functools
 import os
 import re
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from tree_sitter import Language, Node, Parser
+
+_NAME = re.compile(r"\$(?:\{(?=\w+\}))?([A-Za-z_]\w*)\}?")
+_TELLING_LITTLE = frozenset(
+    "PWD OLDPWD USER LOGNAME HOME SHELL HOSTNAME LANG TERM COLUMNS LINES UID EUID PPID RANDOM SECONDS "
+    "LINENO BASHPID BASH_VERSION OSTYPE HOSTTYPE SHLVL PATH".split()
+)
+"""Variables that may be shown."""
+_TELLING_NUMBERS = frozenset({"$?", "$#", "$$", "$!", "${?}", "${#}"})
 
 _FOREIGN = re.compile(r"[^\x00-\x7f]")
 
@@ -39,6 +48,9 @@ class Word:
     leading `~` are known."""
     glob: bool = False
     """It has unquoted `*`, `?` or `[`: it may become any number of words."""
+    computed: bool = False
+    """Its text is not known, and is nothing but text, the output of commands that are read as well, and
+    variables that tell nothing secret."""
 
     @property
     def option_like(self) -> bool:
@@ -58,10 +70,12 @@ def home() -> str:
 
 
 class Source:
-    """A text of shell and its syntax tree. `home` is what `~` and `$HOME` stand for."""
+    """A text of shell and its syntax tree. `home` is what `~` and `$HOME` stand for; `known` what the
+    variables of loops do, in which it is read."""
 
-    def __init__(self, text: str, *, home: str) -> None:
+    def __init__(self, text: str, *, home: str, known: Mapping[str, Word] | None = None) -> None:
         self.home = home
+        self.known = dict(known or {})
         self._given = text
         # The grammar's scanner hands every character to `isalpha` and its like, which C defines for one
         # byte: with others it reads outside of a table, and may take the process down. To the shell they
@@ -92,7 +106,7 @@ class Source:
         raw = self.of(node)
         parts = self._parts(node)
         if any(text is None for text, _, _ in parts):
-            return Word(raw, None)
+            return Word(raw, None, computed=self._computed(node))
         unquoted = _unquoted(parts)
         behind_brace = unquoted.partition("{")[2]
         if "," in behind_brace or ".." in behind_brace or re.search(r"[=:]~", unquoted):
@@ -113,18 +127,21 @@ class Source:
         if kind == "raw_string":
             return [(self.of(node)[1:-1], True, False)]
         if kind == "string":
-            return [(self._double_quoted(node), True, False)]
+            text, glob = self._double_quoted(node)
+            return [(text, not glob, False)]
         if kind in ("simple_expansion", "expansion"):
-            # a home with spaces or stars would be taken apart again outside of quotes
+            # what has spaces or stars would be taken apart again outside of quotes
             known = self._variable(node)
-            return [(known if known and re.fullmatch(r"[\w./-]+", known) else None, False, True)]
+            plain = known is not None and re.fullmatch(r"[\w./-]+", known.text or "")
+            return [(known.text if known and plain else None, False, True)]
         if kind == "concatenation":
             return [part for child in node.children for part in self._parts(child)]
         return [(None, False, False)]
 
-    def _double_quoted(self, node: Node) -> str | None:
+    def _double_quoted(self, node: Node) -> tuple[str | None, bool]:
+        """The text, and whether it stands for what a pattern found."""
         # taken from between the parts as well: the grammar leaves spaces out of its children
-        text, at = "", node.start_byte + 1
+        text, at, glob = "", node.start_byte + 1, False
         for child in node.children[1:-1]:
             text += self._given[at : child.start_byte]
             at = child.end_byte
@@ -133,14 +150,42 @@ class Source:
             elif child.type in ("simple_expansion", "expansion"):
                 known = self._variable(child)
                 if known is None:
-                    return None
-                text += known
+                    return None, False
+                raw = self.of(child)  # the grammar may count blanks in front of it as its own
+                text += raw[: raw.index("$")] + (known.text or "")
+                glob = glob or known.glob
             else:
-                return None
-        return text + self._given[at : node.end_byte - 1]
+                return None, False
+        return text + self._given[at : node.end_byte - 1], glob
 
-    def _variable(self, node: Node) -> str | None:
-        return self.home if self.of(node) in ("$HOME", "${HOME}") else None
+    def _variable(self, node: Node) -> Word | None:
+        name = _NAME.fullmatch(self.of(node).lstrip())
+        if name is None:
+            return None
+        return Word(name[0], self.home) if name[1] == "HOME" else self.known.get(name[1])
+
+    def _computed(self, node: Node) -> bool:
+        raw = self.of(node).lstrip()
+        if node.type in ("command_substitution", "process_substitution"):
+            return raw.startswith(("$(", "<(")) and raw.endswith(")")
+        if node.type in ("simple_expansion", "expansion"):
+            name = _NAME.fullmatch(raw)
+            return raw in _TELLING_NUMBERS or (
+                name is not None and (name[1] in _TELLING_LITTLE or name[1] in self.known)
+            )
+        if node.type in ("string", "concatenation"):
+            return all(self._computed(child) for child in node.children if child.is_named)
+        return node.type in (*PLAIN, "raw_string", "string_content")
+
+    def substitutions(self, node: Node) -> Iterator[str]:
+        """The texts of the commands whose output a computed word holds."""
+        if node.type in ("command_substitution", "process_substitution"):
+            yield self.of(node).lstrip()[
+                2:-1
+            ]  # of backticks something else, but those are never computed
+        else:
+            for child in node.children:
+                yield from self.substitutions(child)
 
 
 def _unquoted(parts: list[_Part]) -> str:

@@ -131,6 +131,10 @@ journalctl -u nginx -n 50
 python --version
 node --version
 go version
+cat <(ls)
+echo $(ls)
+if true; then ls; fi
+for x in a b; do ls; done
 """.strip().splitlines()
 
 LOW = """
@@ -381,20 +385,16 @@ $X ls
 source x.sh
 alias ls=rm
 ls() { rm x; }; ls
-for x in a b; do ls; done
 while true; do ls; done
-if true; then ls; fi
 case x in x) ls;; esac
 ls &
 ls & wait
 coproc ls
-echo $(ls)
 echo `ls`
 echo $X
 echo ${X:-y}
 echo $((1+1))
 echo $'a'
-cat <(ls)
 cat <<< x
 ls 'unclosed
 ls )

@@ -472,6 +472,37 @@ echo `rm -rf .git`
 echo $(rm -rf .git)
 echo "$(rm -rf .git)"
 cat <(rm -rf .git)
+cd .git && echo $(rm config)
+cd .git; cat <(rm config)
+echo $(echo $(sudo ls))
+echo $(while true; do rm -rf .git; done)
+echo "$(cat .env)"
+echo "$(<.env)"
+echo "$(date) $SECRET_TOKEN"
+ls $(echo --x)
+cat $(ls)
+rm $(ls)
+printf "$(ls)"
+$(echo ls)
+for f in a .git; do rm -rf "$f"; done
+for f in a ../b; do rm -rf "$f"; done
+for f in -rf; do rm $f .; done
+for f in *; do rm -rf "$f"; done
+for f in *.py; do rm $f; done
+for f in 'a /etc/x'; do rm $f; done
+for f in a; do rm $f; done; rm $f
+for f in $(ls); do rm "$f"; done
+for f in .env; do echo $(cat "$f"); done
+for f in a; do f=.git; rm -rf $f; done
+for c in ls sudo; do $c x; done
+for PATH in .; do ls; done
+for f in ~/.ssh/*; do cat "$f"; done
+for a in a b; do for b in c .git; do rm -rf $b; done; done
+for https_proxy in evil; do ls; done
+if sudo ls; then ls; fi
+if ls; then ls; else sudo ls; fi
+if ls; then ls; elif sudo ls; then ls; fi
+if true; then cd ..; fi; rm -rf x
 ls > >(sh)
 tee >(sh)
 ls >$(echo x)
@@ -515,6 +546,8 @@ UNREADABLE = [
     "ls `",
     "ls ((",
     "if ls",
+    "if ls; then fi",
+    "for x in a; do done",
     "ls )",
     "ls;;",
     "a" * 70_000,
@@ -592,6 +625,13 @@ gh run cancel 3
 systemctl restart nginx
 sed -i s/a/b/ a.txt
 cp a.txt b.txt
+echo $(rm a.txt)
+cat <(rm a.txt)
+for f in a b; do rm "$f"; done
+for f in *.tmp; do rm "$f"; done
+for f in a b; do cat $f > "$f.out"; done
+if true; then rm a.txt; fi
+if rm a.txt; then ls; fi
 chmod +x run.sh
 """.strip().splitlines()
 
@@ -703,6 +743,15 @@ python --version
 rm -rf tmp/build
 rm *.log
 find /tmp/build -mtime +7 -delete
+echo "$(date) $USER"
+echo $(git rev-parse HEAD)
+printf '%s' "$(pwd)"
+diff <(sort a.txt) <(sort b.txt)
+for f in *.py; do wc -l "$f"; done
+for i in 1 2 3; do echo $i; sleep 1; done
+for d in src tests; do ls $d/unit; done
+if [ -f a.txt ]; then cat a.txt; else ls; fi
+if grep -q x a.txt; then echo yes; elif true; then echo no; fi
 pip cache purge
 npm cache clean --force
 docker image prune -f

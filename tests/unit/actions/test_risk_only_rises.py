@@ -23,6 +23,8 @@ UNFINISHED = {
     "ls `",
     "ls ((",
     "if ls",
+    "if ls; then fi",
+    "for x in a; do done",
     "ls )",
     "ls;;",
     "ls 'unclosed",
