@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-from alfred.actions import fileline, gitline, places, readers, serviceline, starters
+from alfred.actions import fileline, gitline, places, readers, serviceline, sqlline, starters
 from alfred.actions.kinds import Risk
 from alfred.actions.places import Place
 from alfred.actions.services import SERVICES
@@ -74,6 +74,8 @@ def _verb_length(words: tuple[Word, ...]) -> int:
         return min(2, len(words))  # alone it shows all variables
     if name == "git":
         return gitline.verb_length(words)
+    if name in sqlline.CLIENTS:
+        return len(words)  # each statement is judged, wherever it stands
     if name in starters.PASSING or starters.elsewhere(words):
         return len(words)  # what is started is judged with all of its own beginnings
     if name in SERVICES:
@@ -98,6 +100,8 @@ def _judge(words: tuple[Word, ...], place: Place, nested: starters.Text) -> Risk
         return max(Risk.MEDIUM, found)
     if name in SERVICES:
         return serviceline.judge(words)
+    if name in sqlline.CLIENTS:
+        return sqlline.judge(name, rest, place)
     if name in readers.READS:
         return readers.reading(name, rest)
     if name == "journalctl":

@@ -150,6 +150,25 @@ gh hello-world
 gh variable set X
 psql -c 'drop table users'
 mysql -e 'delete from users'
+mysql -e 'select 1' -e 'drop table t'
+mysql -e '\\! id'
+mysql --login-path=x -e 'select 1'
+psql
+psql -c
+psql -f x.sql
+psql -c 'select 1' -f x.sql
+psql -c 'select 1' -c 'delete from t'
+psql -c 'select 1' -o out
+psql -c '\\! id'
+psql -v ON_ERROR_STOP=1 -c 'select 1'
+psql -c "copy t to program 'sh'"
+psql -c "select pg_read_file('/etc/passwd')"
+sqlite3 a.db
+sqlite3 a.db .dump
+sqlite3 a.db 'select 1' '.shell id'
+sqlite3 -cmd '.shell id' a.db 'select 1'
+sqlite3 a.db "select load_extension('x')"
+sqlite3 /etc/x.db 'insert into t values (1)'
 sqlite3 a.db 'drop table t'
 redis-cli flushall
 mongosh --eval 'db.dropDatabase()'
@@ -623,6 +642,11 @@ gh issue create --title 'delete all keys in production'
 gh label delete x
 gh run cancel 3
 systemctl restart nginx
+psql -h db.example -c 'select 1'
+psql postgresql://db.example/x -c 'select 1'
+psql -c 'update t set a = 1 where id = 1'
+mysql -e 'insert into t values (1)' shop
+sqlite3 a.db 'delete from t where id = 1'
 sed -i s/a/b/ a.txt
 cp a.txt b.txt
 echo $(rm a.txt)
@@ -752,6 +776,10 @@ for i in 1 2 3; do echo $i; sleep 1; done
 for d in src tests; do ls $d/unit; done
 if [ -f a.txt ]; then cat a.txt; else ls; fi
 if grep -q x a.txt; then echo yes; elif true; then echo no; fi
+psql -c 'select count(*) from users'
+psql -At -d shop -c 'select 1'
+mysql -N -e 'show tables' shop
+sqlite3 -json a.db 'select * from t limit 5'
 pip cache purge
 npm cache clean --force
 docker image prune -f
