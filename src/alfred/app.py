@@ -28,7 +28,9 @@ from alfred.store.tx import Tx
 
 if TYPE_CHECKING:
     from alfred.actions.editing import Editing
+    from alfred.actions.explaining import Explained, Hypothesis
     from alfred.actions.registry import LoadError, Registry
+    from alfred.actions.surroundings import Surroundings
     from alfred.runs.execute import Runtime
     from alfred.runs.worker import Worker
 
@@ -280,12 +282,26 @@ def seal_rules(store: Store, tenant: str, settings: Callable[[str], config.Setti
 def editing(base: Base) -> Editing:
     """What changes a call before it is allowed: the gate's checks, over the actions that there are, and no model."""
     from alfred.actions.editing import Editing
+
+    registry, around = _gate(base)
+    return Editing(base.store, registry, around)
+
+
+def explained(base: Base, wanted: Hypothesis) -> Explained:
+    """What the gate would say about a call that nobody has made."""
+    from alfred.actions import explaining
+
+    registry, around = _gate(base)
+    return explaining.explain(wanted, store=base.store, actions=registry, around=around)
+
+
+def _gate(base: Base) -> tuple[Registry, Surroundings]:
     from alfred.actions.surroundings import Surroundings
 
     registry, _problems = actions_of(base.home)
     settings = LiveSettings(base.home, settings_of)
     around = Surroundings(home=settings.home, settings=settings.of, secrets=_secrets(base.home))
-    return Editing(base.store, registry, around)
+    return registry, around
 
 
 def _secrets(folder: Path) -> Callable[[str, str], str | None]:

@@ -499,7 +499,8 @@ def test_spend_of_a_model_without_a_price_is_null_and_unknown_and_the_whole_a_lo
 def test_status(alfred: Alfred, parked: dict[str, Any]) -> None:
     told = alfred("status", "--json").json
     assert set(told) == {
-        *("runs", "approvals_pending", "workers", "blocks", "spend_today", "next_fires", "late")
+        *("runs", "approvals_pending", "asked", "workers", "blocks", "spend_today", "next_fires"),
+        "late",
     }
     assert set(told["runs"]) == {
         *("queued", "running", "parked", "completed", "failed", "cancelled")

@@ -14,6 +14,7 @@ from typing import Any
 from alfred import clock, errors, ids
 from alfred.actions import approvals, pipeline
 from alfred.actions.approvals import Decision
+from alfred.actions.judging import lately
 from alfred.actions.kinds import Risk
 from alfred.actions.ledger import approvals as cards
 from alfred.actions.ledger import calls
@@ -84,6 +85,7 @@ class Editing:
                 # A person may say yes to what a person has said no to.
                 rejected_before=lambda action, said: False,
                 used_before=lambda action: self._used(run, action),
+                lows=lambda action: self._lows(run, call, action),
             ),
         )
         if judged.judgement.status == "refused":
@@ -101,6 +103,10 @@ class Editing:
     def _used(self, run: rows.Run, action: str) -> bool:
         with self.store.read() as look:
             return calls.used_before(look, run.tenant, run.agent, action)
+
+    def _lows(self, run: rows.Run, call: calls.Call, action: str) -> int:
+        with self.store.read() as look:
+            return lately(look, run, call, action)
 
     def edit(self, card: Approval, wanted: Edit) -> Approval:
         """Allows the changed call, or asks about it again when it risks more. The card that stands then: the old one

@@ -11,14 +11,25 @@ from __future__ import annotations
 import functools
 from collections.abc import Sequence
 
-from alfred.actions import pipeline
-from alfred.actions.kinds import Effect
+from alfred.actions import pipeline, risk
+from alfred.actions.kinds import Effect, Risk
 from alfred.actions.ledger import calls as calls_ledger
 from alfred.actions.ledger.calls import Call
 from alfred.actions.registry import Registry
 from alfred.actions.surroundings import Surroundings
 from alfred.actions.touched import Touched, meet, touched
+from alfred.runs.rows import Run
 from alfred.runs.workflow import StepContext
+from alfred.store.tx import Tx
+
+
+def lately(look: Tx, run: Run, call: Call, action: str) -> int:
+    """How many low calls of an action there were before this one. Said once, when the call is first judged: what a person
+    was shown must not change because ten minutes have passed since."""
+    if not call.unjudged:
+        return 0 if call.risk == str(Risk.LOW) else risk.MANY
+    about = {"tenant": run.tenant, "agent": run.agent, "action": action}
+    return calls_ledger.lows(look, call, within=risk.MANY_WITHIN, **about)
 
 
 class Judging:
@@ -63,6 +74,10 @@ class Judging:
             with ctx.store.read() as look:
                 return calls_ledger.used_before(look, run.tenant, run.agent, action)
 
+        def lows(action: str) -> int:
+            with ctx.store.read() as look:
+                return lately(look, run, call, action)
+
         return pipeline.judge(
             pipeline.Proposal(
                 call_id=call.id,
@@ -75,5 +90,5 @@ class Judging:
             ),
             actions=self.actions,
             context=lambda: self.around.context(ctx, call),
-            facts=pipeline.Facts(rejected_before=rejected, used_before=used),
+            facts=pipeline.Facts(rejected_before=rejected, used_before=used, lows=lows),
         )

@@ -66,6 +66,8 @@ class Facts:
 
     rejected_before: Callable[[str, str], bool]
     used_before: Callable[[str], bool]
+    lows: Callable[[str], int]
+    """How many low calls of an action there were lately, those before this one in its turn included."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,7 +119,7 @@ def judge(
         return refuse(
             "rejected_before", "A person said no to this very call in this run. Do something else."
         )
-    assessed = risk.assess(action, args, ctx)
+    assessed = risk.by_volume(risk.assess(action, args, ctx), lambda: facts.lows(action.id))
     decision = policy.decide(
         action=action,
         risk=assessed.risk,

@@ -8,10 +8,11 @@ at; the boundary is the sandbox.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from alfred import clock
 from alfred.actions import commands, fileline, shell, starters, syntax
 from alfred.actions.forbidden import forbidden
 from alfred.actions.kinds import Risk
@@ -31,6 +32,12 @@ _COMMANDS = frozenset("command cmd script shell bash commands".split())
 _DEPTH = 5
 _FOLDERS = 16
 _TO = frozenset({">", ">>", ">|", "&>", "&>>"})
+
+
+MANY = 5
+"""So many low calls of one action..."""
+MANY_WITHIN = 10 * clock.MINUTE
+"""...within so long, and the next one is not low any more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +68,18 @@ def assess(action: Action, args: Mapping[str, Any], ctx: ActionContext) -> Asses
         why.append(f"never carried out: {reason}")
     found = Risk.HIGH if reason is not None else Risk.NONE
     return Assessment(max(risk, by_name, hook, found), reason, tuple(why))
+
+
+def by_volume(found: Assessment, lows: Callable[[], int]) -> Assessment:
+    """Many small things are no small thing: the sixth low call of an action within ten minutes is medium.
+
+    Args:
+        lows: How many there were before it; asked for a low one only.
+    """
+    if found.risk is not Risk.LOW or (before := lows()) < MANY:
+        return found
+    why = f"by volume medium: {before} low calls of it within {MANY_WITHIN // clock.MINUTE} minutes"
+    return replace(found, risk=Risk.MEDIUM, explanation=(*found.explanation, why))
 
 
 def by_arguments(args: Mapping[str, Any]) -> Risk:

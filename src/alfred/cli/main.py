@@ -101,6 +101,11 @@ _GROUPS: dict[str, tuple[tuple[str, str, tuple[Command, ...]], ...]] = {
     ),
     "Look": (
         (
+            "policy",
+            "What is decided by itself, and what is asked.",
+            (("explain", "policy:explain", "Say step by step how a call is decided."),),
+        ),
+        (
             "audit",
             "Who decided what.",
             (

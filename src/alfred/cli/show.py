@@ -12,6 +12,9 @@ from alfred.cli import live, terminal
 from alfred.cli.terminal import DEFAULT, Common
 from alfred.runs import budget, stop, views
 
+HASTY = 2.0
+"""Seconds: a median below it for high risks says that cards are not read."""
+
 _BY_ITSELF = ("timer", "budget", "limit")
 """Waits whose end is a time that says something; others have a deadline only."""
 
@@ -42,6 +45,14 @@ def status(*, common: Common = DEFAULT) -> int:
         terminal.out(f"runs: {counts}")
         terminal.out(f"workers: {told['workers'] or 'none'}")
         terminal.out(f"spent today: {terminal.money(told['spend_today'])}")
+        asked = told["asked"]
+        if asked["median_s"] is not None:
+            terminal.out(
+                f"asked: {asked['per_day']:g} times a day this week, decided in {asked['median_s']:g} s (median)"
+            )
+        if asked["median_high_s"] is not None and asked["median_high_s"] < HASTY:
+            said = f"high risks were decided in {asked['median_high_s']:g} s: nobody reads a card that fast"
+            terminal.out(terminal.colour(said, "yellow"))
         for block in told["blocks"]:
             terminal.out(f"blocked: {block['provider']} until {block['until']} ({block['reason']})")
         for fire in told["next_fires"]:

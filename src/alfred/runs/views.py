@@ -5,6 +5,7 @@ Every question is answered from an index or for one run; nothing here takes a lo
 
 from __future__ import annotations
 
+import statistics
 from typing import Any, Literal
 
 from alfred import clock, errors
@@ -130,6 +131,17 @@ _NEXT_FIRES = Sql(
     " and tenant=:tenant and removed=0 order by next_fire_at,id limit :limit"
 )
 _NOW = Sql("select alfred_now()")
+_ASKED = Sql(
+    "select count(*) from approvals where tenant=:tenant and created_at>alfred_now()-:within"
+)
+_DECIDED = Sql(
+    "select risk,decided_at-coalesce(delivered_at,created_at) as took from approvals"
+    " where tenant=:tenant and decided_by is not null and decided_by<>'timer'"
+    " and decided_at>alfred_now()-:within order by decided_at desc limit 1000"
+)
+
+WEEK = 7 * clock.DAY
+"""So far back it is counted how often people were asked, and how long they took."""
 
 
 def every(tx: Tx, statement: Sql, **params: Any) -> list[Json]:
@@ -354,12 +366,28 @@ def next_fires(tx: Tx, tenant: str, *, limit: int = 5) -> list[Json]:
     ]
 
 
+def asked(tx: Tx, tenant: str) -> Json:
+    """How often people were asked a day this week, and how long they took: `{"per_day", "median_s", "median_high_s"}`,
+    null where nobody has decided."""
+    decided = tx(_DECIDED, tenant=tenant, within=WEEK).all()
+    return {
+        "per_day": round(tx(_ASKED, tenant=tenant, within=WEEK).scalar_one() / 7, 1),
+        "median_s": _median([row.took for row in decided]),
+        "median_high_s": _median([row.took for row in decided if row.risk == "high"]),
+    }
+
+
+def _median(times: list[int]) -> float | None:
+    return round(statistics.median(times) / clock.SECOND, 1) if times else None
+
+
 def status(tx: Tx, tenant: str, zone: str) -> Json:
     """Everything at a glance. `zone` is the tenant's: it says when today began."""
     there = len(workers(tx))
     return {
         "runs": counts(tx, tenant),
         "approvals_pending": tx(_PENDING, tenant=tenant).scalar_one(),
+        "asked": asked(tx, tenant),
         "workers": there,
         "blocks": blocks(tx, tenant),
         "spend_today": shapes.usd(budget.spent_today(tx, tenant, zone)),

@@ -144,6 +144,13 @@ _USED = Sql(
     "select 1 from calls c join runs r on r.id=c.run_id where r.tenant=:tenant and r.agent=:agent"
     " and c.action=:action and c.status='done' limit 1"
 )
+_LOWS = Sql(
+    # not judged yet are those of the same turn, which are judged together
+    "select count(*) from calls c join runs r on r.id=c.run_id where r.tenant=:tenant and r.agent=:agent"
+    " and c.action=:action and (c.risk='low' or c.risk is null) and c.status<>'refused'"
+    " and c.created_at>alfred_now()-:within and c.id<>:id"
+    " and (c.run_id<>:run_id or c.turn<:turn or (c.turn=:turn and c.ordinal<:ordinal))"
+)
 _APPROVE = Sql(
     "update calls set status='approved',run_args_hash=args_hash where id=:id and status='staged'"
 )
@@ -311,6 +318,25 @@ def rejected_before(tx: Tx, run_id: str, action: str, args: str) -> bool:
 def used_before(tx: Tx, tenant: str, agent: str, action: str) -> bool:
     """Whether the agent has executed this action once."""
     return tx(_USED, tenant=tenant, agent=agent, action=action).scalar() is not None
+
+
+def lows(tx: Tx, call: Call, *, tenant: str, agent: str, action: str, within: int) -> int:
+    """How many calls of an action with a low risk, or with none said yet, the agent has proposed before this one.
+
+    Args:
+        within: Microseconds that are looked back.
+    """
+    return tx(
+        _LOWS,
+        tenant=tenant,
+        agent=agent,
+        action=action,
+        within=within,
+        id=call.id,
+        run_id=call.run_id,
+        turn=call.turn,
+        ordinal=call.ordinal,
+    ).scalar_one()
 
 
 def hold(tx: Tx, lease: Lease) -> None:

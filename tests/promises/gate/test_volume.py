@@ -1,0 +1,81 @@
+"""Many small things are no small thing: the sixth low call of an action within ten minutes waits for a person."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from alfred import clock as clock_module
+from alfred.actions.declare import action
+from alfred.actions.kinds import Effect, Risk
+from tests.promises.gate.conftest import Bench
+
+done: list[str] = []
+
+
+@action("t.clean", integration="t", risk=Risk.LOW, effect=Effect.BLIND, touches=lambda a, c: ())
+def clean(text: str) -> str:
+    """Cleans.
+
+    Args:
+        text: What.
+    """
+    done.append(text)
+    return text
+
+
+@action("t.tidy", integration="t", risk=Risk.LOW, effect=Effect.BLIND, touches=lambda a, c: ())
+def tidy(text: str) -> str:
+    """Tidies.
+
+    Args:
+        text: What.
+    """
+    done.append(text)
+    return text
+
+
+@pytest.fixture
+def bench(new_bench: Callable[..., Bench]) -> Iterator[Bench]:
+    done.clear()
+    made = new_bench(clean, tidy)
+    yield made
+
+
+def many(bench: Bench, count: int, action: str = "t.clean") -> list[str]:
+    """The risks of so many calls of one turn."""
+    run = bench.start(*[(action, {"text": str(n)}) for n in range(count)])
+    bench.go()
+    return [call.risk or "" for call in bench.calls(run)]
+
+
+def test_the_sixth_of_a_turn_is_medium(bench: Bench) -> None:
+    assert many(bench, 8) == ["low"] * 5 + ["medium"] * 3
+
+
+def test_they_are_counted_over_turns_and_runs(bench: Bench) -> None:
+    assert many(bench, 3) == ["low"] * 3
+    assert many(bench, 3) == ["low", "low", "medium"]
+    assert many(bench, 1, "t.tidy") == ["low"], "another action has its own"
+
+
+def test_after_ten_minutes_they_are_small_again(bench: Bench) -> None:
+    many(bench, 5)
+    bench.sql("update calls set created_at=created_at-:m", m=11 * clock_module.MINUTE)
+    assert many(bench, 1) == ["low"]
+
+
+def test_what_was_shown_as_medium_stays_so_when_time_has_passed(bench: Bench) -> None:
+    run = bench.start(*[("t.clean", {"text": str(n)}) for n in range(6)])
+    bench.go()
+    for card in bench.cards():
+        bench.decide("approve", card)
+    bench.sql("update calls set created_at=created_at-:m", m=11 * clock_module.MINUTE)
+    bench.go()
+    assert bench.run(run).status == "completed" and len(done) == 6
+
+
+def test_in_autonomous_mode_too_a_person_sees_the_sixth_as_medium(bench: Bench) -> None:
+    bench.policy("autonomous")
+    assert many(bench, 6) == ["low"] * 5 + ["medium"]
