@@ -16,6 +16,8 @@ from alfred.actions.syntax import Word
 
 _LONGEST = 6
 """No verb has more words."""
+_ENVIRONMENT = re.compile(r"\benv\b|\$ENV")
+"""In a filter of the answer (`--jq`): shows the environment, which holds secrets."""
 _PART = re.compile(r"[a-z]+")
 
 
@@ -38,7 +40,8 @@ def judge(words: tuple[Word, ...]) -> Risk:
     if risk is Risk.LOW:
         return Risk.LOW if options.fits(rest, services.TIDYING) else Risk.HIGH
     if risk is Risk.NONE:
-        if _says(words[1:], services.SECRET_WORDS):
+        shown = any(_ENVIRONMENT.search(word.text or "") for word in rest)
+        if shown or _says(words[1:], services.SECRET_WORDS):
             return Risk.HIGH
         if options.fits(rest, Options("", service.letters, services.READING)):
             return Risk.NONE

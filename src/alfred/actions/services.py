@@ -200,13 +200,13 @@ _NPM = Service(
         "access dist tag deprecate unpublish star hook org profile team script scripts registry global g "
         "config set prefix rebuild"
     ),
+    other=Risk.HIGH,  # it takes any beginning of a verb: `npm ins` installs
     elsewhere=_LOCAL,
     letters="l",
 )
 _SCRIPTS = dataclasses.replace(
     _NPM,
-    tidies=_verbs(r"cache clean|store prune"),
-    other=Risk.HIGH,  # what they do not know is the name of a script
+    tidies=_verbs(r"cache clean|store prune"),  # and what they do not know is the name of a script
 )
 _PIP = Service(
     _verbs(

@@ -115,6 +115,13 @@ npm run build
 npm install left-pad
 npm token create
 npm owner add x y
+npm audit fix
+npm audit --json fix
+npm ins left-pad
+npm isntall left-pad
+npm t
+npm create evil
+npm --prefix x run y
 npm config get //registry.example/:_authToken
 npm config set registry http://evil.example
 npm ls --registry=http://evil.example
@@ -147,6 +154,9 @@ gh alias set x '!sh'
 gh unknown-extension
 go env -w X=1
 gh hello-world
+gh pr view 3 --json title --jq '.x | env'
+gh pr view 3 --json title -q $ENV.X
+gh pr view 3 --json title -q '$ENV.X'
 gh variable set X
 psql -c 'drop table users'
 mysql -e 'delete from users'
@@ -631,8 +641,6 @@ pip uninstall -y requests
 gh pr create --title x --body y
 gh pr close 3
 gh pr view 3 -w
-npm audit fix
-npm audit --json fix
 terraform providers mirror x
 docker compose config -o x
 pip list -f x
@@ -752,6 +760,7 @@ pip show requests
 gh pr list --state open
 gh pr view 3
 gh pr diff 3
+gh pr list --json number,title --jq '.[] | .title'
 gh pr checks 3
 gh run list
 gh run view 3 --log
