@@ -633,6 +633,7 @@ NOTHING = {
         "cancelled": 0,
     },
     "approvals_pending": 0,
+    "asked": {"per_day": 0.0, "median_s": None, "median_high_s": None},
     "workers": 0,
     "blocks": [],
     "spend_today": 0.0,
