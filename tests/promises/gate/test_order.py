@@ -230,6 +230,22 @@ def test_what_cannot_be_looked_at_any_more_is_withdrawn(bench: Bench) -> None:
     assert ran == []
 
 
+@pytest.mark.parametrize("mode", ["off", "gated"])
+def test_what_was_let_through_behind_a_card_is_judged_anew_when_the_run_comes_back(
+    bench: Bench, mode: str
+) -> None:
+    bench.policy("gated", {"action": "t.send", "mode": "autonomous"})
+    run = bench.start(("t.order", {"command": "x"}), ("t.send", {"text": "y"}))
+    bench.go()
+    bench.sql("update calls set risk='none' where action='t.send' and status='proposed'")
+    bench.policy("gated", {"action": "t.send", "mode": mode})
+    bench.decide("approve", bench.cards()[0])
+    bench.go()
+    assert ran == ["x"]
+    sent = bench.calls(run)[1]
+    assert sent.status == ("refused" if mode == "off" else "staged")
+
+
 def test_a_card_shows_the_arguments_as_the_action_wants_them_shown(bench: Bench) -> None:
     bench.does(("t.letter", {"text": "dear diary"}))
     card = bench.card()

@@ -200,6 +200,7 @@ _DEFERRED = Sql(
 _ENTER = Sql(
     "update calls set status='unknown' where run_id=:run_id and status='executing' and intent_attempt<:attempt"
 )
+_ANEW = Sql("update calls set risk=null where run_id=:run_id and status='proposed'")
 
 
 def installation_key(tx: Tx) -> bytes | None:
@@ -412,8 +413,10 @@ def unknown(tx: Tx, lease: Lease, call: Call, *, error: str | None = None) -> No
 
 
 def enter(tx: Tx, lease: Lease) -> None:
-    """A new holder: what earlier attempts had begun is unknown."""
+    """A new holder: what earlier attempts had begun is unknown, and what was let through but not begun is judged anew,
+    because a run may have waited for days since."""
     tx(_ENTER, run_id=lease.run_id, attempt=lease.attempt)
+    tx(_ANEW, run_id=lease.run_id)
 
 
 def deferred(tx: Tx, run_id: str) -> int:
