@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import contextlib
 import random
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
@@ -54,6 +55,7 @@ class Store:
         self._reader = reader
         self._lock = lock
         self._broken: str | None = None
+        self._inside = threading.local()
         self._together = Together(self._write_together, lambda: self._lock)
         self.deliver: Callable[[Tx, list[str]], None] = lambda tx, runs: None
         """Called with the wakes of a transaction as its last statements; `app` sets it."""
@@ -124,7 +126,11 @@ class Store:
     def _once(
         self, verb: Callable[..., T], args: tuple[Any, ...], kwargs: dict[str, Any], *, alone: bool
     ) -> T:
-        with self._lock or contextlib.nullcontext(), self._transaction(alone=alone) as tx:
+        with (
+            self._alone(),
+            self._lock or contextlib.nullcontext(),
+            self._transaction(alone=alone) as tx,
+        ):
             result = verb(tx, *args, **kwargs)
             for order, payload, write in sorted(tx.closing, key=lambda entry: entry[0]):
                 write(tx, order, payload)
@@ -134,6 +140,17 @@ class Store:
         if wakes:
             self.delivered(wakes)
         return result
+
+    @contextlib.contextmanager
+    def _alone(self) -> Iterator[None]:
+        """A verb that opened a transaction of its own would wait for itself for ever."""
+        if getattr(self._inside, "verb", False):
+            raise AssertionError("a verb is given its transaction, and opens none")
+        self._inside.verb = True
+        try:
+            yield
+        finally:
+            self._inside.verb = False
 
     @contextlib.contextmanager
     def _transaction(self, *, alone: bool = False) -> Iterator[Tx]:

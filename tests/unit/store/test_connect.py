@@ -129,3 +129,11 @@ def test_a_connection_that_is_always_cut_is_said(pg_url: str, clock: FakeClock) 
     finally:
         store.close()
         other.close()
+
+
+def test_a_verb_that_opens_a_transaction_is_told_and_does_not_wait_for_itself(store: Store) -> None:
+    with pytest.raises(AssertionError, match="opens none"):
+        store.transact(lambda tx: store.transact(lambda inner: inner(_SET)))
+    store.transact(lambda tx: tx(_SET))
+    with store.read() as look:
+        assert look(_TOLD).scalar() == "yes"
