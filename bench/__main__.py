@@ -27,6 +27,7 @@ CONTENDERS = (
     "floor",
     "flat",
     "resume",
+    "gate",
 )
 POSTGRES_ONLY = {"procrastinate_steps"}
 
@@ -120,6 +121,11 @@ def table(report: dict[str, Any]) -> str:
         if "resume" in results:
             lines.append(
                 f"  resumed after kill -9, from the start of the new process: {results['resume']['resume_s']} s   bar: 1 s"
+            )
+        if "gate" in results:
+            gate = results["gate"]
+            lines.append(
+                f"  around a look: p50 {gate['look_p50_ms']} ms, an effect: p50 {gate['effect_p50_ms']} ms   bar on SQLite: 0.5 ms, 3 ms"
             )
         lines.append("")
     return "\n".join(lines) + "\n"
