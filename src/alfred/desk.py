@@ -296,7 +296,8 @@ class Desk:
         if not run.live:
             raise errors.AlreadyEnded(
                 f"Run {run.id[-6:].lower()} is over: {run.status}.",
-                next="Start again with `alfred run`, or tell it something: `alfred tell RUN …` begins a follow-up.",
+                next=f"Go on from one of its steps: `alfred runs fork {run.id[-6:].lower()} --at STEP`; or tell it something:"
+                " `alfred tell RUN …` begins a follow-up.",
             )
         self.refuse_if_stopped()
 

@@ -27,6 +27,7 @@ def test_what_was_changed_is_written(alfred: Alfred, card: Card, folder: Path) -
     told = alfred("edit", card["id"], "--args", '{"path": "c.txt", "content": "y"}', "--json")
     assert (told.code, told.json["status"]) == (0, "edited")
     assert told.json["edited_args"] == {"path": "c.txt", "content": "y"}
+    assert told.json["args"] == {"path": "b.txt", "content": "x"}
     assert alfred("runs", "resume", told.json["run_id"]).code == 0
     assert not (folder / "b.txt").exists() and (folder / "c.txt").read_text() == "y"
     again = alfred("edit", card["id"], "--args", '{"path": "c.txt", "content": "z"}')
@@ -60,6 +61,9 @@ def test_a_high_risk_wants_its_hash(alfred: Alfred, card: Card) -> None:
     assert alfred("edit", told.json["id"], "--args", args, "--hash", "0" * 12).code == 1
     given = alfred("edit", told.json["id"], "--args", args, "--hash", told.json["args_hash"][:12])
     assert given.code == 0
+    found = alfred("approvals", "list", "--status", "all", "--json").json["approvals"]
+    asked = [(c["args"]["content"], (c["edited_args"] or {}).get("content")) for c in found]
+    assert asked == [("z", None), ("y", "z"), ("x", "y")]
 
 
 @pytest.fixture

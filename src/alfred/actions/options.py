@@ -23,9 +23,12 @@ class Options:
     """Without `--`; with or without `=value`."""
 
     def fit(self, word: str) -> bool:
-        """Whether a word that starts with `-` is one of them, or several letters of them."""
+        """Whether a word that starts with `-` is one of them, or several letters of them; another one, such as a pattern
+        that may find a file of such a name, is not."""
         if word in ("-", "--"):
             return True
+        if not word.startswith("-"):
+            return False
         if word.startswith("--"):
             return word[2:].partition("=")[0] in self.long
         for n, letter in enumerate(word[1:], 1):

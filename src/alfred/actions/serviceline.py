@@ -43,7 +43,7 @@ def judge(words: tuple[Word, ...]) -> Risk:
         shown = any(_ENVIRONMENT.search(word.text or "") for word in rest)
         if shown or _says(words[1:], services.SECRET_WORDS):
             return Risk.HIGH
-        if options.fits(rest, Options("", service.letters, services.READING)):
+        if options.fits(rest, Options("", service.letters, services.READING | service.long)):
             return Risk.NONE
         # an option that is not known may do more than read
         return Risk.HIGH if _says(rest, raised) else Risk.MEDIUM

@@ -34,7 +34,7 @@ READING = _words(
     "project namespace selector since since-time until tail follow timestamps previous watch no-color "
     "quiet verbose help version no-pager no-paginate sort-by sort-columns show-labels label-columns "
     "field-selector container names-only state author assignee label repo search jq no-trunc latest size "
-    "outdated depth log log-failed job branch comments color name-only patch check diff recursive "
+    "outdated depth job branch comments color name-only patch check diff recursive "
     "instance-ids bucket prefix zone uri flatten no-headers head short long details revision max "
     "function-name db-instance-identifier stack-name cluster table-name log-group-name "
     "start-time end-time user event workflow status draft base owner language sort order archived "
@@ -59,6 +59,8 @@ class Service:
     """High words that are the name of a thing here."""
     letters: str = ""
     """Short options that let a reading verb only read; their values may follow."""
+    long: frozenset[str] = frozenset()
+    """Its own long ones: elsewhere a word such as `--log` may name a file to write."""
     other: Risk = Risk.MEDIUM
     """What no table knows."""
     elsewhere: re.Pattern[str] = re.compile(r"://|^[/~]|\.\.")
@@ -154,10 +156,8 @@ _DOCKER = Service(
     letters="aqnflts",
 )
 _TERRAFORM = Service(
-    _verbs(
-        r"(validate|version|graph)|fmt -check|state list|workspace (list|show)|-?-?(help|version)"
-    ),
-    changes=_verbs(r"(plan|init|fmt|show|output|refresh|workspace (new|select))"),
+    _verbs(r"(version|graph)|fmt -check|state list|workspace (list|show)|-?-?(help|version)"),
+    changes=_verbs(r"(validate|plan|init|fmt|show|output|refresh|workspace (new|select))"),
     high=_words("taint untaint mv unlock json console test replace out migrate backend plugin"),
 )
 _HELM = Service(
@@ -251,6 +251,7 @@ _GH = Service(
     ),
     other=Risk.HIGH,  # a noun that it does not know is an extension: any program
     letters="LRsaAlqtSBcj",
+    long=_words("log log-failed"),
 )
 _SYSTEMCTL = Service(
     _verbs(

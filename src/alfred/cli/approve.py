@@ -100,7 +100,7 @@ def approve(
             if not chosen:
                 raise errors.NotFound(
                     f"Run {run} has no open card that a group decision may approve.",
-                    next="High risks are approved one by one: `alfred approvals list`.",
+                    next="High risks are approved one by one, and what is decided is decided: `alfred approvals list --status all`.",
                 )
             ids = (*ids, *chosen)
         if len(ids) > 1 and hash is not None:

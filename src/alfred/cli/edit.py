@@ -67,7 +67,7 @@ def edit(
 
 
 def _said(base: app.Base, card: Approval, common: Common) -> int:
-    note = base.desk.ensure_worker()
+    note = None if card.status == "pending" else base.desk.ensure_worker()
     if common.json:
         with base.store.read() as look:
             terminal.document(views.approval(look, card.id))

@@ -1,8 +1,8 @@
 """A run that begins where another one was: with all that was said up to a step, and nothing of what was done since.
 
-Invariants: a branch begins behind a committed step. It has the transcript and the scratch of that moment with their
-labels, and none of the calls, cards, messages, children, leases and reservations: an effect's key is made of its
-run's id, so a call that came along would act a second time. While the outcome of an effect before that step is not
+Invariants: a branch begins behind a committed step. It has the transcript and the scratch of that moment (but for what
+was written over since) with their labels, and none of the calls, cards, messages, children, leases and reservations: an
+effect's key is made of its run's id, so a call that came along would act a second time. While the outcome of an effect before that step is not
 known there is no branch, because nobody could say what its past is.
 """
 

@@ -86,7 +86,10 @@ _CALLS = Sql(
     " from calls c where run_id=:id order by turn,ordinal"
 )
 _CARD = (
-    "select p.id,p.kind,p.run_id,p.agent,p.risk,p.action,p.title,p.preview,c.args,p.args_hash,p.claim,"
+    "select p.id,p.kind,p.run_id,p.agent,p.risk,p.action,p.title,p.preview,"
+    # what it asked about: what the edit before it made of the call, else what was proposed
+    "coalesce((select q.edited_args from approvals q where q.call_id=p.call_id and q.version<p.version"
+    " and q.edited_args is not null order by q.version desc limit 1),c.asked_args,c.args) as args,p.args_hash,p.claim,"
     "p.provenance,p.auto_ok,p.auto_approve_at,p.expires_at,p.status,p.created_at,p.decision,p.decided_by,"
     "p.decided_via,p.decided_at,p.reason,p.edited_args,p.supersedes"
     " from approvals p join calls c on c.id=p.call_id"

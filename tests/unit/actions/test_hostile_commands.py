@@ -218,6 +218,15 @@ cp x .github/workflows/x.yml
 """.strip().splitlines()
 
 DISGUISED = r"""
+sort *
+sort ?x
+sort [a-]*
+git log *
+git diff *
+uniq *
+tree *
+for f in *; do sort "$f"; done
+for f in *; do git log "$f"; done
 git pu''sh --force
 git push "--force"
 git push --fo\rce
@@ -583,6 +592,9 @@ UNREADABLE = [
 ]
 
 ASKS = """
+terraform validate
+pip list --log=out.txt
+pip show a --log out.txt
 git push origin feature
 git push --delete origin feature
 git branch -D feature
@@ -743,7 +755,6 @@ docker logs --tail 5 web
 docker images
 docker compose ps
 docker volume ls
-terraform validate
 terraform version
 terraform fmt -check
 terraform state list
