@@ -238,6 +238,7 @@ class Desk:
             workspace=run.workspace,
             inputs=run.inputs,
             external=run.external,
+            private=run.private,
             dry_run=run.dry_run,
             max_cost=run.max_cost,
             session_id=run.session_id,

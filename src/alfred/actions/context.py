@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from alfred.trust import labels
+from alfred.trust.labels import Label
+
 if TYPE_CHECKING:
     from alfred.config import Settings
     from alfred.store.connect import Store
@@ -49,3 +52,10 @@ class ActionContext:
     """The secret of this name, or None when there is none."""
     external: bool = False
     """Whether text from outside has joined the run's context: what is written down now is external too."""
+    private: bool = False
+    """Whether something private has joined it."""
+
+    @property
+    def label(self) -> Label:
+        """The label of the run's context: what the call writes carries it."""
+        return labels.of_context(external=self.external, private=self.private)

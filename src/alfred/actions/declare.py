@@ -20,6 +20,7 @@ from alfred import errors
 from alfred.actions import canonical, signature
 from alfred.actions.kinds import Effect, Probe, Risk
 from alfred.actions.signature import Secret
+from alfred.trust import labels
 
 if TYPE_CHECKING:
     import pydantic
@@ -27,7 +28,10 @@ if TYPE_CHECKING:
     from alfred.actions.context import ActionContext
 
 Label = Literal["external", "derived", "trusted"]
-"""How far the result of an action may be believed."""
+"""How far the result of an action may be believed, where that does not depend on the call."""
+
+LabelOf = Callable[[dict[str, Any], "ActionContext"], labels.Label]
+"""`label(args, ctx)`: the label of what this call reads, as it is now; an exception means external and secret."""
 
 ID = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*")
 """A well-formed id. Longer than 200 characters is refused as well."""
@@ -67,7 +71,7 @@ class Action:
     changes when it is carried out; `.` is all of it. A call is judged when no earlier call of its turn is
     still to change the same. Not given: everything when there is a `target` or a `classify`, else nothing;
     an exception means everything."""
-    label: Label
+    label: Label | LabelOf
     timeout_s: float
     """Seconds; enforced by the dispatcher."""
     schema: Mapping[str, Any]
@@ -106,7 +110,7 @@ class _Declaration:
     redact: Callable[..., Any] | None
     target: Callable[..., Any] | None
     touches: Callable[..., Any] | None
-    label: Label
+    label: Label | LabelOf
     timeout: float
 
 
@@ -122,7 +126,7 @@ def action(
     redact: Callable[..., Any] | None = None,
     target: Callable[..., Any] | None = None,
     touches: Callable[..., Any] | None = None,
-    label: Label = "derived",
+    label: Label | LabelOf = "derived",
     timeout: float = 120,
 ) -> Callable[[F], F]:
     """Declares a function as an action. The function stays as it is; a registry reads the declaration.
@@ -142,7 +146,7 @@ def action(
         redact: `redact(args)`, the arguments as they may be shown.
         target: `target(args, ctx)`, what the call would touch as it is now; bound into the approval.
         touches: `touches(args, ctx)`, the paths of the workspace that it is about, when there are a few.
-        label: How far its result may be believed.
+        label: How far its result may be believed; or `label(args, ctx)`, the label of what this call reads.
         timeout: Seconds.
     """
     declared = _Declaration(
@@ -246,9 +250,10 @@ def _check_declaration(declared: _Declaration, fn: Callable[..., Any]) -> None:
         raise signature.refuse(declared.id, f"the risk {declared.risk!r} is none of Risk")
     if not isinstance(declared.effect, Effect):
         raise signature.refuse(declared.id, f"the effect {declared.effect!r} is none of Effect")
-    if declared.label not in typing.get_args(Label):
+    if not callable(declared.label) and declared.label not in typing.get_args(Label):
         raise signature.refuse(
-            declared.id, f"the label {declared.label!r} is none of {typing.get_args(Label)}"
+            declared.id,
+            f"the label {declared.label!r} is none of {typing.get_args(Label)}, and no function",
         )
     seconds = declared.timeout
     if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 < seconds < 1e6:
@@ -265,11 +270,12 @@ def _check_hooks(declared: _Declaration, given: Iterable[str]) -> None:
         "classify": (({}, None), {}),
         "target": (({}, None), {}),
         "touches": (({}, None), {}),
+        "label": (({}, None), {}),
         "redact": (({},), {}),
     }
     for name, (args, kwargs) in shapes.items():
         hook = getattr(declared, name)
-        if hook is None:
+        if hook is None or (name == "label" and isinstance(hook, str)):
             continue
         if not callable(hook):
             raise signature.refuse(declared.id, f"`{name}` is {hook!r}, not a function")

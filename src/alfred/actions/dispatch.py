@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from alfred import errors, ids
-from alfred.actions import approvals, arguments, asking, canonical, pipeline, results
+from alfred.actions import approvals, arguments, asking, canonical, labelled, pipeline, results
 from alfred.actions.effects import Effects
 from alfred.actions.judging import Judging
 from alfred.actions.kinds import Effect
@@ -32,6 +32,8 @@ from alfred.runs.states import Wait
 from alfred.runs.workflow import StepContext
 from alfred.store.connect import Store
 from alfred.store.tx import Tx
+from alfred.trust import labels
+from alfred.trust.labels import Label
 
 
 class Dispatch:
@@ -66,7 +68,7 @@ class Dispatch:
         self._propose(ctx, turn, first, wanted)
         settled = {call.ordinal: call for call in self.settle(ctx, turn)}
         for offset in range(len(wanted)):
-            ctx.external = ctx.external or self.from_outside(settled[first + offset])
+            ctx.joins(self.label_of(settled[first + offset]))
         return [results.value_of(settled[first + offset]) for offset in range(len(wanted))]
 
     def settle(self, ctx: StepContext, turn: int) -> list[Call]:
@@ -87,10 +89,9 @@ class Dispatch:
                 return calls
             self._advance(ctx, head, calls)
 
-    def from_outside(self, call: Call) -> bool:
-        """Whether the result of a settled call is somebody else's words: its run's context is external then."""
-        action = self.actions.get(call.action)
-        return action is not None and action.label == "external" and call.status == "done"
+    def label_of(self, call: Call) -> Label:
+        """The label of what a settled call has come to. It joins the context of the run that reads it."""
+        return labelled.of_call(call)
 
     # ---- judging ----
 
@@ -113,6 +114,7 @@ class Dispatch:
                         action=name,
                         args=said,
                         args_hash=canonical.text_digest(said),
+                        **labels.halves(ctx.label),
                     )
                 )
             elif not self._same(before, name, args, said):

@@ -8,6 +8,7 @@ over every try of its call.
 from __future__ import annotations
 
 import concurrent.futures
+import dataclasses
 import hashlib
 import hmac
 import threading
@@ -17,7 +18,7 @@ from typing import Any
 import structlog
 
 from alfred import clock, errors
-from alfred.actions import canonical, invoke, results
+from alfred.actions import canonical, invoke, labelled, results
 from alfred.actions.invoke import Ended
 from alfred.actions.kinds import Effect, Happened
 from alfred.actions.ledger import approvals as approvals_ledger
@@ -31,6 +32,7 @@ from alfred.runs.rows import Lease
 from alfred.runs.workflow import StepContext
 from alfred.store.connect import Store
 from alfred.store.tx import Tx
+from alfred.trust import labels
 
 log = structlog.get_logger()
 
@@ -65,7 +67,13 @@ class Effects:
             for call, end in zip(calls, ended, strict=True):
                 status = "failed" if end.status == "unknown" else end.status
                 calls_ledger.looked(
-                    tx, ctx.lease, call, status=status, result=end.result, error=end.error
+                    tx,
+                    ctx.lease,
+                    call,
+                    status=status,
+                    result=end.result,
+                    label=end.label,
+                    error=end.error,
                 )
 
         self.store.transact(calls_ledger.fenced, ctx.lease, write)
@@ -104,9 +112,19 @@ class Effects:
     def _already_there(self, ctx: StepContext, call: Call, key: str) -> bool:
         found = self.probe(ctx, call, key)
         if isinstance(found, Happened):
-            self.record(ctx.lease, call, Ended("done", results.stored(found.result)))
+            self.record(ctx.lease, call, self.found(ctx, call, found))
             return True
         return False
+
+    def found(self, ctx: StepContext, call: Call, what: Happened) -> Ended:
+        """What a look has found that came of a call."""
+        action = self.actions.get(call.action)
+        label = (
+            labelled.of_reading(action, call, self.around.context(ctx, call))
+            if action
+            else labels.WORST
+        )
+        return Ended("done", results.stored(what.result), label=label)
 
     def probe(self, ctx: StepContext, call: Call, key: str) -> Any:
         """What the action's own check says about the call; None when it has none or fails at it."""
@@ -130,7 +148,13 @@ class Effects:
                 calls_ledger.unknown(tx, lease, call, error=end.error)
                 return
             if calls_ledger.outcome(
-                tx, lease, call, status=end.status, result=end.result, error=end.error
+                tx,
+                lease,
+                call,
+                status=end.status,
+                result=end.result,
+                label=end.label,
+                error=end.error,
             ):
                 approvals_ledger.known(tx, call.id)
                 runs_ledger.wake_decided(tx, call.run_id)
@@ -157,14 +181,18 @@ class Effects:
         """
         action = self.actions.get(call.action)
         if action is None:
-            return Ended("failed", None, f"There is no action {call.action!r} any more.")
+            why = f"There is no action {call.action!r} any more."
+            return Ended("failed", None, why, labels.DERIVED)
         context = self.around.context(ctx, call)
         ctx.slot.extend(int((action.timeout_s + 30) * clock.SECOND))
         done: concurrent.futures.Future[Ended] = concurrent.futures.Future()
         late = threading.Event()
 
         def work() -> None:
+            before = labelled.of_reading(action, call, context)
             end = invoke.attempt(action, call, key, context)
+            after = labelled.of_reading(action, call, context)
+            end = dataclasses.replace(end, label=labels.join(before, after))
             done.set_result(end)
             if late.is_set() and key is not None:
                 self.record(ctx.lease, call, end)

@@ -19,7 +19,8 @@ from alfred.actions.context import ActionContext
 from alfred.actions.declare import Action
 from alfred.actions.kinds import Effect
 from alfred.actions.ledger.calls import Call
-from alfred.trust import redact
+from alfred.trust import labels, redact
+from alfred.trust.labels import Label
 
 log = structlog.get_logger()
 
@@ -31,6 +32,8 @@ class Ended:
     status: str  # done, failed, unknown
     result: str | None
     error: str | None = None
+    label: Label = labels.WORST
+    """Of the result."""
 
 
 def attempt(action: Action, call: Call, key: str | None, context: ActionContext) -> Ended:

@@ -64,7 +64,8 @@ class Judging:
     def judged(self, ctx: StepContext, call: Call, *, asked: bool = False) -> pipeline.Judged:
         """What the checks say about a call now. `asked`: a person was asked about it before."""
         # What a fixed step has read since it began counts before its commit.
-        run = ctx.run._replace(external=int(bool(ctx.run.external) or ctx.external))
+        now = ctx.label
+        run = ctx.run._replace(external=int(now.external), private=int(now.private))
 
         def rejected(action: str, args: str) -> bool:
             with ctx.store.read() as look:

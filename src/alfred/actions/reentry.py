@@ -15,7 +15,6 @@ from typing import NoReturn
 from alfred import clock
 from alfred.actions import approvals, asking, results
 from alfred.actions.effects import Effects
-from alfred.actions.invoke import Ended
 from alfred.actions.judging import Judging
 from alfred.actions.kinds import Effect, Happened, NotHappened
 from alfred.actions.ledger import approvals as approvals_ledger
@@ -74,7 +73,7 @@ class Reentry:
         if isinstance(found, Happened):
             sent = ctx.lease.attempt if call.intent_attempt is None else call.intent_attempt
             held = replace(ctx.lease, attempt=sent)
-            self.effects.record(held, call, Ended("done", results.stored(found.result)))
+            self.effects.record(held, call, self.effects.found(ctx, call, found))
             return True
         if isinstance(found, NotHappened):
             self._repeat(ctx, call, last, looked=True)

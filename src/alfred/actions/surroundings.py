@@ -29,7 +29,8 @@ class Surroundings:
         """What the action of a call gets as `ctx`. A workspace of alfred's own is there from now on."""
         return dataclasses.replace(
             self.beside(ctx.store, ctx.run, call),
-            external=bool(ctx.run.external) or ctx.external,
+            external=ctx.label.external,
+            private=ctx.label.private,
             cancelled=ctx.slot.stopped.is_set,
             on_cancel=ctx.slot.on_cancel,
             emit=lambda line: ctx.emit("text", call=call.id, text=redact.redact(line)),
@@ -49,7 +50,8 @@ class Surroundings:
             home=home,
             workspace=workspace,
             inputs={name: Path(path) for name, path in json.loads(run.inputs or "{}").items()},
-            external=bool(run.external),
+            external=run.label.external,
+            private=run.label.private,
             settings=self.settings(run.tenant),
             store=store,
             cancelled=lambda: False,

@@ -79,8 +79,7 @@ def step(ctx: StepContext, *, meter: Meter, model: str) -> Verdict:
                 "summary_of": cut,
                 "brief": run.brief or "",
             }
-            integrity = "external" if run.external or ctx.external else "derived"
-            ctx.items.append(Item(kind="note", item=note, integrity=integrity))
+            ctx.items.append(Item.of("note", note, ctx.label))
             return Next("boss-turn", after)
         case Unpaid() if outcome.of_run:
             cap = cap_of(outcome, run, meter.settings(run.tenant))

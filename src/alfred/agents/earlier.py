@@ -14,7 +14,7 @@ from alfred.actions import results
 from alfred.agents import ledger
 from alfred.runs.rows import Item, Run
 from alfred.store.tx import Tx
-from alfred.trust import text
+from alfred.trust import labels, text
 
 LONGEST = 60_000
 """Characters of what was said earlier; of more the oldest is left out. One item has at most `results.RESULT_LIMIT`."""
@@ -34,7 +34,7 @@ def _until(tx: Tx, run: Run) -> list[Item]:
         last = ledger.before(tx, run)
         told = _until(tx, last) if last else []
         brief = {"kind": "user", "text": text.sanitize(run.brief or "")[0]}
-        told.append(Item(kind="user", item=brief, integrity="owner"))
+        told.append(Item.of("user", brief, labels.OWNER))
     for item in said:
         if item.kind == "user" or "earlier" in item.item:
             told.append(item)
@@ -78,8 +78,4 @@ def _short(item: Item) -> Item:
 
 def _note(words: str, left_out: int) -> Item:
     """alfred's own word about what was said; `earlier` says how many messages it stands for."""
-    return Item(
-        kind="note",
-        item={"kind": "note", "text": words, "earlier": left_out},
-        integrity="trusted",
-    )
+    return Item.of("note", {"kind": "note", "text": words, "earlier": left_out}, labels.TRUSTED)

@@ -28,7 +28,8 @@ from alfred.llm.contract import ModelAnswer, ModelRequest, ProposedCall
 from alfred.runs import ledger
 from alfred.runs.rows import Item
 from alfred.runs.workflow import Done, Fail, Next, StepContext, Verdict
-from alfred.trust import redact, text
+from alfred.trust import labels, redact, text
+from alfred.trust.labels import Label
 
 STREAM_EVERY = 300_000
 """Microseconds between two pieces of streamed text in the feed."""
@@ -74,7 +75,7 @@ class Turns:
             head, first = self._begin(ctx, agent)
             shown += first
         for message_id, body, _author in messages:
-            shown.append(self._keep(ctx, "user", {"kind": "user", "text": body}, integrity="owner"))
+            shown.append(self._keep(ctx, "user", {"kind": "user", "text": body}, labels.OWNER))
             ctx.writes.append(_consumed(message_id))
         model = run.model or ""
         if compact.due(state, model) and state.get("compacted_at") != run.answers:
@@ -147,26 +148,27 @@ class Turns:
             actions=self.actions,
             grant=Grant.decode(run.grants),
         )
-        ctx.items.append(Item(kind="system", item=head, integrity="trusted"))
+        ctx.items.append(Item.of("system", head, labels.TRUSTED))
         remembered = self.recall(ctx) if agent.memory_enabled else None
-        source = "external" if ctx.external else "derived"
         with ctx.store.read() as look:
             said = earlier.exchange(look, run)
         ctx.items += said
-        ctx.external = ctx.external or any(item.integrity == "external" for item in said)
+        for item in said:
+            if item.kind != "user":  # what the owner says makes nothing private that is not
+                ctx.joins(item.label)
         first = [item.item for item in said]
         if remembered:
             note = {"kind": "note", "text": remembered}
-            first.append(self._keep(ctx, "note", note, integrity=source))
+            first.append(self._keep(ctx, "note", note, ctx.label))
         brief = text.sanitize(run.brief or "")[0]
-        first.append(self._keep(ctx, "user", {"kind": "user", "text": brief}, integrity="owner"))
+        first.append(self._keep(ctx, "user", {"kind": "user", "text": brief}, labels.OWNER))
         return head, first
 
     def _keep(
-        self, ctx: StepContext, kind: str, item: dict[str, Any], *, integrity: str = "trusted"
+        self, ctx: StepContext, kind: str, item: dict[str, Any], label: Label = labels.TRUSTED
     ) -> dict[str, Any]:
         clean = text.sanitize(item)[0]
-        ctx.items.append(Item(kind=kind, item=clean, integrity=integrity))
+        ctx.items.append(Item.of(kind, clean, label))
         return clean
 
     def _cap(self, ctx: StepContext, settings: Any, turns: int) -> str | None:
@@ -192,8 +194,7 @@ class Turns:
         if words != item["text"]:
             # The provider's own form of the answer holds the secret too: the neutral one is kept without it.
             item = {**item, "text": words, "native": None}
-        integrity = "external" if run.external or ctx.external else "derived"
-        ctx.items.append(Item(kind="assistant", item=item, integrity=integrity))
+        ctx.items.append(Item.of("assistant", item, ctx.label))
         ctx.answers = 1
         said = (state.get("text") or "") if state.get("cut") else ""
         said += item["text"]
@@ -205,7 +206,7 @@ class Turns:
         if why is not None:
             return Fail(f"cap:{why}", _cap_text(why), result=said or state.get("text"))
         if answer.calls:
-            proposed = self._proposals(ctx, answer, item, integrity, settings.limits.calls_per_turn)
+            proposed = self._proposals(ctx, answer, item, settings.limits.calls_per_turn)
             ctx.writes.append(lambda tx, _seq: calls_ledger.propose(tx, proposed))
             return Next("dispatch-tools", {**after, "turn": run.turn})
         if answer.finish == "length":
@@ -214,7 +215,7 @@ class Turns:
         return Done(said)
 
     def _proposals(
-        self, ctx: StepContext, answer: ModelAnswer, item: dict[str, Any], integrity: str, most: int
+        self, ctx: StepContext, answer: ModelAnswer, item: dict[str, Any], most: int
     ) -> list[NewCall]:
         found = []
         for ordinal, call in enumerate(answer.calls):
@@ -231,8 +232,7 @@ class Turns:
                     args=args,
                     args_hash=canonical.text_digest(args),
                     claim=item["text"] or None,
-                    integrity=integrity,
-                    confidentiality="private",
+                    **labels.halves(ctx.label),
                     refusal=_unread(call, ordinal, most),
                 )
             )
@@ -248,20 +248,20 @@ class Turns:
         for call in settled:
             said, bad = results.shown(call)
             action = self.actions.get(call.action)
-            external = self.gate.from_outside(call)
-            ctx.external = ctx.external or external
+            label = self.gate.label_of(call)
+            ctx.joins(label)
             grown += len(said)
             ctx.items.append(
-                Item(
-                    kind="result",
-                    item={
+                Item.of(
+                    "result",
+                    {
                         "kind": "result",
                         "call_id": call.tool_call_id or call.id,
                         "tool": action.wire if action else call.action,
                         "text": said,
                         "error": bad,
                     },
-                    integrity="external" if external else "derived",
+                    label,
                 )
             )
         if not ctx.run.dry_run and self.settings(ctx.run.tenant).policy.mode == "off":

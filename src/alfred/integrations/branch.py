@@ -9,7 +9,7 @@ from alfred.actions import Effect, Happened, NotHappened, Risk, Unknown, action
 from alfred.actions.context import ActionContext
 from alfred.actions.kinds import Probe
 from alfred.engines import git, refs
-from alfred.integrations import judged, places, repository
+from alfred.integrations import judged, marks, places, repository
 
 
 def _risk(args: dict[str, Any], ctx: ActionContext) -> Risk:
@@ -85,6 +85,7 @@ def branch(name: str, delete: bool = False, *, ctx: ActionContext) -> dict[str, 
         return {"branch": name, "deleted": True, "was": there}
     if there is not None:
         raise errors.CallFailed(f"There is a branch {name!r} already.")
+    marks.committed(ctx)  # the name is text of this context
     head = refs.sha(here, "HEAD")
     if head is not None:
         # made only if it is not there, whoever else is making it

@@ -15,7 +15,7 @@ from alfred.actions import Effect, Happened, NotHappened, Risk, action
 from alfred.actions.context import ActionContext
 from alfred.actions.kinds import Probe
 from alfred.engines import git, refs
-from alfred.integrations import judged, places, repository
+from alfred.integrations import judged, marks, places, repository
 from alfred.trust.redact import redact, redact_data
 
 TRAILER = "Alfred-Call"
@@ -97,6 +97,7 @@ def commit(
             raise errors.CallFailed("There is nothing to commit.")
         _refuse_filters(here, made)
         _refuse_more_risk(ctx, made)
+        marks.committed(ctx, [here.top / path for path in made.files])
         body = f"{said}\n\n{TRAILER}: {key[:16]}\n".encode()
         parents = ["-p", made.parent] if made.parent else []
         sha = git.run(

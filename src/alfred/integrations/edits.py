@@ -14,7 +14,7 @@ from alfred import errors
 from alfred.actions import Happened, NotHappened, Unknown
 from alfred.actions.context import ActionContext
 from alfred.actions.kinds import Probe
-from alfred.integrations import contents, judged, patch, places
+from alfred.integrations import contents, judged, marks, patch, places
 from alfred.trust import beneath, paths
 from alfred.trust.redact import redact, redact_data
 
@@ -64,7 +64,7 @@ def write(path: str, content: str, *, ctx: ActionContext) -> dict[str, Any]:
     with places.told(path):
         old = contents.content(ctx, path) if _REDACTED.search(content) else None
     _keep_secrets(old, raw, path)
-    return _replaced(ctx, path, raw)
+    return _replaced(ctx, path, raw, whole=True)
 
 
 # ---- patch
@@ -124,7 +124,7 @@ def patch_(path: str, diff: str, *, ctx: ActionContext) -> dict[str, Any]:
     with places.told(path):
         old, new = _patched(ctx, path, patch.parse(diff))
     _keep_secrets(old, new, path)
-    return _replaced(ctx, path, new)
+    return _replaced(ctx, path, new, whole=False)
 
 
 def _keep_secrets(old: bytes | None, new: bytes, path: str) -> None:
@@ -139,9 +139,9 @@ def _keep_secrets(old: bytes | None, new: bytes, path: str) -> None:
         )
 
 
-def _replaced(ctx: ActionContext, path: str, content: bytes) -> dict[str, Any]:
+def _replaced(ctx: ActionContext, path: str, content: bytes, *, whole: bool) -> dict[str, Any]:
     place = places.writing(ctx, path)
-    with places.told(path):
+    with places.told(path), marks.written(ctx, place, whole=whole):
         paths.make_parents(place.root, place.path)
         paths.write(place.root, place.path, content)
     digest = hashlib.sha256(content).hexdigest()

@@ -18,7 +18,7 @@ from alfred import errors
 from alfred.actions import Effect, Risk, action
 from alfred.actions.context import ActionContext
 from alfred.engines import process
-from alfred.integrations import excerpt, listing, pages, places
+from alfred.integrations import excerpt, listing, marks, pages, places
 from alfred.integrations.edits import patch_, write
 from alfred.integrations.moves import delete, move
 from alfred.trust import paths
@@ -27,7 +27,7 @@ SEARCH_S = 45
 """Seconds that a search may take."""
 
 
-@action("files.read", integration="files", risk=Risk.NONE, effect=Effect.PURE)
+@action("files.read", integration="files", risk=Risk.NONE, effect=Effect.PURE, label=marks.of_file)
 def read(
     path: str,
     offset: Annotated[int, Field(ge=0)] = 0,
@@ -56,7 +56,7 @@ def read(
     return answer | {"media_type": media, "content": None, "next_offset": None}
 
 
-@action("files.list", integration="files", risk=Risk.NONE, effect=Effect.PURE)
+@action("files.list", integration="files", risk=Risk.NONE, effect=Effect.PURE, label=marks.of_tree)
 def list_(path: str = ".", glob: str | None = None, *, ctx: ActionContext) -> dict[str, Any]:
     """List a folder, or with `glob` everything beneath it that fits.
 
@@ -68,7 +68,14 @@ def list_(path: str = ".", glob: str | None = None, *, ctx: ActionContext) -> di
     return listing.listed(ctx, path, glob)
 
 
-@action("files.search", integration="files", risk=Risk.NONE, effect=Effect.PURE, timeout=60)
+@action(
+    "files.search",
+    integration="files",
+    risk=Risk.NONE,
+    effect=Effect.PURE,
+    label=marks.of_tree,
+    timeout=60,
+)
 def search(pattern: str, path: str = ".", *, ctx: ActionContext) -> dict[str, Any]:
     """Search files for a regular expression (Python's, line by line).
 

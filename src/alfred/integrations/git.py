@@ -11,7 +11,7 @@ from pydantic import Field
 from alfred.actions import Effect, Risk, action
 from alfred.actions.context import ActionContext
 from alfred.engines import git, refs
-from alfred.integrations import excerpt, repository
+from alfred.integrations import excerpt, marks, repository
 from alfred.integrations.branch import branch
 from alfred.integrations.commit import commit
 from alfred.integrations.push import push
@@ -19,7 +19,9 @@ from alfred.integrations.push import push
 _FILES = 500  # files that a status tells
 
 
-@action("git.status", integration="git", risk=Risk.NONE, effect=Effect.PURE)
+@action(
+    "git.status", integration="git", risk=Risk.NONE, effect=Effect.PURE, label=marks.of_repository
+)
 def status(*, ctx: ActionContext) -> dict[str, Any]:
     """Show the branch, how it stands to its upstream, and which files are changed or new.
 
@@ -58,7 +60,7 @@ def status(*, ctx: ActionContext) -> dict[str, Any]:
     return answer
 
 
-@action("git.log", integration="git", risk=Risk.NONE, effect=Effect.PURE)
+@action("git.log", integration="git", risk=Risk.NONE, effect=Effect.PURE, label=marks.of_repository)
 def log(
     limit: Annotated[int, Field(ge=1, le=200)] = 20, *, ctx: ActionContext
 ) -> list[dict[str, Any]]:
@@ -87,7 +89,9 @@ def log(
     return commits
 
 
-@action("git.diff", integration="git", risk=Risk.NONE, effect=Effect.PURE)
+@action(
+    "git.diff", integration="git", risk=Risk.NONE, effect=Effect.PURE, label=marks.of_repository
+)
 def diff(ref: str | None = None, *, ctx: ActionContext) -> dict[str, Any]:
     """Show how the files differ from the last commit, or from another one.
 
@@ -107,7 +111,9 @@ def diff(ref: str | None = None, *, ctx: ActionContext) -> dict[str, Any]:
     return {"ref": ref} | _told("diff", done)
 
 
-@action("git.show", integration="git", risk=Risk.NONE, effect=Effect.PURE)
+@action(
+    "git.show", integration="git", risk=Risk.NONE, effect=Effect.PURE, label=marks.of_repository
+)
 def show(ref: str, *, ctx: ActionContext) -> dict[str, Any]:
     """Show a commit with its changes, or with `commit:path` a file as it was.
 

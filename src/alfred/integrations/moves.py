@@ -12,7 +12,7 @@ from alfred import errors
 from alfred.actions import Happened, NotHappened, Risk, Unknown
 from alfred.actions.context import ActionContext
 from alfred.actions.kinds import Probe
-from alfred.integrations import contents, judged, places
+from alfred.integrations import contents, judged, marks, places
 from alfred.trust import beneath, names, paths
 
 # ---- move
@@ -52,7 +52,7 @@ def move(path: str, to: str, *, ctx: ActionContext) -> dict[str, Any]:
     source, target = places.writing(ctx, path), places.writing(ctx, to)
     with places.told(path):
         paths.stat(source.root, source.path)
-    with places.told(to):
+    with places.told(to), marks.moved(ctx, source, target):
         paths.make_parents(target.root, target.path)
         paths.rename(source.root, source.path, target.path)
     return {"path": source.shown, "to": target.shown}
@@ -113,4 +113,5 @@ def delete(path: str, *, ctx: ActionContext) -> dict[str, Any]:
                 f"{beneath.display_name(path)} is a folder.", next="Delete the files in it."
             )
         paths.unlink(place.root, place.path)
+    marks.deleted(ctx, place)
     return {"path": place.shown, "deleted": True}

@@ -26,7 +26,7 @@ from alfred import clock, errors
 from alfred.actions import Effect, Risk, action
 from alfred.actions.context import ActionContext
 from alfred.engines import process
-from alfred.integrations import excerpt, judged, places
+from alfred.integrations import excerpt, judged, marks, places
 from alfred.trust import display, paths, planted, sandbox
 from alfred.trust.redact import StreamRedactor, redact, redact_data
 
@@ -100,6 +100,7 @@ def _preview(args: dict[str, Any], ctx: ActionContext) -> str:
     target=_target,
     preview=_preview,
     redact=redact_data,
+    label=marks.of_workspace,
     timeout=LONGEST + 30,
 )
 def run(
@@ -126,6 +127,8 @@ def run(
             "This call was judged with a sandbox, and there is none where it would run now.",
             next="Propose it again.",
         )
+    if kind is None or _writable(ctx, write):
+        marks.changed_by_program(ctx)
     left_out: list[str] = []
     # In a folder of our own nobody's programs are steered.
     guarded = kind is not None and write and not ctx.workspace.made

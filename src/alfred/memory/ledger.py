@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from alfred import clock
 from alfred.store.statement import Sql
 from alfred.store.tx import Tx
+from alfred.trust import labels
+from alfred.trust.labels import Label
 
 PREFIX = 3
 """Letters of a word that the beginning of another may be."""
@@ -19,17 +21,17 @@ _REMEMBER = Sql(
 )
 _MEMORY_OF = Sql("select id from memories where effect_key=:key")
 _RECENT = Sql(
-    "select id,text,at,integrity from memories where tenant=:tenant and agent=:agent order by at desc, id desc limit :limit"
+    "select id,text,at,integrity,confidentiality from memories where tenant=:tenant and agent=:agent order by at desc, id desc limit :limit"
 )
 _FOUND_SQLITE = Sql(
-    "select m.id,m.text,m.at,m.integrity from memories_fts f join memories m on m.id=f.id"
+    "select m.id,m.text,m.at,m.integrity,m.confidentiality from memories_fts f join memories m on m.id=f.id"
     " where memories_fts match :query and m.tenant=:tenant and m.agent=:agent order by m.at desc, m.id desc limit :limit"
 )
 # The words of a memory as FTS5's `porter unicode61` sees them: no accents, nothing but letters and digits, stems.
 # Stop words have no stem on Postgres; they are found as they are.
 _PLAIN = "regexp_replace(translate(text, :accented, :bare), :gaps, ' ', 'g')"
 _FOUND_PG = Sql(
-    "select id,text,at,integrity from memories where tenant=:tenant and agent=:agent and"
+    "select id,text,at,integrity,confidentiality from memories where tenant=:tenant and agent=:agent and"
     f" (to_tsvector('english', {_PLAIN}) @@ to_tsquery('english', :prefixes)"
     f" or to_tsvector('simple', {_PLAIN}) @@ to_tsquery('simple', :words)) order by at desc, id desc limit :limit"
 )
@@ -48,6 +50,11 @@ class Memory:
     text: str
     at: int
     integrity: str
+    confidentiality: str
+
+    @property
+    def label(self) -> Label:
+        return labels.of_row(self.integrity, self.confidentiality)
 
     @property
     def when(self) -> str:
@@ -64,7 +71,7 @@ def remember(
     source_run: str,
     key: str,
     integrity: str,
-    confidentiality: str = "private",
+    confidentiality: str,
 ) -> str:
     """Stores a memory; the same key again is the same memory. Returns its id."""
     tx(

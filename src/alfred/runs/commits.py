@@ -25,14 +25,15 @@ from alfred.store.tx import Tx
 _GUARD = (
     "update runs set seq=seq+1,step=:step,turn=turn+:raise,answers=answers+:answers,items=items+:items,"
     "state=coalesce(:state,state),external=case when :external=1 then 1 else external end,"
+    "private=case when :private=1 then 1 else private end,"
     "lease_until=alfred_mono()+:lease_us,reclaims=0"
     " where id=:id and attempt=:attempt and worker=:worker and seq=:seq and status='running' and cancel=0"
-    " returning seq,turn,answers,items,external"
+    " returning seq,turn,answers,items,external,private"
 )
 _RAN = (
     "insert into run_steps(run_id,seq,attempt,token,name,worker,outcome,started,ended,next_step,state,turn,"
-    "answers,external) select :id,held.seq,:attempt,:token,:name,:worker,:outcome,:started,alfred_now(),:step,"
-    ":state,held.turn,held.answers,held.external from held"
+    "answers,external,private) select :id,held.seq,:attempt,:token,:name,:worker,:outcome,:started,alfred_now(),:step,"
+    ":state,held.turn,held.answers,held.external,held.private from held"
 )
 _SAID = (
     "insert into transcript(run_id,n,seq,kind,item,integrity,confidentiality,at)"
@@ -85,6 +86,7 @@ def commit(
         "said": json.dumps([item.row() for item in step.items], ensure_ascii=False),
         "state": step.state,
         "external": int(step.external),
+        "private": int(step.private),
         "lease_us": lease_us,
         "token": step.token,
         "name": step.name,
@@ -115,6 +117,6 @@ def _earlier(tx: Tx, lease: Lease, step: Step) -> Committed:
     status = (
         Status(run.status) if held or not run.live or run.status == Status.PARKED else Status.QUEUED
     )
-    names = ("seq", "turn", "answers", "items", "external", "step", "state")
+    names = ("seq", "turn", "answers", "items", "external", "private", "step", "state")
     after = {name: getattr(run, name) for name in names}
     return Committed(after, status, Wait(run.wait) if run.wait else None, earlier=True)

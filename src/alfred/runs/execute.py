@@ -115,6 +115,7 @@ def _step(runtime: Runtime, slot: Slot, run: Run, lease_us: int, began: int) -> 
         state=json.dumps(state, ensure_ascii=False) if state is not None else None,
         answers=context.answers,
         external=context.external,
+        private=context.private,
         writes=tuple(context.writes),
     )
     return _patiently(

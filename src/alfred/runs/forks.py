@@ -36,10 +36,10 @@ _SAID = Sql(
 _ITEMS = Sql("select count(*) from transcript where run_id=:id and seq<=:at")
 
 _FORK = Guarded(
-    "insert into runs(id,tenant,agent,workflow,title,brief,trigger_kind,model,grants,workspace,inputs,state,external,"
+    "insert into runs(id,tenant,agent,workflow,title,brief,trigger_kind,model,grants,workspace,inputs,state,external,private,"
     "root_id,forked_from,forked_seq,session_id,step,seq,turn,answers,items,max_cost,status,ready_at,created_at)"
     " select :new,r.tenant,r.agent,r.workflow,:title,r.brief,'fork',:model,r.grants,r.workspace,r.inputs,:state,"
-    "s.external,:new,r.id,s.seq,:new,:step,s.seq,s.turn,s.answers,:items,r.max_cost,'queued',alfred_now(),alfred_now()"
+    "s.external,s.private,:new,r.id,s.seq,:new,:step,s.seq,s.turn,s.answers,:items,r.max_cost,'queued',alfred_now(),alfred_now()"
     " from runs r join run_steps s on s.run_id=r.id and s.seq=:at where r.id=:id and r.dry_run=0"
     " on conflict do nothing returning id,tenant",
     "insert into transcript(run_id,n,seq,kind,item,integrity,confidentiality,at)"

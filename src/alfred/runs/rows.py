@@ -11,6 +11,8 @@ from alfred import clock
 from alfred.runs.states import OVER
 from alfred.store.statement import Sql
 from alfred.store.tx import Tx
+from alfred.trust import labels
+from alfred.trust.labels import Label
 
 FOREVER = 3650 * clock.DAY
 """The deadline of a wait that only a person ends: every park has one."""
@@ -35,6 +37,7 @@ class Run(NamedTuple):
     inputs: str | None
     state: str | None
     external: int
+    private: int
     dry_run: int
     parent_id: str | None
     parent_call: str | None
@@ -71,6 +74,11 @@ class Run(NamedTuple):
     def live(self) -> bool:
         return self.status not in OVER
 
+    @property
+    def label(self) -> Label:
+        """The label of its context: the worst of all that has joined it, by the last step that was committed."""
+        return labels.of_context(external=bool(self.external), private=bool(self.private))
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewRun:
@@ -90,6 +98,7 @@ class NewRun:
     inputs: str | None = None
     state: str | None = None
     external: int = 0
+    private: int = 0
     dry_run: int = 0
     parent_id: str | None = None
     parent_call: str | None = None
@@ -153,6 +162,15 @@ class Item:
     integrity: str = "derived"
     confidentiality: str = "private"
 
+    @classmethod
+    def of(cls, kind: str, item: dict[str, Any], label: Label) -> Item:
+        """An item with its label in one."""
+        return cls(kind=kind, item=item, **labels.halves(label))
+
+    @property
+    def label(self) -> Label:
+        return labels.of_row(self.integrity, self.confidentiality)
+
     def row(self) -> tuple[str, str, str, str]:
         """Its columns, as the statements take several of them: in one JSON parameter."""
         text = json.dumps(self.item, ensure_ascii=False)
@@ -170,6 +188,7 @@ class Step:
     state: str | None = None  # None keeps what is there
     answers: int = 0
     external: bool = False
+    private: bool = False
     writes: Sequence[Callable[[Tx, int], None]] = ()
     """Rows of other floors that belong to this step: called with the step's seq, in its transaction."""
 

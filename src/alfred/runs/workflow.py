@@ -19,6 +19,8 @@ from alfred.runs.rows import Item, Lease, Run
 from alfred.runs.states import Wait
 from alfred.store.connect import Store
 from alfred.store.tx import Tx
+from alfred.trust import labels
+from alfred.trust.labels import Label
 
 STEP_TIMEOUT = 15 * clock.MINUTE
 """How long a step's lease is renewed unless it asks for more: a hung slot must lose its run."""
@@ -158,12 +160,26 @@ class StepContext:
     writes: list[Callable[[Tx, int], None]] = field(default_factory=list)
     answers: int = 0
     external: bool = False
+    """Text from outside has joined the context in this step."""
+    private: bool = False
+    """Something private has."""
     _ordinal: int = 0
 
     @property
     def state(self) -> dict[str, Any]:
         """The small state that the step before handed on."""
         return json.loads(self.run.state) if self.run.state else {}
+
+    @property
+    def label(self) -> Label:
+        """The label of the context now: what is said and done from here on carries it."""
+        now = labels.of_context(external=self.external, private=self.private)
+        return labels.join(self.run.label, now)
+
+    def joins(self, label: Label) -> None:
+        """Something with this label has joined the context. It only gets worse."""
+        self.external = self.external or label.external
+        self.private = self.private or label.private
 
     def call(self, action: str, args: Mapping[str, Any] | None = None) -> Any:
         """Acts, through the gate. The n-th call of a step's body is the same call when the body runs again.

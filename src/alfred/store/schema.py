@@ -102,6 +102,7 @@ runs = sa.Table(
     _maybe("inputs"),  # JSON {name: path}
     _maybe("state"),  # small JSON that the workflow's steps hand on
     _number("external"),  # 1 once external text has joined its context
+    _number("private"),  # 1 once something private has
     _number("dry_run"),
     _maybe("parent_id", Text, ForeignKey("runs.id")),
     _maybe("parent_call"),
@@ -193,6 +194,7 @@ run_steps = sa.Table(
     _number("turn"),
     _number("answers"),
     _number("external"),
+    _number("private"),
 )
 
 leases = sa.Table(
@@ -289,6 +291,9 @@ calls = sa.Table(
     _maybe("intent_at", BigInteger),
     _maybe("outcome_at", BigInteger),
     _maybe("result"),
+    _maybe(
+        "label"
+    ),  # integrity/confidentiality of the result; the two columns above are those of the call
     _maybe("error"),
     _number("created_at", kind=BigInteger),
     UniqueConstraint("run_id", "turn", "ordinal"),
@@ -305,6 +310,21 @@ calls = sa.Table(
     CheckConstraint("status not in('done','failed') or outcome_at is not null"),
 )
 _partial("calls_intent", calls.c.run_id, where="status in('executing','unknown')")
+
+file_labels = sa.Table(
+    "file_labels",
+    METADATA,
+    _column("tenant", primary_key=True),
+    _column(
+        "path", primary_key=True
+    ),  # absolute, as it really is; of a folder: all that is beneath it
+    _column("folded"),  # as a file system sees it to which upper case means nothing
+    _column("integrity", server_default="external"),
+    _column("confidentiality", server_default="secret"),
+    _column("run_id"),
+    _number("at", kind=BigInteger),
+)
+Index("file_labels_folded", file_labels.c.tenant, file_labels.c.folded)
 
 approvals = sa.Table(
     "approvals",

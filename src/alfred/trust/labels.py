@@ -37,11 +37,23 @@ class Label:
     integrity: Integrity
     confidentiality: Confidentiality
 
+    @property
+    def external(self) -> bool:
+        """Whether somebody else wrote some of it."""
+        return self.integrity >= Integrity.EXTERNAL
+
+    @property
+    def private(self) -> bool:
+        """Whether some of it is not for everybody who works with it."""
+        return self.confidentiality >= Confidentiality.PRIVATE
+
     def __str__(self) -> str:
         return encode(self)
 
 
 OWNER = Label(Integrity.OWNER, Confidentiality.PRIVATE)
+SAID = Label(Integrity.OWNER, Confidentiality.INTERNAL)
+"""What the owner says to a run about its work: theirs, and meant to be used for it."""
 TRUSTED = Label(Integrity.TRUSTED, Confidentiality.INTERNAL)
 DERIVED = Label(Integrity.DERIVED, Confidentiality.INTERNAL)
 EXTERNAL = Label(Integrity.EXTERNAL, Confidentiality.PUBLIC)
@@ -62,9 +74,30 @@ def join_all(labels: Iterable[Label]) -> Label:
     return functools.reduce(join, labels, BEST)
 
 
+def of_context(*, external: bool, private: bool) -> Label:
+    """The label of a run's context, from the two flags that its row keeps."""
+    return Label(
+        Integrity.EXTERNAL if external else Integrity.DERIVED,
+        Confidentiality.PRIVATE if private else Confidentiality.INTERNAL,
+    )
+
+
 def encode(label: Label) -> str:
     """A label as the text that is stored: `external/private`."""
     return f"{label.integrity.name.lower()}/{label.confidentiality.name.lower()}"
+
+
+def halves(label: Label) -> dict[str, str]:
+    """A label as the two columns of a row."""
+    return {
+        "integrity": label.integrity.name.lower(),
+        "confidentiality": label.confidentiality.name.lower(),
+    }
+
+
+def of_row(integrity: str, confidentiality: str) -> Label:
+    """The label of the two columns of a row."""
+    return decode(f"{integrity}/{confidentiality}")
 
 
 def decode(text: str | None) -> Label:

@@ -224,6 +224,9 @@ ROWS: dict[str, list[dict[str, Any]]] = {
     "blocks": [{"tenant": "main", "provider": "anthropic", "until": AT, "reason": HOSTILE}],
     "sessions": [{"id": "s1", "tenant": "main", "agent": "main", "key": "telegram:1"}],
     "session_messages": [{"session_id": "s1", "n": 1, "run_id": PARENT, "item_n": 1}],
+    "file_labels": [
+        {"tenant": "main", "path": f"/w/{HOSTILE}", "folded": HOSTILE, "run_id": PARENT, "at": AT},
+    ],
     "memories": [
         {"id": "m1", "tenant": "main", "agent": "main", "text": "The heron nests in April."},
         {"id": "m2", "tenant": "main", "agent": "main", "text": HOSTILE},

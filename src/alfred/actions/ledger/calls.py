@@ -17,6 +17,8 @@ from alfred.runs import events, rows
 from alfred.runs.rows import Lease
 from alfred.store.statement import Sql
 from alfred.store.tx import Tx
+from alfred.trust import labels
+from alfred.trust.labels import Label
 
 SETTLED = ("done", "failed", "rejected", "refused", "skipped")
 """Statuses that a call does not leave: nothing in its turn waits for it any more."""
@@ -52,6 +54,8 @@ class Call:
     intent_at: int | None
     outcome_at: int | None
     result: str | None
+    label: str | None
+    """Of the result: integrity and confidentiality. The two above are those of the call itself."""
     error: str | None
     created_at: int
 
@@ -156,7 +160,7 @@ _APPROVE = Sql(
 )
 _REJECT = Sql("update calls set status='rejected',result=:result where id=:id and status='staged'")
 _ANSWER = Sql(
-    "update calls set status='done',result=:result,intent_at=alfred_now(),outcome_at=alfred_now()"
+    f"update calls set status='done',result=:result,label='{labels.SAID}',intent_at=alfred_now(),outcome_at=alfred_now()"
     " where id=:id and status='staged'"
 )
 _EDIT = Sql(
@@ -175,7 +179,8 @@ _RENEW = Sql(
     " where id=:id and status='unknown'"
 )
 _HAPPENED = Sql(
-    "update calls set status='done',outcome_at=alfred_now(),result=:result where id=:id and status='unknown'"
+    f"update calls set status='done',outcome_at=alfred_now(),result=:result,label='{labels.SAID}'"
+    " where id=:id and status='unknown'"
 )
 _SKIP = Sql("update calls set status='skipped',result=:result where id=:id and status='unknown'")
 _INTENT = Sql(
@@ -183,12 +188,12 @@ _INTENT = Sql(
     " where id=:id and status=:was and run_args_hash=:hash"
 )
 _OUTCOME = Sql(
-    "update calls set status=:status,outcome_at=alfred_now(),result=:result,error=:error"
+    "update calls set status=:status,outcome_at=alfred_now(),result=:result,label=:label,error=:error"
     " where id=:id and intent_attempt=:attempt and status in('executing','unknown')"
 )
 _PURE = Sql(
     "update calls set status=:status,intent_attempt=:attempt,intent_at=alfred_now(),outcome_at=alfred_now(),"
-    "result=:result,error=:error where id=:id and status in('proposed','approved','unknown')"
+    "result=:result,label=:label,error=:error where id=:id and status in('proposed','approved','unknown')"
 )
 _UNKNOWN = Sql(
     "update calls set status='unknown',error=:error where id=:id and intent_attempt=:attempt and status='executing'"
@@ -386,11 +391,24 @@ def intend(tx: Tx, lease: Lease, call: Call, *, key: str | None, content: str) -
 
 
 def outcome(
-    tx: Tx, lease: Lease, call: Call, *, status: str, result: str | None, error: str | None = None
+    tx: Tx,
+    lease: Lease,
+    call: Call,
+    *,
+    status: str,
+    result: str | None,
+    label: Label = labels.WORST,
+    error: str | None = None,
 ) -> bool:
     """executing | unknown -> done | failed, by the intent that it belongs to. Not fenced by the run."""
     done = tx(
-        _OUTCOME, id=call.id, attempt=lease.attempt, status=status, result=result, error=error
+        _OUTCOME,
+        id=call.id,
+        attempt=lease.attempt,
+        status=status,
+        result=result,
+        label=str(label),
+        error=error,
     )
     if done.rowcount:
         _tell(tx, lease, call, status)
@@ -398,10 +416,25 @@ def outcome(
 
 
 def looked(
-    tx: Tx, lease: Lease, call: Call, *, status: str, result: str | None, error: str | None = None
+    tx: Tx,
+    lease: Lease,
+    call: Call,
+    *,
+    status: str,
+    result: str | None,
+    label: Label = labels.WORST,
+    error: str | None = None,
 ) -> None:
     """A pure call's intent and outcome in one: reading twice harms nobody."""
-    done = tx(_PURE, id=call.id, attempt=lease.attempt, status=status, result=result, error=error)
+    done = tx(
+        _PURE,
+        id=call.id,
+        attempt=lease.attempt,
+        status=status,
+        result=result,
+        label=str(label),
+        error=error,
+    )
     if done.rowcount:
         _tell(tx, lease, call, status)
 

@@ -56,6 +56,17 @@ SQLITE = (
     "CREATE INDEX events_feed ON events (tenant, xid, id)",
     "CREATE INDEX events_run ON events (run_id, xid, id)",
     "CREATE UNIQUE INDEX events_terminal ON events (run_id) WHERE kind='run.terminal'",
+    """CREATE TABLE file_labels (
+    tenant TEXT NOT NULL,
+    path TEXT NOT NULL,
+    folded TEXT NOT NULL,
+    integrity TEXT DEFAULT 'external' NOT NULL,
+    confidentiality TEXT DEFAULT 'secret' NOT NULL,
+    run_id TEXT NOT NULL,
+    at BIGINT DEFAULT '0' NOT NULL,
+    PRIMARY KEY (tenant, path)
+)""",
+    "CREATE INDEX file_labels_folded ON file_labels (tenant, folded)",
     """CREATE TABLE idem (
     tenant TEXT NOT NULL,
     scope TEXT NOT NULL,
@@ -133,6 +144,7 @@ SQLITE = (
     inputs TEXT,
     state TEXT,
     external INTEGER DEFAULT '0' NOT NULL,
+    private INTEGER DEFAULT '0' NOT NULL,
     dry_run INTEGER DEFAULT '0' NOT NULL,
     parent_id TEXT,
     parent_call TEXT,
@@ -314,6 +326,7 @@ SQLITE = (
     intent_at BIGINT,
     outcome_at BIGINT,
     result TEXT,
+    label TEXT,
     error TEXT,
     created_at BIGINT DEFAULT '0' NOT NULL,
     PRIMARY KEY (id),
@@ -362,6 +375,7 @@ SQLITE = (
     turn INTEGER DEFAULT '0' NOT NULL,
     answers INTEGER DEFAULT '0' NOT NULL,
     external INTEGER DEFAULT '0' NOT NULL,
+    private INTEGER DEFAULT '0' NOT NULL,
     PRIMARY KEY (run_id, seq),
     FOREIGN KEY(run_id) REFERENCES runs (id),
     UNIQUE (token)
@@ -518,6 +532,17 @@ POSTGRESQL = (
     "CREATE INDEX events_feed ON events (tenant, xid, id)",
     "CREATE INDEX events_run ON events (run_id, xid, id)",
     "CREATE UNIQUE INDEX events_terminal ON events (run_id) WHERE kind='run.terminal'",
+    """CREATE TABLE file_labels (
+    tenant TEXT NOT NULL,
+    path TEXT NOT NULL,
+    folded TEXT NOT NULL,
+    integrity TEXT DEFAULT 'external' NOT NULL,
+    confidentiality TEXT DEFAULT 'secret' NOT NULL,
+    run_id TEXT NOT NULL,
+    at BIGINT DEFAULT '0' NOT NULL,
+    PRIMARY KEY (tenant, path)
+)""",
+    "CREATE INDEX file_labels_folded ON file_labels (tenant, folded)",
     """CREATE TABLE idem (
     tenant TEXT NOT NULL,
     scope TEXT NOT NULL,
@@ -595,6 +620,7 @@ POSTGRESQL = (
     inputs TEXT,
     state TEXT,
     external INTEGER DEFAULT '0' NOT NULL,
+    private INTEGER DEFAULT '0' NOT NULL,
     dry_run INTEGER DEFAULT '0' NOT NULL,
     parent_id TEXT,
     parent_call TEXT,
@@ -776,6 +802,7 @@ POSTGRESQL = (
     intent_at BIGINT,
     outcome_at BIGINT,
     result TEXT,
+    label TEXT,
     error TEXT,
     created_at BIGINT DEFAULT '0' NOT NULL,
     PRIMARY KEY (id),
@@ -824,6 +851,7 @@ POSTGRESQL = (
     turn INTEGER DEFAULT '0' NOT NULL,
     answers INTEGER DEFAULT '0' NOT NULL,
     external INTEGER DEFAULT '0' NOT NULL,
+    private INTEGER DEFAULT '0' NOT NULL,
     PRIMARY KEY (run_id, seq),
     FOREIGN KEY(run_id) REFERENCES runs (id),
     UNIQUE (token)
