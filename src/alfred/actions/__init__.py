@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from alfred.actions.context import ActionContext, Workspace
     from alfred.actions.declare import action
-    from alfred.actions.kinds import Effect, Happened, NotHappened, Risk, Unknown
+    from alfred.actions.kinds import Destination, Effect, Happened, NotHappened, Risk, Unknown
     from alfred.actions.risk import classify_command
     from alfred.actions.signature import Secret
     from alfred.actions.sql import classify_sql
 
 _HOMES = {
     "ActionContext": "context",
+    "Destination": "kinds",
     "Effect": "kinds",
     "Happened": "kinds",
     "NotHappened": "kinds",
@@ -33,6 +34,7 @@ _HOMES = {
 
 __all__ = [
     "ActionContext",
+    "Destination",
     "Effect",
     "Happened",
     "NotHappened",

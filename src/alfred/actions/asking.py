@@ -37,6 +37,7 @@ def card_of(ctx: StepContext, around: Surroundings, one: Judged, call: Call) -> 
         title=one.title,
         preview=one.preview,
         claim=card.claim(call.claim),
+        provenance=one.provenance,
         auto_ok=one.auto_ok,
         expire_us=wants.expire_after,
         low_after_us=wants.low_after,
@@ -73,6 +74,7 @@ def outcome_card_of(
         risk=risk,
         title=f"May or may not have happened: {title}",
         preview=f"{why}{preview}",
+        provenance=now.provenance,
         expire_us=around.settings(ctx.run.tenant).approvals.expire_after,
     )
 

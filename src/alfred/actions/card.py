@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from typing import Any
 
 from alfred.trust import display
@@ -96,6 +97,18 @@ def too_long(args: dict[str, Any]) -> str | None:
     if sum(len(aim) for _, aim in aims) <= AIMED:
         return None
     return max(aims, key=lambda named: len(named[1]))[0]
+
+
+def aimed(args: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """What a call is aimed at, value by value, as it stands in the arguments; commands are shown whole instead."""
+    found = []
+    for name in _AIMS:
+        value = args.get(name)
+        if name in _COMMANDS or not value:
+            continue
+        values = value if isinstance(value, list) else [value]
+        found += [(name, one) for one in values if isinstance(one, str) and one]
+    return found
 
 
 def is_command(name: str) -> bool:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from alfred import errors
 from alfred.actions import canonical, signature
-from alfred.actions.kinds import Effect, Probe, Risk
+from alfred.actions.kinds import Destination, Effect, Probe, Risk
 from alfred.actions.signature import Secret
 from alfred.trust import labels
 
@@ -71,6 +71,9 @@ class Action:
     changes when it is carried out; `.` is all of it. A call is judged when no earlier call of its turn is
     still to change the same. Not given: everything when there is a `target` or a `classify`, else nothing;
     an exception means everything."""
+    destinations: Callable[[dict[str, Any], ActionContext], Iterable[str | Destination]] | None
+    """`destinations(args, ctx)`: where the call leads to, each as it stands in the arguments, or as a
+    `Destination` that is the owner's. Not given, none, or an exception: somewhere new."""
     label: Label | LabelOf
     timeout_s: float
     """Seconds; enforced by the dispatcher."""
@@ -110,6 +113,7 @@ class _Declaration:
     redact: Callable[..., Any] | None
     target: Callable[..., Any] | None
     touches: Callable[..., Any] | None
+    destinations: Callable[..., Any] | None
     label: Label | LabelOf
     timeout: float
 
@@ -126,6 +130,7 @@ def action(
     redact: Callable[..., Any] | None = None,
     target: Callable[..., Any] | None = None,
     touches: Callable[..., Any] | None = None,
+    destinations: Callable[..., Any] | None = None,
     label: Label | LabelOf = "derived",
     timeout: float = 120,
 ) -> Callable[[F], F]:
@@ -146,6 +151,7 @@ def action(
         redact: `redact(args)`, the arguments as they may be shown.
         target: `target(args, ctx)`, what the call would touch as it is now; bound into the approval.
         touches: `touches(args, ctx)`, the paths of the workspace that it is about, when there are a few.
+        destinations: `destinations(args, ctx)`, where the call leads to; what says nothing leads somewhere new.
         label: How far its result may be believed; or `label(args, ctx)`, the label of what this call reads.
         timeout: Seconds.
     """
@@ -160,6 +166,7 @@ def action(
         redact=redact,
         target=target,
         touches=touches,
+        destinations=destinations,
         label=label,
         timeout=timeout,
     )
@@ -225,6 +232,7 @@ def _build(fn: Callable[..., Any], declared: _Declaration, source: str) -> Actio
         redact=declared.redact,
         target=declared.target,
         touches=declared.touches,
+        destinations=declared.destinations,
         label=declared.label,
         timeout_s=float(declared.timeout),
         schema=MappingProxyType(said.schema),
@@ -270,6 +278,7 @@ def _check_hooks(declared: _Declaration, given: Iterable[str]) -> None:
         "classify": (({}, None), {}),
         "target": (({}, None), {}),
         "touches": (({}, None), {}),
+        "destinations": (({}, None), {}),
         "label": (({}, None), {}),
         "redact": (({},), {}),
     }

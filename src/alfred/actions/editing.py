@@ -8,13 +8,13 @@ decision wins here as everywhere, and the model is told what was changed (`resul
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from alfred import clock, errors, ids
 from alfred.actions import approvals, pipeline
 from alfred.actions.approvals import Decision
-from alfred.actions.judging import lately
+from alfred.actions.judging import facts
 from alfred.actions.kinds import Risk
 from alfred.actions.ledger import approvals as cards
 from alfred.actions.ledger import calls
@@ -81,12 +81,8 @@ class Editing:
             ),
             actions=self.actions,
             context=lambda: self.around.beside(self.store, run, call),
-            facts=pipeline.Facts(
-                # A person may say yes to what a person has said no to.
-                rejected_before=lambda action, said: False,
-                used_before=lambda action: self._used(run, action),
-                lows=lambda action: self._lows(run, call, action),
-            ),
+            # A person may say yes to what a person has said no to.
+            facts=replace(facts(self.store, run, call), rejected_before=lambda action, said: False),
         )
         if judged.judgement.status == "refused":
             said = json.loads(judged.judgement.result or "{}").get("error", {})
@@ -99,14 +95,6 @@ class Editing:
                 ),
             )
         return judged
-
-    def _used(self, run: rows.Run, action: str) -> bool:
-        with self.store.read() as look:
-            return calls.used_before(look, run.tenant, run.agent, action)
-
-    def _lows(self, run: rows.Run, call: calls.Call, action: str) -> int:
-        with self.store.read() as look:
-            return lately(look, run, call, action)
 
     def edit(self, card: Approval, wanted: Edit) -> Approval:
         """Allows the changed call, or asks about it again when it risks more. The card that stands then: the old one
@@ -136,6 +124,7 @@ class Editing:
             title=judged.title,
             preview=judged.preview,
             claim=card.claim,
+            provenance=judged.provenance,
             supersedes=card.id,
             expire_us=wants.expire_after,
         )

@@ -9,21 +9,49 @@ next judges it when its time has come.
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import TypeVar
 
-from alfred.actions import pipeline, risk
+from alfred.actions import pipeline, provenance, risk
 from alfred.actions.kinds import Effect, Risk
 from alfred.actions.ledger import calls as calls_ledger
+from alfred.actions.ledger import said as said_ledger
 from alfred.actions.ledger.calls import Call
 from alfred.actions.registry import Registry
 from alfred.actions.surroundings import Surroundings
 from alfred.actions.touched import Touched, meet, touched
 from alfred.runs.rows import Run
 from alfred.runs.workflow import StepContext
+from alfred.store.connect import Store
 from alfred.store.tx import Tx
 
+T = TypeVar("T")
 
-def lately(look: Tx, run: Run, call: Call, action: str) -> int:
+
+def facts(store: Store, run: Run, call: Call) -> pipeline.Facts:
+    """What the ledger says to the checks of a call, whoever judges it."""
+
+    def asked(reading: Callable[[Tx], T]) -> T:
+        with store.read() as look:
+            return reading(look)
+
+    return pipeline.Facts(
+        rejected_before=lambda action, args: asked(
+            lambda look: calls_ledger.rejected_before(look, run.id, action, args)
+        ),
+        used_before=lambda action: asked(
+            lambda look: calls_ledger.used_before(look, run.tenant, run.agent, action)
+        ),
+        lows=lambda action: asked(lambda look: _lately(look, run, call, action)),
+        words=functools.cache(lambda: asked(lambda look: said_ledger.words(look, run.id))),
+        links=functools.cache(lambda: asked(lambda look: said_ledger.links(look, run.id))),
+        heard=lambda: [
+            provenance.source(one) for one in asked(lambda look: said_ledger.heard(look, run.id))
+        ],
+    )
+
+
+def _lately(look: Tx, run: Run, call: Call, action: str) -> int:
     """How many low calls of an action there were before this one. Said once, when the call is first judged: what a person
     was shown must not change because ten minutes have passed since."""
     if not call.unjudged:
@@ -67,18 +95,6 @@ class Judging:
         now = ctx.label
         run = ctx.run._replace(external=int(now.external), private=int(now.private))
 
-        def rejected(action: str, args: str) -> bool:
-            with ctx.store.read() as look:
-                return calls_ledger.rejected_before(look, run.id, action, args)
-
-        def used(action: str) -> bool:
-            with ctx.store.read() as look:
-                return calls_ledger.used_before(look, run.tenant, run.agent, action)
-
-        def lows(action: str) -> int:
-            with ctx.store.read() as look:
-                return lately(look, run, call, action)
-
         return pipeline.judge(
             pipeline.Proposal(
                 call_id=call.id,
@@ -91,5 +107,5 @@ class Judging:
             ),
             actions=self.actions,
             context=lambda: self.around.context(ctx, call),
-            facts=pipeline.Facts(rejected_before=rejected, used_before=used, lows=lows),
+            facts=facts(ctx.store, run, call),
         )

@@ -44,6 +44,16 @@ class Effect(enum.StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Destination:
+    """Where a call leads to: a person, a host, an account, a place that others can read."""
+
+    text: str
+    """As it stands in the arguments or on the card."""
+    owners: bool = False
+    """It is the owner's own: they configured it, or it is in their hands. Never because the arguments say so."""
+
+
+@dataclass(frozen=True, slots=True)
 class Happened:
     """A probe's answer: the effect took place. `result` is what the call would have returned."""
 

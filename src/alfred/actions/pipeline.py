@@ -10,40 +10,26 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import structlog
 
 from alfred import errors
-from alfred.actions import arguments, canonical, card, policy, risk
+from alfred.actions import arguments, canonical, card, policy, provenance, risk, taint
 from alfred.actions.context import ActionContext
 from alfred.actions.declare import Action
 from alfred.actions.grant import Grant
 from alfred.actions.kinds import Risk
 from alfred.actions.ledger.calls import Judgement
+from alfred.actions.provenance import Source
 from alfred.actions.registry import Registry
 from alfred.runs.rows import Run
 
 log = structlog.get_logger()
 
 _NAME = re.compile(r"[A-Za-z0-9_.:-]{1,128}")
-
-
-CONTAINED = frozenset(
-    [
-        "files.write",
-        "files.patch",
-        "files.move",
-        "files.delete",
-        "shell.run",
-        "git.commit",
-        "git.branch",
-        "todo.add",
-    ]
-)
-"""Effects that reach no further than the run's workspace and its own records."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,6 +54,12 @@ class Facts:
     used_before: Callable[[str], bool]
     lows: Callable[[str], int]
     """How many low calls of an action there were lately, those before this one in its turn included."""
+    words: Callable[[], Sequence[str]] = tuple
+    """What the owner said to the run, each message."""
+    links: Callable[[], Collection[str]] = frozenset
+    """Addresses that pages which the run has read point to."""
+    heard: Callable[[], Sequence[Source]] = tuple
+    """What the run has read."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,6 +71,8 @@ class Judged:
     title: str = ""
     preview: str = ""
     auto_ok: bool = False
+    provenance: str | None = None
+    """JSON: where each field that says what it does to whom comes from."""
 
 
 def judge(
@@ -120,13 +114,16 @@ def judge(
             "rejected_before", "A person said no to this very call in this run. Do something else."
         )
     assessed = risk.by_volume(risk.assess(action, args, ctx), lambda: facts.lows(action.id))
+    tainted = taint.assess(
+        action, args, ctx, context=proposal.run.label, words=facts.words, links=facts.links
+    )
     decision = policy.decide(
         action=action,
-        risk=assessed.risk,
+        risk=max(assessed.risk, tainted.risk),
         agent=proposal.run.agent,
         policy=ctx.settings.policy,
         integrity="external" if proposal.run.external else "derived",
-        contained=action.id in CONTAINED,
+        contained=taint.sink(action) is taint.Sink.CONTAINED,
         first_use=not action.built_in and not facts.used_before(action.id),
         dry_run=bool(proposal.run.dry_run),
         forbidden=assessed.forbidden,
@@ -157,12 +154,17 @@ def judge(
     shown = None
     if decision.skip or decision.verdict == "stage" or proposal.asked:
         shown = card.preview(visible, rendered(action, args, ctx))
+    comes_from = None
+    if (decision.verdict == "stage" and not decision.skip) or proposal.asked:
+        comes_from = provenance.of_call(
+            action, args, visible, ctx, words=facts.words(), sources=facts.heard()
+        )
     bound = content_hash(action, args, target, proposal.run, decision.risk)
     status = "skipped" if decision.skip else "staged" if decision.verdict == "stage" else "proposed"
     explanation = {
         "verdict": decision.verdict,
         "reason": decision.reason,
-        "steps": [*assessed.explanation, *decision.explanation],
+        "steps": [*assessed.explanation, tainted.explanation, *decision.explanation],
     }
     would = canonical.canonical_json({"dry_run": True, "would": shown})
     return Judged(
@@ -185,6 +187,7 @@ def judge(
         title=card.title(action.id, visible),
         preview=shown or "",
         auto_ok=decision.auto_approvable,
+        provenance=comes_from,
     )
 
 

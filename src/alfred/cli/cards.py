@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 
 from alfred import clock
@@ -14,7 +15,7 @@ _COLOUR = {"high": "red", "medium": "yellow", "low": "blue", "none": "grey"}
 
 
 def render(card: Approval) -> list[str]:
-    """The card as lines: risk and title, who asks, the preview, the model's claim last."""
+    """The card as lines: risk and title, who asks, the preview, where it comes from, the model's claim last."""
     head = f"[{card.risk}] {card.title}" if card.kind == "action" else card.title
     lines = [
         terminal.colour("┌ ", "grey", sys.stderr)
@@ -34,10 +35,18 @@ def render(card: Approval) -> list[str]:
         lines.append(
             f"│ approves itself at {clock.rfc3339(card.auto_approve_at)} unless somebody objects"
         )
+    lines += [f"│ {line}" for line in comes_from(card.provenance)]
     if card.claim:
         lines.append(f"│ the model says: “{card.claim}”")
     lines.append("└")
     return lines
+
+
+def comes_from(provenance: str | None) -> list[str]:
+    """Where the fields of a call come from, a line each."""
+    return [
+        f"{one['field']} {one['value']}: {one['from']}" for one in json.loads(provenance or "[]")
+    ]
 
 
 def ask(desk: Desk, card: Approval) -> bool:

@@ -18,6 +18,9 @@ HASTY = 2.0
 _BY_ITSELF = ("timer", "budget", "limit")
 """Waits whose end is a time that says something; others have a deadline only."""
 
+_LABELS = {"external": ": it has read what strangers wrote, so whatever reaches out waits for you"}
+"""What the integrity of a run's context means for whoever looks at it."""
+
 _TONE = {
     "completed": "green",
     "failed": "red",
@@ -187,6 +190,8 @@ def _whole(whole: dict[str, Any]) -> None:
         f" attempt {run['attempt']}, {terminal.count(run['seq'], 'step')}"
     )
     terminal.out(terminal.usage(run["usage"]))
+    if label := run.get("label"):
+        terminal.out(f"label {label}{_LABELS.get(label.partition('/')[0], '')}")
     if run["wait"]:
         until = f", at {run['wakes_at']}" if run["wait"] in _BY_ITSELF else ""
         terminal.out(f"goes on with {live.wakes(run['wait'])}{until}")
@@ -230,6 +235,9 @@ def _whole(whole: dict[str, Any]) -> None:
             terminal.out(
                 f"  {terminal.short(card['id'])}  {card['status'].replace('_', ' ')}{who}: {card['title']}"
             )
+            for one in card.get("provenance") or ():
+                said = f"{one['field']} {one['value']}: {one['from']}"
+                terminal.out(f"          {terminal.shown(said, 400)}")
     for child in whole["children"]:
         terminal.out(
             f"child {terminal.short(child['id'])}  {child['status']}  {terminal.shown(child['brief'], 70)}"

@@ -19,7 +19,7 @@ import urllib.parse
 from typing import Any
 
 from alfred import errors
-from alfred.actions import Effect, Risk, action
+from alfred.actions import Destination, Effect, Risk, action
 from alfred.actions.context import ActionContext
 from alfred.trust.redact import redact_data
 
@@ -40,6 +40,11 @@ def _preview(args: dict[str, Any], ctx: ActionContext) -> str:
     return f"to {', '.join(_target(args, ctx)['to'])}\n\n{args['text']}"
 
 
+def _destinations(args: dict[str, Any], ctx: ActionContext) -> list[Destination]:
+    """The person themselves, on the ways that they configured."""
+    return [Destination(told, owners=True) for told in _target(args, ctx)["to"]]
+
+
 @action(
     "notify.send",
     integration="notify",
@@ -47,6 +52,7 @@ def _preview(args: dict[str, Any], ctx: ActionContext) -> str:
     effect=Effect.BLIND,
     target=_target,
     preview=_preview,
+    destinations=_destinations,
     redact=redact_data,
     timeout=120,
 )

@@ -13,7 +13,7 @@ import re
 from typing import Any
 
 from alfred import errors
-from alfred.actions import Effect, Happened, NotHappened, Risk, Unknown, action
+from alfred.actions import Destination, Effect, Happened, NotHappened, Risk, Unknown, action
 from alfred.actions.context import ActionContext
 from alfred.actions.kinds import Probe
 from alfred.engines import git, refs
@@ -105,6 +105,12 @@ def _pushed(*, key: str, ctx: ActionContext, remote: str, branch: str, force: bo
     return NotHappened() if isinstance(before, dict) and there == before.get("known") else Unknown()
 
 
+def _destinations(args: dict[str, Any], ctx: ActionContext) -> list[Destination]:
+    """The remote. In a folder that alfred made, whatever ran there may have written its address."""
+    to = remotes.configured(ctx, repository.of(ctx), args["remote"])
+    return [Destination(to.shown, owners=not ctx.workspace.made)]
+
+
 @action(
     "git.push",
     integration="git",
@@ -114,6 +120,7 @@ def _pushed(*, key: str, ctx: ActionContext, remote: str, branch: str, force: bo
     preview=_preview,
     classify=_risk,
     target=_target,
+    destinations=_destinations,
     timeout=TIMEOUT_S + 60,
 )
 def push(remote: str, branch: str, force: bool = False, *, ctx: ActionContext) -> dict[str, Any]:

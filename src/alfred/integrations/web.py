@@ -19,7 +19,7 @@ from alfred.actions.context import ActionContext
 from alfred.engines import process
 from alfred.integrations import excerpt
 from alfred.integrations import page as pages
-from alfred.trust import fetching
+from alfred.trust import fetching, urls
 
 PAGE_S = 20
 """Seconds that the reading of a page may take."""
@@ -71,8 +71,19 @@ _CHARSETS = frozenset(
 """Names of Python's codecs. Others (punycode, unicode_escape) are no encodings of pages, and some take long."""
 
 
+def _host(args: dict[str, Any], ctx: ActionContext) -> list[str]:
+    """Who reads the address that is asked for: reading is sending."""
+    return [urls.host_of(args["url"])]
+
+
 @action(
-    "web.fetch", integration="web", risk=Risk.NONE, effect=Effect.PURE, label="external", timeout=90
+    "web.fetch",
+    integration="web",
+    risk=Risk.NONE,
+    effect=Effect.PURE,
+    destinations=_host,
+    label="external",
+    timeout=90,
 )
 def fetch(url: str, *, ctx: ActionContext) -> dict[str, Any]:
     """Read a page or a document of the public web.

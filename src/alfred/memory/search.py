@@ -38,17 +38,11 @@ _OWN = Label(Integrity.DERIVED, Confidentiality.PRIVATE)
 _WORD = re.compile(r"\w+")
 
 
-def _risk(args: dict[str, Any], ctx: ActionContext) -> Risk:
-    """What strangers' words put into the memory would speak in later runs as well."""
-    return Risk.HIGH if ctx.external else Risk.NONE
-
-
 @action(
     "memory.add",
     integration="memory",
     risk=Risk.NONE,
     effect=Effect.KEYED,
-    classify=_risk,
     touches=lambda args, ctx: (),
     redact=redact_data,
 )

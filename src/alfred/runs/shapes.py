@@ -12,6 +12,7 @@ from typing import Any
 
 from alfred import clock
 from alfred.runs.states import LIVE, Wait
+from alfred.trust import labels
 
 Row = Mapping[str, Any]
 Json = dict[str, Any]
@@ -89,6 +90,9 @@ def run_whole(row: Row, waiting: Sequence[Json]) -> Json:
             "model": row["model"],
             "workspace": value(row["workspace"]),
             "dry_run": bool(row["dry_run"]),
+            "label": str(
+                labels.of_context(external=bool(row["external"]), private=bool(row["private"]))
+            ),
             "step": row["step"],
             "seq": row["seq"],
             "attempt": row["attempt"],

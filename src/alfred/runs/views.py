@@ -67,7 +67,7 @@ _RUNS = Sql(
 _RUN = Sql(
     f"select {LINE},{_TOKENS},r.title,r.trigger_kind,r.model,r.workspace,r.dry_run,r.step,r.seq,r.attempt,"
     "r.worker,r.driver,r.parent_id,r.root_id,r.session_id,r.forked_from,r.forked_seq,r.wake_at,r.ended_at,"
-    "r.answers,r.result,r.error from runs r where r.id=:id"
+    "r.external,r.private,r.answers,r.result,r.error from runs r where r.id=:id"
 )
 _CHILDREN = Sql(f"select {LINE} from runs r where r.parent_id=:id order by r.id")
 _CARDS_OPEN = Sql(

@@ -120,6 +120,11 @@ def target_of(
     return Target(parsed.scheme, parsed.host, parsed.port, parsed.target, found)
 
 
+def host_of(url: str) -> str:
+    """The host that a URL names, in its one form; nothing is looked up. Raises Refused."""
+    return _parse(url).host
+
+
 def _parse(url: str) -> Target:
     if not isinstance(url, str):
         raise Refused("it is not text")

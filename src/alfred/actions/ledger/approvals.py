@@ -68,6 +68,7 @@ class NewCard:
     title: str
     preview: str
     claim: str | None = None
+    provenance: str | None = None
     supersedes: str | None = None
     auto_ok: bool = False
     expire_us: int = 7 * clock.DAY
@@ -90,9 +91,9 @@ _LISTED = Sql(
 )
 _ADD = Sql(
     "insert into approvals(id,call_id,version,run_id,tenant,agent,kind,action,args_hash,risk,auto_ok,title,"
-    "preview,claim,supersedes,status,created_at,auto_approve_at,expires_at)"
+    "preview,claim,provenance,supersedes,status,created_at,auto_approve_at,expires_at)"
     " select :id,:call_id,coalesce(max(version),0)+1,:run_id,:tenant,:agent,:kind,:action,:args_hash,:risk,"
-    ":auto_ok,:title,:preview,:claim,:supersedes,'pending',alfred_now(),"
+    ":auto_ok,:title,:preview,:claim,:provenance,:supersedes,'pending',alfred_now(),"
     "case when :auto_from_now=1 then alfred_now()+:low_after_us end,alfred_now()+:expire_us"
     " from approvals where call_id=:call_id on conflict do nothing"
 )

@@ -1,0 +1,103 @@
+"""What a run was told and has read, as its rows keep it: whose words they are, and where they stand.
+
+Reads only. The owner's words are those items of the transcript that are labelled as theirs; a result counts by its call's
+row, which knows what was asked, and in a branch, which has no calls, by its item.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from alfred.store.statement import Sql
+from alfred.store.tx import Tx
+from alfred.trust import labels
+from alfred.trust.labels import Label
+
+_WORDS = Sql(
+    "select item from transcript where run_id=:run_id and kind='user' and integrity='owner' order by n"
+)
+_NOTES = Sql(
+    "select kind,item,integrity,confidentiality from transcript where run_id=:run_id and (kind in('note','result')"
+    # what the model says in this turn is no source of it; what it said before the person's last word is
+    " or kind='assistant' and n<(select max(n) from transcript where run_id=:run_id and kind='user')) order by n"
+)
+_RESULTS = Sql(
+    "select action,args,result,error,label,integrity,confidentiality from calls where run_id=:run_id"
+    " and status in('done','failed') order by turn,ordinal"
+)
+_LINKS = Sql(
+    "select result from calls where run_id=:run_id and integration='web' and effect='pure' and status='done'"
+    " and result is not null order by turn,ordinal"
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Heard:
+    """A text that a run has read: a result of a call (then with its action and arguments), a note, an earlier answer."""
+
+    kind: str
+    action: str | None
+    args: dict[str, Any]
+    text: str
+    label: Label
+
+
+def words(tx: Tx, run_id: str) -> list[str]:
+    """What the owner said to the run, each message, oldest first."""
+    found = [json.loads(row.item).get("text") for row in tx(_WORDS, run_id=run_id).all()]
+    return [text for text in found if isinstance(text, str)]
+
+
+def links(tx: Tx, run_id: str) -> frozenset[str]:
+    """Every address that a page which the run has read points to, as it stands there."""
+    found: set[str] = set()
+    for row in tx(_LINKS, run_id=run_id).all():
+        page = json.loads(row.result)
+        listed = page.get("links") if isinstance(page, dict) else None
+        if isinstance(listed, list):
+            found.update(link for link in listed if isinstance(link, str))
+    return frozenset(found)
+
+
+def heard(tx: Tx, run_id: str) -> list[Heard]:
+    """What the run has read, its calls' results first."""
+    found = [
+        Heard(
+            kind="result",
+            action=row.action,
+            args=json.loads(row.args),
+            text="\n".join(_texts([json.loads(row.result or "null"), row.error])),
+            label=labels.join(
+                labels.decode(row.label), labels.of_row(row.integrity, row.confidentiality)
+            ),
+        )
+        for row in tx(_RESULTS, run_id=run_id).all()
+    ]
+    for row in tx(_NOTES, run_id=run_id).all():
+        item = json.loads(row.item)
+        found.append(
+            Heard(
+                kind=row.kind,
+                action=str(item["tool"]).replace("__", ".") if item.get("tool") else None,
+                args={},
+                text=str(item.get("text") or ""),
+                label=labels.of_row(row.integrity, row.confidentiality),
+            )
+        )
+    return found
+
+
+def _texts(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        for inside in value.values():
+            yield from _texts(inside)
+    elif isinstance(value, list):
+        for inside in value:
+            yield from _texts(inside)
+    elif value is not None:
+        yield str(value)
