@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from alfred.actions.surroundings import Surroundings
     from alfred.runs.execute import Runtime
     from alfred.runs.worker import Worker
+    from alfred.runs.workflow import StepContext
 
 
 FULL = 1_000_000
@@ -172,7 +173,7 @@ def whole(base: Base, *, watch: Callable[[str, str, dict[str, Any]], None] | Non
     from alfred.actions.dispatch import Dispatch
     from alfred.actions.grant import Grant
     from alfred.actions.surroundings import Surroundings
-    from alfred.agents import choice
+    from alfred.agents import choice, quarantine
     from alfred.agents.metered import Meter
     from alfred.agents.registry import AgentRegistry
     from alfred.agents.turn import Turns
@@ -189,12 +190,21 @@ def whole(base: Base, *, watch: Callable[[str, str, dict[str, Any]], None] | Non
     secret = _secrets(base.home)
     settings = LiveSettings(base.home, settings_of)
     seal_rules(base.store, base.desk.tenant, settings.of)
+    meter = Meter(settings=settings.of, secrets=secret)
+
+    def cheap(tenant: str, boss: str) -> str:
+        tiers = _tiers(settings.of(tenant))
+        return catalog.tier("cheap", boss=boss, configured=tiers, env=os.environ)
+
+    def ask(ctx: StepContext, system: str, text: str) -> str:
+        model = cheap(ctx.run.tenant, ctx.run.model or "")
+        return quarantine.ask(ctx, system, text, meter=meter, model=model)
+
     gate = Dispatch(
         base.store,
         registry,
-        Surroundings(home=settings.home, settings=settings.of, secrets=secret),
+        Surroundings(home=settings.home, settings=settings.of, secrets=secret, ask=ask),
     )
-    meter = Meter(settings=settings.of, secrets=secret)
     turns = Turns(
         gate=gate,
         actions=registry,
@@ -202,9 +212,7 @@ def whole(base: Base, *, watch: Callable[[str, str, dict[str, Any]], None] | Non
         settings=settings.of,
         agent=lambda tenant, name: AgentRegistry.from_settings(settings.of(tenant)).get(name),
         home=settings.home,
-        cheap=lambda tenant, boss: catalog.tier(
-            "cheap", boss=boss, configured=_tiers(settings.of(tenant)), env=os.environ
-        ),
+        cheap=cheap,
         recall=search.recall,
     )
     workflows = (agent.workflow(turns), replays.workflow(meter))
@@ -322,11 +330,11 @@ def _secrets(folder: Path) -> Callable[[str, str], str | None]:
 def actions_of(folder: Path) -> tuple[Registry, tuple[LoadError, ...]]:
     """Every action: the built-in ones, the home's own files, installed packages; and what could not be loaded."""
     from alfred.actions.registry import Registry
-    from alfred.integrations import ask, files, git, notify, shell, web
+    from alfred.integrations import ask, extract, files, git, notify, shell, web
     from alfred.memory import search, todos
 
     registry = Registry()
-    for module in (files, shell, git, web, notify, todos, search, ask):
+    for module in (files, shell, git, web, extract, notify, todos, search, ask):
         registry.register(module.ACTIONS)
     with contextlib.redirect_stdout(sys.stderr):  # a `print` in one of them is no part of an answer
         problems = (*registry.load_home(folder), *registry.load_entry_points())

@@ -333,9 +333,9 @@ def test_a_message_after_the_end_becomes_a_run_of_the_same_session_which_is_told
     ]
     assert said == [
         ("user", "x", "owner/private"),
-        ("assistant", "All done.", "derived/private"),
+        ("assistant", "All done.", "derived/internal"),
         ("user", "and now?", "owner/private"),
-        ("assistant", "All done.", "derived/private"),
+        ("assistant", "All done.", "derived/internal"),
     ]
 
 

@@ -50,6 +50,8 @@ class ActionContext:
     """One line of progress for whoever watches."""
     secrets: Callable[[str], str | None]
     """The secret of this name, or None when there is none."""
+    ask: Callable[[str, str], str] | None = None
+    """`ask(system, text)`: what a model without tools says, paid by the run. None: there is none here."""
     external: bool = False
     """Whether text from outside has joined the run's context: what is written down now is external too."""
     private: bool = False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -24,11 +25,14 @@ class Surroundings:
     home: Callable[[str], Path]
     settings: Callable[[str], Any]
     secrets: Callable[[str, str], str | None]
+    ask: Callable[[StepContext, str, str], str] | None = None
+    """What a model without tools says to a text: (step, system prompt, text) -> answer."""
 
     def context(self, ctx: StepContext, call: Call) -> ActionContext:
         """What the action of a call gets as `ctx`. A workspace of alfred's own is there from now on."""
         return dataclasses.replace(
             self.beside(ctx.store, ctx.run, call),
+            ask=functools.partial(self.ask, ctx) if self.ask else None,
             external=ctx.label.external,
             private=ctx.label.private,
             cancelled=ctx.slot.stopped.is_set,

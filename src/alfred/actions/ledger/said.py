@@ -62,9 +62,9 @@ def links(tx: Tx, run_id: str) -> frozenset[str]:
     return frozenset(found)
 
 
-def heard(tx: Tx, run_id: str) -> list[Heard]:
-    """What the run has read, its calls' results first."""
-    found = [
+def results(tx: Tx, run_id: str) -> list[Heard]:
+    """What the calls of the run have come to, oldest first."""
+    return [
         Heard(
             kind="result",
             action=row.action,
@@ -76,6 +76,11 @@ def heard(tx: Tx, run_id: str) -> list[Heard]:
         )
         for row in tx(_RESULTS, run_id=run_id).all()
     ]
+
+
+def heard(tx: Tx, run_id: str) -> list[Heard]:
+    """What the run has read, its calls' results first."""
+    found = results(tx, run_id)
     for row in tx(_NOTES, run_id=run_id).all():
         item = json.loads(row.item)
         found.append(
