@@ -187,6 +187,9 @@ def scalars(value: Any) -> Iterator[Any]:
 
 # ---- the owner's words
 
+_RULES = {"policy", "approvals", "budget", "limits", "sandbox"}
+"""Sections of the configuration that say what may happen, and name no place."""
+
 _LEFT = r"(?:^|(?<=[\s\"'`()\[\]{}<>,;|“”‘’«»]))"
 _RIGHT = r"(?=[.,;:!?]*(?:$|[\s\"'`()\[\]{}<>,;|“”‘’«»]))"
 _URL = re.compile(r"https?://[^\s\"'`()\[\]{}<>|“”‘’«»]+", re.IGNORECASE)
@@ -222,8 +225,8 @@ def own(words: Sequence[str]) -> list[str]:
 
 
 def configured(ctx: ActionContext) -> list[str]:
-    """The texts of the owner's configuration."""
-    tree = ctx.settings.model_dump(mode="json")
+    """The texts that the owner wrote into the configuration: no default, and no word of a rule."""
+    tree = ctx.settings.model_dump(mode="json", exclude_unset=True, exclude=_RULES)
     return [text for text in scalars(tree) if isinstance(text, str)]
 
 

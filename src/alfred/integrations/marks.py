@@ -19,7 +19,6 @@ from typing import Any
 from alfred import errors
 from alfred.actions.context import ActionContext
 from alfred.actions.ledger import labels as rows
-from alfred.engines import refs
 from alfred.integrations import places, repository
 from alfred.trust import labels
 from alfred.trust.labels import Confidentiality, Integrity, Label
@@ -80,18 +79,33 @@ def _row(ctx: ActionContext, path: str, *, whole: bool) -> Label:
 
 
 def _real(path: Path) -> str:
-    return os.path.realpath(path)
+    return _text(os.path.realpath(path))
+
+
+def _text(path: str) -> str:
+    """A path as a row can hold it: bytes that are no UTF-8 written out."""
+    return path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
 def _named(place: places.Place) -> str:
     """A place that is changed: the folder as it really is, the name as it was given. A link is changed itself."""
     path = place.root / place.path
-    return f"{_real(path.parent).rstrip('/')}/{path.name}"
+    return f"{_real(path.parent).rstrip('/')}/{_text(path.name)}"
 
 
 def _kept(ctx: ActionContext) -> list[str]:
-    here = repository.of(ctx)
-    return list(dict.fromkeys(_real(f) for f in (refs.git_dir(here), refs.common_dir(here))))
+    """The folders in which the repository of the workspace keeps what it knows, as its files say: no git is started."""
+    own = repository.of(ctx).top / ".git"
+    if own.is_file():  # a work tree of a repository that lies elsewhere
+        own = own.parent / _line(own).removeprefix("gitdir:").strip()
+    elsewhere = own / "commondir"
+    shared = own / _line(elsewhere) if elsewhere.is_file() else own
+    return list(dict.fromkeys((_real(own), _real(shared))))
+
+
+def _line(path: Path) -> str:
+    with path.open("rb") as file:
+        return os.fsdecode(file.readline(4096)).strip()
 
 
 # ---- changing

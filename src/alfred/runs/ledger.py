@@ -80,7 +80,11 @@ def start(tx: Tx, new: NewRun) -> bool:
         parent = rows.get(tx, new.parent_id)
         if parent is None or not parent.live or parent.cancel:
             return False
-    values = {name: getattr(new, name) for name in _NEW_COLUMNS}
+        # what the parent has read speaks out of its child's brief
+        new = replace(
+            new, external=new.external | parent.external, private=new.private | parent.private
+        )
+    values: dict[str, Any] = {name: getattr(new, name) for name in _NEW_COLUMNS}
     values["root_id"] = new.root_id or new.id
     told = events.body({"agent": new.agent, "workflow": new.workflow})
     if _START(tx, **values, event="run.queued", told=told) is None:

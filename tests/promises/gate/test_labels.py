@@ -127,6 +127,15 @@ def test_a_branch_has_what_had_joined_by_then(bench: Bench) -> None:
     assert branch(1) == (0, 1)
 
 
+def test_a_child_starts_with_the_label_of_its_parent(bench: Bench) -> None:
+    parent = bench.start(external=1)
+    child = bench.start(private=1, parent_id=parent, parent_call="c", root_id=parent)
+    assert bench.run(child).label == labels.of_context(external=True, private=True)
+    clean = bench.start()
+    child = bench.start(parent_id=clean, parent_call="c", root_id=clean)
+    assert bench.run(child).label == labels.DERIVED
+
+
 def test_an_answer_is_the_persons_word_and_makes_nothing_private(bench: Bench) -> None:
     run_id = bench.start(("ask.user", {"question": "Which?"}))
     bench.go()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -279,6 +280,20 @@ def test_what_makes_a_destination_known(ctx: ActionContext) -> None:
         if (found := raised(ctx, function, **args)) is not least
     ]
     assert wrong == []
+
+
+def test_what_nobody_wrote_into_the_configuration_names_nobody(ctx: ActionContext) -> None:
+    settings = Settings.model_validate(
+        {
+            "timezone": "Europe/Berlin",
+            "policy": {"rules": [{"action": "chat.*", "agent": "some-agent", "mode": "off"}]},
+        }
+    )
+    one = replace(ctx, settings=settings)
+    assert raised(one, send, to="Europe/Berlin") is LOW
+    assert raised(one, send, to="some-agent") is HIGH
+    assert raised(one, send, to="delivery") is HIGH
+    assert raised(one, send, to="127.0.0.1") is HIGH
 
 
 def test_all_destinations_must_be_known(ctx: ActionContext) -> None:

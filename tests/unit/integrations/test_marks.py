@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from collections.abc import Callable
 from dataclasses import replace
@@ -195,6 +196,31 @@ def test_what_a_repository_around_the_workspace_keeps_counts(
     outside(below).call(git.branch, name="theirs")
     assert label(below, git.log).external
     assert not label(below, files.list_).external
+
+
+def test_what_a_repository_elsewhere_keeps_counts_in_its_work_tree(
+    new_bench: Callable[..., Bench], tmp_path: Path
+) -> None:
+    top, tree = tmp_path / "top", tmp_path / "tree"
+    git_ = ["git", "-c", "user.name=t", "-c", "user.email=t@example.org", "-C", str(top)]
+    subprocess.run(["git", "init", "-q", "-b", "main", top], check=True)
+    subprocess.run([*git_, "commit", "-q", "--allow-empty", "-m", "x"], check=True)
+    subprocess.run([*git_, "worktree", "add", "-q", "--detach", str(tree)], check=True)
+    here, there = new_bench(made=False, root=top), new_bench(made=False, root=tree)
+    assert not label(there, git.log).external
+    outside(here).call(git.branch, name="theirs")
+    assert label(there, git.log).external
+
+
+def test_a_folder_whose_name_is_no_text_has_labels_too(
+    new_bench: Callable[..., Bench], tmp_path: Path
+) -> None:
+    root = Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9"))
+    one = new_bench(made=False, root=root)
+    one.call(edits.write, path="x", content="ours")
+    assert not external(one, "x")
+    outside(one).call(edits.write, path="x", content="theirs")
+    assert external(one, "x")
 
 
 def test_nothing_is_stored_about_what_is_as_usual(bench: Bench, brought: Bench) -> None:
