@@ -49,6 +49,7 @@ def run(
     out: Callable[[bytes], None],
     err: Callable[[bytes], None] | None = None,
     stdin: bytes = b"",
+    piped: bool = False,
     max_bytes: int | None = None,
     on_cancel: OnCancel | None = None,
     guard: bool = False,
@@ -64,6 +65,7 @@ def run(
         out: Is given what it writes, in this thread.
         err: Is given what it writes to stderr; None: that goes to `out` as well, in its order.
         stdin: What it may read.
+        piped: It reads that from a pipe and not from a file, for programs that tell the two apart.
         max_bytes: It is killed when it has written more.
         on_cancel: Registers the function that kills it from another thread.
         guard: Keep it, and all that it starts, under `guard.py`.
@@ -73,9 +75,11 @@ def run(
         CallFailed: it cannot be started.
     """
     with contextlib.ExitStack() as open_until_end:
-        given = open_until_end.enter_context(tempfile.TemporaryFile())
-        given.write(stdin)
-        given.seek(0)
+        given: Any = subprocess.PIPE
+        if not piped:
+            given = open_until_end.enter_context(tempfile.TemporaryFile())
+            given.write(stdin)
+            given.seek(0)
         lifeline: int | None = None
         passed: tuple[int, ...] = ()
         if guard:
@@ -107,7 +111,7 @@ def run(
         try:
             if on_cancel:
                 on_cancel(lambda: one.kill("cancelled"))
-            one.drive(out, err, timeout, max_bytes)
+            one.drive(out, err, timeout, max_bytes, stdin)
         finally:
             one.finish()
         return Ended(process.returncode, one.why)
@@ -154,6 +158,7 @@ class _Running:
         err: Callable[[bytes], None] | None,
         timeout: float,
         max_bytes: int | None,
+        stdin: bytes,
     ) -> None:
         deadline = clock.monotonic() + int(timeout * clock.SECOND)
         written, closing = 0, None
@@ -164,11 +169,21 @@ class _Running:
             if err:
                 pipes.register(self.process.stderr, selectors.EVENT_READ, err)  # type: ignore[arg-type]
             open_pipes = 2 if err else 1
+            unread, reader = memoryview(stdin), self.process.stdin
+            if reader:
+                os.set_blocking(reader.fileno(), False)
+                pipes.register(reader, selectors.EVENT_WRITE, _nothing)
             while True:
                 ready = [key for key, _ in pipes.select(_BEAT if open_pipes else _BEAT / 10)]
                 for key in ready:
                     if key.data is None:
                         pipes.unregister(key.fileobj)  # it has ended, which stays true
+                        continue
+                    if reader and key.fileobj is reader:
+                        unread = _fed(key.fd, unread)
+                        if not unread:
+                            pipes.unregister(reader)
+                            reader.close()
                         continue
                     chunk = os.read(key.fd, CHUNK)
                     if not chunk:
@@ -207,10 +222,24 @@ class _Running:
             while not self.exited() and clock.monotonic() < until:
                 select.select([], [], [], _BEAT / 10)  # a guard kills first, then goes
             self._kill_group()
-        for pipe in (self.process.stdout, self.process.stderr):
+        for pipe in (self.process.stdin, self.process.stdout, self.process.stderr):
             if pipe:
                 pipe.close()
         self.process.wait()
+
+
+def _nothing(_: bytes) -> None:
+    """What is registered for a pipe that nothing is read from."""
+
+
+def _fed(fd: int, unread: memoryview) -> memoryview:
+    """Writes what the pipe takes now, and gives what is left: nothing when the other end does not read any more."""
+    try:
+        return unread[os.write(fd, unread[:CHUNK]) :]
+    except BlockingIOError:
+        return unread
+    except BrokenPipeError:
+        return memoryview(b"")
 
 
 @contextlib.contextmanager

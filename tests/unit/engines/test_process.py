@@ -72,6 +72,29 @@ def test_stdin_is_what_was_given_and_then_ends(tmp_path: Path) -> None:
 
 
 @BOTH
+@pytest.mark.parametrize("size", [0, 1, 3_000_000])
+def test_stdin_may_be_a_pipe_of_any_size_while_output_comes(
+    tmp_path: Path, size: int, guard: bool
+) -> None:
+    given = b"x" * size
+    ended, said = run(
+        "test -p /dev/stdin && exec dd bs=5000 status=none",
+        tmp_path,
+        stdin=given,
+        piped=True,
+        guard=guard,
+    )
+    assert (ended.code, said == given) == (0, True)
+
+
+@BOTH
+@pytest.mark.parametrize("command", ["exit 3", "exec 0<&-; exit 3", "read -r _; exit 3"])
+def test_a_program_need_not_read_its_pipe(tmp_path: Path, command: str, guard: bool) -> None:
+    ended, _ = run(command, tmp_path, stdin=b"line\n" * 500_000, piped=True, guard=guard)
+    assert ended == process.Ended(3, "exit")
+
+
+@BOTH
 def test_the_environment_is_exactly_the_one_given(
     tmp_path: Path, guard: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
