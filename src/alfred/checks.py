@@ -219,7 +219,7 @@ def programs(folder: Path, settings: Any, store: Store | None) -> Iterable[Findi
     for name, level, why in (
         ("git", "error", "needed for repositories"),
         ("gh", "note", "for GitHub"),
-        ("claude", "note", "for coding agents"),
+        ("claude", "note", "answers as the model `claude-cli:`"),
         ("codex", "note", "for coding agents"),
     ):
         path = shutil.which(name)
@@ -234,10 +234,26 @@ def programs(folder: Path, settings: Any, store: Store | None) -> Iterable[Findi
                 timeout=20,
                 stdin=subprocess.DEVNULL,
             )
-            version = (told.stdout or told.stderr).strip().splitlines()[:1]
-            yield Finding(name, "ok", version[0] if version else "found")
+            version = ((told.stdout or told.stderr).strip().splitlines() or ["found"])[0]
+            yield _login(name, version, folder)
         except (OSError, subprocess.TimeoutExpired) as problem:
             yield Finding(name, "warning", f"{path} does not answer: {type(problem).__name__}")
+
+
+def _login(program: str, version: str, folder: Path) -> Finding:
+    """A program that was found, and whether it is logged in where that makes it a model."""
+    from alfred.llm import catalog, cli_models
+    from alfred.trust import secrets
+
+    for provider in catalog.PROGRAMS:
+        if catalog.PROVIDERS[provider].program == program:
+            lacks = cli_models.missing(
+                provider, os.environ, lambda name: secrets.get(name, home=folder)
+            )
+            if lacks is not None:
+                return Finding(program, "note", f"{version}, not logged in", lacks.next)
+            return Finding(program, "ok", f"{version}, logged in: the model `{provider}:`")
+    return Finding(program, "ok", version)
 
 
 def _holder(pid: int) -> Iterable[Finding]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from alfred import errors
 from alfred.agents.registry import AgentRegistry
-from alfred.llm import auto, catalog, scenarios
+from alfred.llm import auto, catalog, cli_models, scenarios
 
 
 def installations(settings: Any) -> str:
@@ -42,7 +42,7 @@ def choose(
         agent: Whose run it is; the default agent's for None.
 
     Raises:
-        errors.NoModel: No key that it needs is there, or `auto` found nothing.
+        errors.NoModel: No key or login that it needs is there, or `auto` found nothing.
         errors.ConfigError: It is no model, its scenario cannot be read, a key or an endpoint is none.
     """
     own = model or AgentRegistry.from_settings(settings).get(agent).model
@@ -56,6 +56,9 @@ def choose(
                 f"There is no scenario file {name.model!r}.", next="Give `scripted:FILE`."
             )
         scenarios.load(name.model)
+    elif name.provider in catalog.PROGRAMS:
+        if (lacks := cli_models.missing(name.provider, env, secrets)) is not None:
+            raise errors.NoModel(f"{name} cannot be asked: {lacks.what}.", next=lacks.next)
     elif catalog.key(name, secrets) is None and catalog.needs_key(name, env):
         keys = catalog.PROVIDERS[name.provider].keys
         raise errors.NoModel(

@@ -123,6 +123,7 @@ class Meter:
     ) -> Outcome:
         """Asks `request.model`, then each of `fallback`, with the retries that its failures deserve."""
         last: ModelError | None = None
+        asked = ""
         held: list[tuple[int, str]] = []
         for model in (request.model, *fallback):
             provider = catalog.parse(model).provider
@@ -133,7 +134,11 @@ class Meter:
                 continue
             outcome = self._model(ctx, _for(request, model), on_text)
             if isinstance(outcome, ModelError):
-                last = outcome
+                last, asked = outcome, outcome.provider or provider
+                if (outcome.retry_after_s or 0) > LONGEST_RETRY:
+                    self._block(
+                        ctx, outcome, asked
+                    )  # whoever asks before asks in vain, this run too
                 continue
             return outcome
         if last is None:
@@ -142,10 +147,14 @@ class Meter:
                 f"{provider} is blocked since another request: it is not to be asked before then."
             )
             return Blocked(wait, told, "blocked", provider)
-        wait = int((last.retry_after_s or 0) * clock.SECOND) or BLOCK
-        provider = last.provider or catalog.parse(request.model).provider
-        ctx.store.transact(budget.block, ctx.run.tenant, provider, clock.now() + wait, last.kind)
-        return Blocked(wait, last.detail, last.kind, provider)
+        return Blocked(self._block(ctx, last, asked), last.detail, last.kind, asked)
+
+    def _block(self, ctx: StepContext, problem: ModelError, provider: str) -> int:
+        """Nobody asks this provider before it said so, or for a while where it did not say."""
+        wait = int((problem.retry_after_s or 0) * clock.SECOND) or BLOCK
+        until = clock.now() + wait
+        ctx.store.transact(budget.block, ctx.run.tenant, provider, until, problem.kind)
+        return wait
 
     def _model(
         self, ctx: StepContext, request: ModelRequest, on_text: Callable[[str], None] | None
@@ -189,7 +198,7 @@ class Meter:
         request = _with(request, failed_requests=failed if request.purpose == "boss" else 0)
         settings = self.settings(run.tenant)
         size = request.prompt_bytes()
-        cost = prices.upper_bound(request.model, size, request.max_output)
+        cost = self._worst(request, size, settings)
         most = prices.tokens_bound(request.model, size, request.max_output)
         day = budget.day(settings.timezone)
         try:
@@ -232,6 +241,14 @@ class Meter:
             ctx, request_id, request, answer.usage, "ok", None, reserved=_Reserved(cost, most)
         )
         return answer
+
+    def _worst(self, request: ModelRequest, size: int, settings: Any) -> int | None:
+        """Micro-USD that are reserved: what a subscription includes is no money unless the budget counts it, and is
+        booked afterwards where it was money all the same (or where no price is known before)."""
+        worst = prices.upper_bound(request.model, size, request.max_output)
+        if catalog.parse(request.model).provider not in catalog.PROGRAMS:
+            return worst
+        return worst or 0 if settings.budget.count_notional else 0
 
     def _reserve(
         self,

@@ -69,10 +69,10 @@ def run(
         new = base.desk.order(
             order, model=lambda: _model(whole, agent, model), actions=whole.actions.names()
         )
-        if max_cost is not None and not _priced(new.model):
+        if max_cost is not None and not _priced(new.model, base.settings):
             terminal.say(
-                f"The price of {terminal.shown(new.model, 200)} is not known, so --max-cost cannot be counted; "
-                "the token caps of `budget` hold instead."
+                f"{terminal.shown(new.model, 200)} has no price that is known and charged, so --max-cost cannot be "
+                "counted; the token caps of `budget` hold instead."
             )
         if detach:
             base.desk.start(new)
@@ -265,12 +265,14 @@ def _model(whole: app.Whole, agent: str | None, model: str | None) -> str:
     return found.model
 
 
-def _priced(model: str | None) -> bool:
-    """Whether money can be counted; a scenario says itself what it costs."""
+def _priced(model: str | None, settings: Any) -> bool:
+    """Whether money is counted; a scenario or a program says itself what it costs."""
     from alfred.llm import catalog, prices
 
-    if model is None or catalog.parse(model).provider == "scripted":
+    if model is None or (provider := catalog.parse(model).provider) == "scripted":
         return True
+    if provider in catalog.PROGRAMS:
+        return settings.budget.count_notional
     return prices.price(model, input_tokens=1, output_tokens=1) is not None
 
 

@@ -7,17 +7,15 @@ said.
 from __future__ import annotations
 
 import json
-import shutil
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 from alfred import errors
-from alfred.llm import catalog
+from alfred.llm import catalog, cli_models
 
 Probe = Callable[[str, Any], Any]
 
@@ -56,7 +54,13 @@ def resolve(
                 return Resolution(
                     f"{provider}:{catalog.PROVIDERS[provider].boss}", f"{wanted} is set."
                 )
-    passed = tuple(_logged_in(env))
+    passed: tuple[str, ...] = ()
+    for provider in catalog.PROGRAMS:
+        program = catalog.PROVIDERS[provider].program
+        if (lacks := cli_models.missing(provider, env, secrets)) is None:
+            return Resolution(provider, f"No key is set, and `{program}` is logged in.")
+        if not lacks.program:
+            passed = (*passed, f"{lacks.what[0].upper()}{lacks.what[1:]}.")
     url = _ollama_url(env)
     try:
         local = _largest_local(url, probe or ask_loopback)
@@ -71,35 +75,17 @@ def resolve(
     raise errors.NoModel(
         " ".join(
             (
-                "No model can be used: no key is set and no Ollama with a model for tools answers.",
+                "No model can be used: no key is set, no program for one is logged in, and no Ollama with a model for "
+                "tools answers.",
                 *passed,
             )
         ),
         next=(
             "Set ANTHROPIC_API_KEY (or OPENAI_API_KEY, GEMINI_API_KEY, OPENROUTER_API_KEY); "
-            "or `ollama pull qwen3` and start Ollama; or give `--model provider:model`."
+            "or log in with `claude` (a subscription is enough); or `ollama pull qwen3` and start Ollama; "
+            "or give `--model provider:model`."
         ),
     )
-
-
-def _logged_in(env: Mapping[str, str]) -> Iterable[str]:
-    """Which programs are installed and logged in. Files are looked at, nothing is started."""
-    home = Path(env.get("HOME") or Path.home())
-    claude = Path(env.get("CLAUDE_CONFIG_DIR") or home / ".claude")
-    codex = Path(env.get("CODEX_HOME") or home / ".codex")
-    for program, login in (
-        ("claude", claude / ".credentials.json"),
-        ("codex", codex / "auth.json"),
-    ):
-        if shutil.which(program, path=env.get("PATH", "")) and _is_file(login):
-            yield f"{program} is logged in, but alfred cannot use it yet."
-
-
-def _is_file(path: Path) -> bool:
-    try:
-        return path.is_file()
-    except OSError:
-        return False
 
 
 def _ollama_url(env: Mapping[str, str]) -> str:

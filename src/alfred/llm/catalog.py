@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +32,8 @@ class Provider:
         prices: Its name in genai-prices; None when what it serves has no price.
         keyless: Whether it is asked without a key: `always`, or when its endpoint was `moved` (servers of one's own
             that speak as it does want none); None for never.
+        program: The logged-in program that answers in its place: an engine, with its own names for models, and one of
+            its own choice where none is named.
     """
 
     keys: tuple[str, ...] = ()
@@ -39,6 +42,7 @@ class Provider:
     cheap: str | None = None
     prices: str | None = None
     keyless: Literal["always", "moved"] | None = None
+    program: str | None = None
 
 
 PROVIDERS: dict[str, Provider] = {
@@ -70,26 +74,39 @@ PROVIDERS: dict[str, Provider] = {
         "openrouter",
     ),
     "ollama": Provider(("OLLAMA_API_KEY",), "OLLAMA_BASE_URL", keyless="always"),
+    "claude-cli": Provider(
+        ("CLAUDE_CODE_OAUTH_TOKEN",),
+        "ANTHROPIC_BASE_URL",
+        None,
+        "haiku",
+        "anthropic",
+        keyless="always",
+        program="claude",
+    ),
     "scripted": Provider(keyless="always"),
 }
 AUTO = ("anthropic", "openai", "google", "openrouter")  # in this order
-NOT_YET = ("claude-cli", "codex-cli")  # a logged-in program answering one turn
+PROGRAMS = ("claude-cli",)  # then these, in this order
+NOT_YET = ("codex-cli",)
+_MODEL = re.compile(
+    r"[A-Za-z0-9][A-Za-z0-9._:@/\[\]-]{0,127}"
+)  # what a program is given as an argument
 
 
 @dataclass(frozen=True, slots=True)
 class Name:
-    """`provider:model`, taken apart."""
+    """`provider:model`, taken apart; of a program `model` may be empty."""
 
     provider: str
     model: str
 
     def __str__(self) -> str:
-        return f"{self.provider}:{self.model}"
+        return f"{self.provider}:{self.model}" if self.model else self.provider
 
 
 def parse(text: str) -> Name:
-    """Reads `provider:model` or `provider/model`. The path of a scenario becomes absolute, so that every worker
-    finds the same file.
+    """Reads `provider:model` or `provider/model`; of a program its name alone is enough. The path of a scenario becomes
+    absolute, so that every worker finds the same file.
 
     Raises:
         errors.ConfigError: No provider has this name (the nearest is named), or the model is missing.
@@ -98,6 +115,8 @@ def parse(text: str) -> Name:
     provider, model = (
         (text[:cut].strip().lower(), text[cut + 1 :].strip()) if cut >= 0 else ("", text.strip())
     )
+    if model.lower() in PROGRAMS and not provider:
+        provider, model = model.lower(), ""
     if provider in NOT_YET:
         raise errors.ConfigError(
             f"alfred cannot use {provider!r} yet.",
@@ -105,6 +124,13 @@ def parse(text: str) -> Name:
         )
     if provider not in PROVIDERS:
         raise _unknown(text, provider)
+    if PROVIDERS[provider].program:
+        if model and not _MODEL.fullmatch(model):
+            raise errors.ConfigError(
+                f"{model!r:.100} is no name of a model for {PROVIDERS[provider].program}.",
+                next=f"Write {provider}:NAME as the program knows it, or {provider} for its own choice.",
+            )
+        return Name(provider, model)
     if not model:
         raise errors.ConfigError(
             f"The model {text!r} names a provider but no model.",

@@ -80,6 +80,12 @@ def ask(
         )
     if name.provider == "scripted":
         return scripted.answer(request, name.model, on_text=on_text, cancelled=cancelled)
+    if name.provider in catalog.PROGRAMS:
+        from alfred.llm import cli_models
+
+        return cli_models.answer(
+            request, name, secrets=secrets, on_text=on_text, cancelled=cancelled
+        )
     return _thread().ask(request, name, secrets, on_text, cancelled)
 
 

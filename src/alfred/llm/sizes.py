@@ -19,6 +19,9 @@ UNKNOWN_OUTPUT = (
     8_000  # tokens, when a model has no limit of its own (durable-core.md, the reservation)
 )
 THINKING_OUTPUT = 16_000  # tokens for models that think within their output limit
+PROGRAM_CONTEXT = (
+    200_000  # tokens: what every model behind a logged-in program takes, unless its name says more
+)
 BYTES_PER_TOKEN = (
     3  # prose and code need more bytes to a token, ids and digits fewer (durable-core.md)
 )
@@ -44,6 +47,8 @@ def limits(model: str) -> Limits:
     name = catalog.parse(model)
     if name.provider == "scripted":
         return Limits(200_000, UNKNOWN_OUTPUT, "scripted")
+    if catalog.PROVIDERS[name.provider].program:
+        return Limits(PROGRAM_CONTEXT, THINKING_OUTPUT, "what the program's own models take")
     from pydantic_ai import models
 
     profile: Mapping[str, Any] = models.infer_model_profile(str(name))

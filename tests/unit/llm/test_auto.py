@@ -64,37 +64,50 @@ def _program(folder: Path, name: str) -> None:
     program.chmod(0o755)
 
 
+CLAUDE = '{"claudeAiOauth": {"accessToken": "x"}}'
+
+
 @pytest.mark.parametrize(
-    ("program", "login", "variable"),
+    ("model", "program", "login", "content", "variable"),
     [
-        ("claude", ".claude/.credentials.json", None),
-        ("codex", ".codex/auth.json", None),
-        ("claude", "elsewhere/.credentials.json", "CLAUDE_CONFIG_DIR"),
-        ("codex", "elsewhere/auth.json", "CODEX_HOME"),
+        ("claude-cli", "claude", ".claude/.credentials.json", CLAUDE, None),
+        ("claude-cli", "claude", "elsewhere/.credentials.json", CLAUDE, "CLAUDE_CONFIG_DIR"),
     ],
 )
-def test_a_logged_in_program_is_named_never_started_and_passed_over(
-    tmp_path: Path, program: str, login: str, variable: str | None
+def test_a_logged_in_program_is_taken_behind_every_key_and_never_started(
+    tmp_path: Path, model: str, program: str, login: str, content: str, variable: str | None
 ) -> None:
-    _program(tmp_path, program)
     env = {"HOME": str(tmp_path), "PATH": str(tmp_path / "bin")}
     if variable:
         env[variable] = str(tmp_path / "elsewhere")
-    found, _ = resolved(env=env, answers={TAGS: {"models": [QWEN]}})
-    assert found.passed_over == ()  # installed, not logged in
+    answers = {TAGS: {"models": [QWEN]}}
     (tmp_path / login).parent.mkdir()
-    (tmp_path / login).write_text("{}")
-    found, _ = resolved(env=env, answers={TAGS: {"models": [QWEN]}})
-    assert found.passed_over == (f"{program} is logged in, but alfred cannot use it yet.",)
-    assert found.model == "ollama:qwen3:8b"
-    with pytest.raises(
-        errors.NoModel, match=f"{program} is logged in, but alfred cannot use it yet"
-    ):
+    (tmp_path / login).write_text(content)
+    assert resolved(env=env, answers=answers)[0].model == "ollama:qwen3:8b"  # not installed
+    _program(tmp_path, program)
+    found, asked = resolved(env=env, answers=answers)
+    assert (found.model, asked) == (model, [])
+    assert f"`{program}` is logged in" in found.why
+    found, _ = resolved({"OPENROUTER_API_KEY": "k"}, env=env, answers=answers)
+    assert found.model.startswith("openrouter:")
+    for lost in ("{}", "", "[" * 100_000, "[]", '{"mcpOAuth": {}}'):
+        (tmp_path / login).write_text(lost)
+        found, _ = resolved(env=env, answers=answers)
+        assert found.model == "ollama:qwen3:8b"
+        assert found.passed_over == (f"`{program}` is installed and not logged in.",)
+    with pytest.raises(errors.NoModel, match=f"`{program}` is installed and not logged in"):
         resolved(env=env)
     with pytest.raises(errors.NoModel) as raised:  # logged in once, since removed
         resolved(env=env | {"PATH": ""})
-    assert program not in raised.value.detail
+    assert "installed" not in raised.value.detail
     assert not (tmp_path / "started").exists()
+
+
+def test_a_token_for_the_program_is_a_login(tmp_path: Path) -> None:
+    _program(tmp_path, "claude")
+    env = {"HOME": str(tmp_path), "PATH": str(tmp_path / "bin")}
+    found, _ = resolved({"CLAUDE_CODE_OAUTH_TOKEN": "x"}, env=env)
+    assert found.model == "claude-cli"
 
 
 def model(name: str, size: int, **more: Any) -> dict[str, Any]:
@@ -165,7 +178,7 @@ def test_no_model_names_the_three_shortest_ways() -> None:
     with pytest.raises(errors.NoModel) as raised:
         resolved()
     assert raised.value.exit_code == 2
-    for way in ("ANTHROPIC_API_KEY", "ollama pull", "--model"):
+    for way in ("ANTHROPIC_API_KEY", "`claude`", "ollama pull", "--model"):
         assert way in (raised.value.next or "")
 
 

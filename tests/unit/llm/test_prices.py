@@ -13,6 +13,7 @@ DEFAULTS = [
     for name, p in catalog.PROVIDERS.items()
     for model in (p.boss, p.cheap)
     if model is not None
+    and p.program is None  # a program has names of its own, and says itself what it used
 ]
 
 
@@ -42,6 +43,8 @@ def test_the_models_that_are_chosen_for_a_person_are_known_with_price_and_size(m
         ("openai:gpt-4", 8_192, 4_096),
         ("openai-chat:nobody-knows-this", 32_000, 8_000),
         ("ollama:qwen3:8b", 32_000, 8_000),
+        ("claude-cli", 200_000, 16_000),
+        ("claude-cli:haiku", 200_000, 16_000),
         ("scripted:x.yaml", 200_000, 8_000),
     ],
 )

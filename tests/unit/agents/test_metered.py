@@ -1,0 +1,83 @@
+"""What a model call costs whom: subscriptions, and providers that said when they may be asked again."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from alfred.llm.contract import ModelAnswer, ModelError, Usage
+from alfred.runs.states import Status, Wait
+from tests.unit.agents.conftest import Desk, say
+
+
+def of_a_subscription(answer: ModelAnswer, *, notional: bool = True, usd: str = "0.25") -> Any:
+    used = Usage(
+        input_tokens=100,
+        output_tokens=10,
+        cost_usd=Decimal(usd),
+        notional=notional,
+        model_served="x",
+    )
+    return replace(answer, usage=used)
+
+
+MODELS = ("claude-cli", "claude-cli:sonnet", "claude-cli:claude-opus-4-8")
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_what_a_subscription_includes_is_no_money(desk: Desk, model: str) -> None:
+    desk.configure(budget={"per_run_usd": 0.01, "per_day_usd": 0.01})
+    run = desk.does(
+        of_a_subscription(say("", ("w.look", {}))), of_a_subscription(say("Done.")), model=model
+    )
+    assert run.status == Status.COMPLETED
+    assert [cost for *_, cost in desk.usage()] == [250_000, 250_000]
+    budgets = desk.budgets()
+    assert {budgets["run"], budgets["day"]} == {(0, 0)}
+    assert budgets["run:tokens"] == (0, 220)
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_a_budget_that_counts_subscriptions_holds_them(desk: Desk, model: str) -> None:
+    desk.configure(budget={"per_run_usd": 1, "count_notional": True})
+    turns = [of_a_subscription(say(f"turn {n}", ("w.look", {"n": n})), usd="0.6") for n in range(9)]
+    run = desk.does(*turns, model=model)
+    assert run.status == Status.FAILED
+    spent = desk.budgets()["run"]
+    assert spent == (0, 600_000 * len(desk.usage()))
+    assert len(desk.usage()) in (1, 2)  # a price that is known before holds one turn earlier
+
+
+def test_a_program_whose_login_is_charged_is_booked(desk: Desk) -> None:
+    run = desk.does(of_a_subscription(say("Done."), notional=False), model="claude-cli")
+    assert run.status == Status.COMPLETED
+    assert desk.budgets()["run"] == (0, 250_000)
+
+
+def test_a_provider_that_said_when_is_left_alone_until_then_also_by_what_has_a_fallback(
+    desk: Desk, clock: Any
+) -> None:
+    desk.configure(models={"fallback": ["ollama:small"]})
+    used_up = ModelError("budget", "used up", retry_after_s=9_000, provider="claude-cli")
+    run = desk.does(
+        used_up,
+        say("", ("w.look", {})),
+        say("", ("w.look", {"n": 1})),
+        say("Done."),
+        model="claude-cli",
+    )
+    assert run.status == Status.COMPLETED
+    asked = [request.model for request in desk.requests]
+    assert asked == ["claude-cli", "ollama:small", "ollama:small", "ollama:small"]
+    [(provider, reason, until)] = desk.all("select provider, reason, until from blocks")
+    assert (provider, reason, until - clock.now()) == ("claude-cli", "budget", 9_000_000_000)
+
+
+def test_a_run_waits_for_the_reset_that_the_provider_gave(desk: Desk, clock: Any) -> None:
+    used_up = ModelError("budget", "used up", retry_after_s=9_000, provider="claude-cli")
+    run = desk.does(used_up, model="claude-cli")
+    assert (run.status, run.wait) == (Status.PARKED, Wait.LIMIT)
+    assert run.wake_at == clock.now() + 9_000_000_000
