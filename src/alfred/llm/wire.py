@@ -7,8 +7,9 @@ may; no more than `MAX_ANSWER_BYTES` of an answer are read, however fast it come
 
 from __future__ import annotations
 
+import functools
 from collections.abc import AsyncIterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from alfred.llm import catalog, contract
@@ -76,23 +77,40 @@ def _redirected(response: httpx2.Response, provider: str) -> contract.ModelError
 
 
 def _bounded(stream: httpx2.AsyncByteStream, provider: str) -> httpx2.AsyncByteStream:
+    return _bounded_type()(stream, provider)
+
+
+@functools.cache
+def _bounded_type() -> Any:
+    """The class, made when the library is there. It iterates by itself: a generator that nobody read to its end would be
+    ended by whichever thread collects the garbage."""
     import httpx2
 
     class Bounded(httpx2.AsyncByteStream):
-        async def __aiter__(self) -> AsyncIterator[bytes]:
-            read = 0
-            async for chunk in stream:
-                read += len(chunk)
-                if read > MAX_ANSWER_BYTES:
-                    raise contract.ModelError(
-                        "malformed",
-                        f"{provider} sends more than {MAX_ANSWER_BYTES // 1_000_000} MB in one answer: "
-                        "the rest was not read.",
-                        provider=provider,
-                    )
-                yield chunk
+        def __init__(self, stream: httpx2.AsyncByteStream, provider: str):
+            self._stream = stream
+            self._chunks: AsyncIterator[bytes] | None = None
+            self._provider = provider
+            self._read = 0
+
+        def __aiter__(self) -> AsyncIterator[bytes]:  # type: ignore[override]
+            self._chunks = self._stream.__aiter__()
+            return self
+
+        async def __anext__(self) -> bytes:
+            assert self._chunks is not None
+            chunk = await self._chunks.__anext__()
+            self._read += len(chunk)
+            if self._read > MAX_ANSWER_BYTES:
+                raise contract.ModelError(
+                    "malformed",
+                    f"{self._provider} sends more than {MAX_ANSWER_BYTES // 1_000_000} MB in one answer: "
+                    "the rest was not read.",
+                    provider=self._provider,
+                )
+            return chunk
 
         async def aclose(self) -> None:
-            await stream.aclose()
+            await self._stream.aclose()
 
-    return Bounded()
+    return Bounded
