@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from alfred import clock, errors, ids
-from alfred.actions import approvals, pipeline
+from alfred.actions import approvals, pipeline, taint
 from alfred.actions.approvals import Decision
 from alfred.actions.judging import facts
 from alfred.actions.kinds import Risk
@@ -20,11 +20,13 @@ from alfred.actions.ledger import approvals as cards
 from alfred.actions.ledger import calls
 from alfred.actions.ledger.approvals import Approval, NewCard
 from alfred.actions.pipeline import Judged, Proposal
+from alfred.actions.provenance import Source
 from alfred.actions.registry import Registry
 from alfred.actions.surroundings import Surroundings
 from alfred.runs import audit, rows
 from alfred.store.connect import Store
 from alfred.store.tx import Tx
+from alfred.trust import labels
 
 FORM = clock.HOUR
 """So long a card does not approve itself while somebody has its form open."""
@@ -69,6 +71,7 @@ class Editing:
         with self.store.read() as look:
             call, run = calls.get(look, card.call_id), rows.get(look, card.run_id)
         assert call is not None and run is not None
+        known = facts(self.store, run, call)
         judged = pipeline.judge(
             Proposal(
                 call_id=call.id,
@@ -82,7 +85,11 @@ class Editing:
             actions=self.actions,
             context=lambda: self.around.beside(self.store, run, call),
             # A person may say yes to what a person has said no to.
-            facts=replace(facts(self.store, run, call), rejected_before=lambda action, said: False),
+            facts=replace(
+                known,
+                rejected_before=lambda action, said: False,
+                heard=lambda: [_changed(call, args), *known.heard()],
+            ),
         )
         if judged.judgement.status == "refused":
             said = json.loads(judged.judgement.result or "{}").get("error", {})
@@ -128,6 +135,13 @@ class Editing:
             supersedes=card.id,
             expire_us=wants.expire_after,
         )
+
+
+def _changed(call: calls.Call, args: dict[str, Any]) -> Source:
+    """What the person has written themselves, as a card names it."""
+    before = list(taint.scalars(call.arguments))
+    new = [str(value) for value in taint.scalars(args) if value not in before]
+    return Source(said="your edit of the card", text="\n".join(new), label=labels.SAID)
 
 
 def _edit(tx: Tx, seen: Approval, judged: Judged, new: NewCard, wanted: Edit) -> Approval:

@@ -53,6 +53,8 @@ class Hypothesis:
     trusted: bool = False
     external: bool = False
     """Whether its run would have read what strangers wrote."""
+    private: bool = False
+    """Whether it would have read something private."""
 
 
 def explain(
@@ -131,6 +133,7 @@ def _run(wanted: Hypothesis) -> Run:
         grants=Grant(actions=frozenset({"*"})).encode(),
         workspace=json.dumps(place),
         external=int(wanted.external),
+        private=int(wanted.private),
         dry_run=0,
         root_id=run_id,
     )

@@ -27,6 +27,7 @@ def explain(
     agent: str | None = None,
     folder: Annotated[Path | None, Parameter(name="--in")] = None,
     external: Annotated[bool, Parameter(negative="")] = False,
+    private: Annotated[bool, Parameter(negative="")] = False,
     common: Common = DEFAULT,
 ) -> int:
     """Say step by step how a call is decided. Nothing is carried out, and nothing is written.
@@ -37,6 +38,7 @@ def explain(
         agent: Whose call it would be.
         folder: The folder that it would work in; else the current one inside a git work tree, else a fresh one.
         external: As if its run had read what strangers wrote.
+        private: As if it had read something private.
     """
     with common.open() as base, tempfile.TemporaryDirectory(prefix="alfred-explain-") as scratch:
         if "." not in what:
@@ -54,6 +56,7 @@ def explain(
                 made=place["made"],
                 trusted=place["trusted"],
                 external=external,
+                private=private,
             )
             found = app.explained(base, wanted)
         if common.json:

@@ -60,7 +60,12 @@ def _label(args: dict[str, Any], ctx: ActionContext) -> Label:
 
 
 @action(
-    "extract", integration="extract", risk=Risk.NONE, effect=Effect.PURE, label=_label, timeout=240
+    "text.extract",
+    integration="text",
+    risk=Risk.NONE,
+    effect=Effect.PURE,
+    label=_label,
+    timeout=240,
 )
 def extract(
     form: Annotated[dict[str, Blank], Field(min_length=1, max_length=MOST)],

@@ -140,6 +140,13 @@ def test_an_edit_that_risks_more_is_asked_about_again(bench: Bench) -> None:
     assert done == [("high", 1)]
 
 
+def test_what_a_person_has_changed_is_theirs_on_the_new_card(bench: Bench) -> None:
+    staged(bench)
+    new = edit(bench, {"text": "high"})
+    (field,) = [one for one in json.loads(new.provenance or "[]") if one["value"] == "high"]
+    assert (field["from"], field["outside"]) == ("only in your edit of the card", False)
+
+
 def test_an_edit_that_risks_less_is_done(bench: Bench) -> None:
     staged(bench, "high")
     edit(bench, {"text": "none at all"})

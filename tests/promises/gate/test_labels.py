@@ -97,7 +97,9 @@ def test_what_joined_stays_and_is_told_to_every_later_action(bench: Bench) -> No
     assert said == [PRIVATE]
     assert bench.run(run_id).private == 1
     assert bench.run(bench.start(private=1)).label == PRIVATE
-    (_, later) = bench.all("select integrity,confidentiality from calls where action<>'t.note'")
+    (_, later) = bench.all(
+        "select integrity,confidentiality from calls where action<>'t.note' order by turn,ordinal"
+    )
     assert tuple(later) == ("derived", "private"), "a call has the label of what led to it"
 
 

@@ -30,7 +30,7 @@ def reader(desk: Desk) -> Desk:
 def reads(desk: Desk, *answers: Any, then: str = "w.send", **more: Any) -> Any:
     """A run that extracts from the page that it has read."""
     desk.summaries[:] = answers
-    calls = say("", ("extract", {"form": FORM, "call": "w.page"}))
+    calls = say("", ("text.extract", {"form": FORM, "call": "w.page"}))
     more.setdefault("grants", Grant(actions=frozenset({"*"})).encode())
     return desk.does(say("", ("w.page", {})), calls, say("done"), **more)
 
@@ -70,7 +70,7 @@ def test_a_reader_that_fails_says_nothing_of_its_own(reader: Desk, kind: str) ->
 def test_the_budget_of_the_run_holds_for_the_reader(reader: Desk) -> None:
     def poor(_: Any) -> Any:
         reader.configure(budget={"per_run_tokens": 1})
-        return say("", ("extract", {"form": FORM, "call": "w.page"}))
+        return say("", ("text.extract", {"form": FORM, "call": "w.page"}))
 
     grants = Grant(actions=frozenset({"*"})).encode()
     reader.does(say("", ("w.page", {})), poor, say("done"), grants=grants)

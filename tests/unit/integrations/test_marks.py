@@ -205,8 +205,9 @@ def test_what_a_repository_elsewhere_keeps_counts_in_its_work_tree(
     git_ = ["git", "-c", "user.name=t", "-c", "user.email=t@example.org", "-C", str(top)]
     subprocess.run(["git", "init", "-q", "-b", "main", top], check=True)
     subprocess.run([*git_, "commit", "-q", "--allow-empty", "-m", "x"], check=True)
-    subprocess.run([*git_, "worktree", "add", "-q", "--detach", str(tree)], check=True)
-    here, there = new_bench(made=False, root=top), new_bench(made=False, root=tree)
+    for one in (tree, tmp_path / "other"):
+        subprocess.run([*git_, "worktree", "add", "-q", "--detach", str(one)], check=True)
+    here, there = (new_bench(made=False, root=one) for one in (tmp_path / "other", tree))
     assert not label(there, git.log).external
     outside(here).call(git.branch, name="theirs")
     assert label(there, git.log).external
