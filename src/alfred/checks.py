@@ -220,7 +220,7 @@ def programs(folder: Path, settings: Any, store: Store | None) -> Iterable[Findi
         ("git", "error", "needed for repositories"),
         ("gh", "note", "for GitHub"),
         ("claude", "note", "answers as the model `claude-cli:`"),
-        ("codex", "note", "for coding agents"),
+        ("codex", "note", "answers as the model `codex-cli:`"),
     ):
         path = shutil.which(name)
         if path is None:

@@ -1,4 +1,4 @@
-"""A run whose model is the logged-in program `claude`, as a person without any key has it."""
+"""A run whose model is a logged-in program, as a person without any key has it."""
 
 from __future__ import annotations
 
@@ -93,6 +93,32 @@ def _seconds(at: str) -> float:
     from datetime import datetime
 
     return datetime.fromisoformat(at.replace("Z", "+00:00")).timestamp()
+
+
+@pytest.mark.needs_program("codex")
+def test_a_login_of_codex_is_enough_too(
+    alfred: Alfred, server: LlmServer, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (Path.home() / ".claude" / ".credentials.json").unlink()
+    (Path.home() / ".codex").mkdir()
+    (Path.home() / ".codex" / "auth.json").write_text('{"OPENAI_API_KEY": "sk-of-the-login"}')
+    monkeypatch.setenv("OPENAI_BASE_URL", server.url + "/v1")
+    found = {f["name"]: f for f in alfred("doctor", "--json").json["findings"]}
+    assert found["model"]["text"].startswith("auto: codex-cli. No key is set, and `codex` is")
+    assert "logged in: the model `codex-cli:`" in found["codex"]["text"]
+    read = {"tool": "files__read", "args": '{"path": "notes.txt"}'}
+    server.reply(
+        Reply(text=json.dumps({"text": "Looking.", "calls": [read]})),
+        Reply(text=json.dumps({"text": "Two lines.", "calls": []})),
+    )
+    told = alfred("run", "how many lines", "--in", folder, "--json")
+    assert (told.code, told.json["result"]) == (0, "Two lines."), told.err
+    [conversation] = [
+        i["content"] for i in server.seen[-1].json["input"] if i.get("role") == "user"
+    ]
+    told = [json.loads(line) for line in conversation[0]["text"].splitlines()]
+    assert [line["kind"] for line in told] == ["user", "assistant", "result"]
+    assert json.loads(told[2]["text"])["content"] == "one\ntwo\n"
 
 
 def test_setup_and_doctor_say_what_is_found(alfred: Alfred, server: LlmServer) -> None:

@@ -191,6 +191,12 @@ def read_login(path: Path) -> dict[str, Any]:
     return held if isinstance(held, dict) else {}
 
 
+def count(used: Mapping[str, Any], name: str) -> int:
+    """A number of tokens that a program reports; 0 where it is none."""
+    value = used.get(name)
+    return value if isinstance(value, int) and value > 0 else 0
+
+
 def shown(words: str, hide: str | None = None) -> str:
     """A program's own words as an error shows them: in one line, cut, without the login."""
     clean = " ".join(str(text.sanitize(words)[0]).split())

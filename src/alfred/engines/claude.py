@@ -230,12 +230,12 @@ def _spent(heard: turn.Heard, last: dict[str, Any]) -> base.Spent | None:
     if not isinstance(used, dict):
         return None
     read, written = (
-        _count(used, "cache_read_input_tokens"),
-        _count(used, "cache_creation_input_tokens"),
+        base.count(used, "cache_read_input_tokens"),
+        base.count(used, "cache_creation_input_tokens"),
     )
     spent = base.Spent(
-        input_tokens=_count(used, "input_tokens") + read + written,
-        output_tokens=_count(used, "output_tokens"),
+        input_tokens=base.count(used, "input_tokens") + read + written,
+        output_tokens=base.count(used, "output_tokens"),
         cache_read_tokens=read,
         cache_write_tokens=written,
         cost_usd=_money(last.get("total_cost_usd")),
@@ -243,11 +243,6 @@ def _spent(heard: turn.Heard, last: dict[str, Any]) -> base.Spent | None:
         model=_model(heard),
     )
     return spent if spent.input_tokens or spent.output_tokens else None
-
-
-def _count(used: dict[str, Any], name: str) -> int:
-    value = used.get(name)
-    return value if isinstance(value, int) and value > 0 else 0
 
 
 def _money(value: Any) -> Decimal | None:

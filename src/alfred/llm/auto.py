@@ -82,7 +82,7 @@ def resolve(
         ),
         next=(
             "Set ANTHROPIC_API_KEY (or OPENAI_API_KEY, GEMINI_API_KEY, OPENROUTER_API_KEY); "
-            "or log in with `claude` (a subscription is enough); or `ollama pull qwen3` and start Ollama; "
+            "or log in with `claude` or `codex` (a subscription is enough); or `ollama pull qwen3` and start Ollama; "
             "or give `--model provider:model`."
         ),
     )

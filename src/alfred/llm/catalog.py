@@ -83,11 +83,13 @@ PROVIDERS: dict[str, Provider] = {
         keyless="always",
         program="claude",
     ),
+    "codex-cli": Provider(
+        (), "OPENAI_BASE_URL", None, None, "openai", keyless="always", program="codex"
+    ),
     "scripted": Provider(keyless="always"),
 }
 AUTO = ("anthropic", "openai", "google", "openrouter")  # in this order
-PROGRAMS = ("claude-cli",)  # then these, in this order
-NOT_YET = ("codex-cli",)
+PROGRAMS = ("claude-cli", "codex-cli")  # then these, in this order
 _MODEL = re.compile(
     r"[A-Za-z0-9][A-Za-z0-9._:@/\[\]-]{0,127}"
 )  # what a program is given as an argument
@@ -117,11 +119,6 @@ def parse(text: str) -> Name:
     )
     if model.lower() in PROGRAMS and not provider:
         provider, model = model.lower(), ""
-    if provider in NOT_YET:
-        raise errors.ConfigError(
-            f"alfred cannot use {provider!r} yet.",
-            next="Set an API key, start Ollama, or give `--model provider:model`.",
-        )
     if provider not in PROVIDERS:
         raise _unknown(text, provider)
     if PROVIDERS[provider].program:
@@ -142,7 +139,7 @@ def parse(text: str) -> Name:
 
 
 def _unknown(text: str, provider: str) -> errors.ConfigError:
-    known = [*PROVIDERS, *NOT_YET]
+    known = list(PROVIDERS)
     whose = _provider_of(text) if not provider else None
     if whose:
         return errors.ConfigError(

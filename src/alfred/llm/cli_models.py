@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from alfred import clock
-from alfred.engines import base, claude
+from alfred.engines import base, claude, codex
 from alfred.llm import catalog, contract, prices, sizes
 from alfred.llm.stream import DEADLINE_S
 from alfred.trust import text
@@ -56,7 +56,10 @@ class _Speaker:
     objects: bool
 
 
-_SPEAKERS: dict[str, _Speaker] = {"claude-cli": _Speaker(claude.Claude(), True)}
+_SPEAKERS: dict[str, _Speaker] = {
+    "claude-cli": _Speaker(claude.Claude(), True),
+    "codex-cli": _Speaker(codex.Codex(), False),
+}
 _free = {provider: threading.BoundedSemaphore(AT_ONCE) for provider in _SPEAKERS}
 
 

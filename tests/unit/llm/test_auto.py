@@ -72,6 +72,8 @@ CLAUDE = '{"claudeAiOauth": {"accessToken": "x"}}'
     [
         ("claude-cli", "claude", ".claude/.credentials.json", CLAUDE, None),
         ("claude-cli", "claude", "elsewhere/.credentials.json", CLAUDE, "CLAUDE_CONFIG_DIR"),
+        ("codex-cli", "codex", ".codex/auth.json", '{"tokens": {"access_token": "x"}}', None),
+        ("codex-cli", "codex", "elsewhere/auth.json", '{"OPENAI_API_KEY": "x"}', "CODEX_HOME"),
     ],
 )
 def test_a_logged_in_program_is_taken_behind_every_key_and_never_started(
@@ -101,6 +103,18 @@ def test_a_logged_in_program_is_taken_behind_every_key_and_never_started(
         resolved(env=env | {"PATH": ""})
     assert "installed" not in raised.value.detail
     assert not (tmp_path / "started").exists()
+
+
+def test_claude_is_taken_before_codex(tmp_path: Path) -> None:
+    env = {"HOME": str(tmp_path), "PATH": str(tmp_path / "bin")}
+    for program, login, content in (
+        ("codex", ".codex/auth.json", '{"tokens": {"access_token": "x"}}'),
+        ("claude", ".claude/.credentials.json", CLAUDE),
+    ):
+        _program(tmp_path, program)
+        (tmp_path / login).parent.mkdir()
+        (tmp_path / login).write_text(content)
+        assert resolved(env=env)[0].model == f"{program}-cli"
 
 
 def test_a_token_for_the_program_is_a_login(tmp_path: Path) -> None:

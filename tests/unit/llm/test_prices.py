@@ -45,6 +45,7 @@ def test_the_models_that_are_chosen_for_a_person_are_known_with_price_and_size(m
         ("ollama:qwen3:8b", 32_000, 8_000),
         ("claude-cli", 200_000, 16_000),
         ("claude-cli:haiku", 200_000, 16_000),
+        ("codex-cli", 200_000, 16_000),
         ("scripted:x.yaml", 200_000, 8_000),
     ],
 )
