@@ -12,6 +12,7 @@ import platform
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,9 @@ CONTENDERS = (
     "gate",
 )
 POSTGRES_ONLY = {"procrastinate_steps"}
+RACERS = {"alfred_steps", "dbos_steps", "langgraph_steps", "procrastinate_steps", "floor"}
+ROUNDS = 3
+"""Of each racer the fastest counts."""
 
 
 def main() -> int:
@@ -44,16 +48,17 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as scratch:
         server = pg.join(f"bench-{os.getpid()}")
         try:
-            for name in given.only or CONTENDERS:
+            for turn, name in _turns(given.only or CONTENDERS):
                 for database in told:
                     if database == "sqlite" and name in POSTGRES_ONLY:
                         continue
                     if database == "sqlite":
-                        url = f"sqlite:///{scratch}/{name}.db"
+                        url = f"sqlite:///{scratch}/{name}-{turn}.db"
                     else:
                         url = server.create("template1")
-                    told[database][name] = _contender(name, url, load)
-                    sys.stderr.write(f"{database:>9} {name:<20} {told[database][name]}\n")
+                    found = _contender(name, url, load)
+                    sys.stderr.write(f"{database:>9} {name:<20} {found}\n")
+                    told[database][name] = _better(told[database].get(name), found)
         finally:
             server.close()
     report = {
@@ -66,6 +71,18 @@ def main() -> int:
     (results / "latest.json").write_text(json.dumps(report, indent=1))
     sys.stdout.write(table(report))
     return 0
+
+
+def _turns(names: Sequence[str]) -> Iterator[tuple[int, str]]:
+    """Who races does so `ROUNDS` times, in turn: a machine is not equally fast from minute to minute."""
+    for turn in range(ROUNDS):
+        yield from ((turn, name) for name in names if name in RACERS)
+    yield from ((0, name) for name in names if name not in RACERS)
+
+
+def _better(before: dict[str, float] | None, now: dict[str, float]) -> dict[str, float]:
+    """Of two turns of one contender the faster one."""
+    return now if before is None or now["steps_s"] > before["steps_s"] else before
 
 
 def _contender(name: str, url: str, load: Load) -> dict[str, float]:
