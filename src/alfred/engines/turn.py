@@ -9,7 +9,9 @@ single line of such a program may have 200 kB.
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
+import os
 import shutil
 import tempfile
 import threading
@@ -25,6 +27,7 @@ MAX_OUTPUT = 16_000_000
 """Bytes of one turn, as they are written; the answer itself is far smaller."""
 
 MAX_SAID = 20_000  # bytes of stderr that are kept, the last ones
+_PREFIX, _LOCK = "alfred-turn-", "lock"
 POLL_S = 0.05  # how often it is looked whether the answer is still wanted
 
 
@@ -54,15 +57,40 @@ class Heard:
 
 @contextlib.contextmanager
 def scratch() -> Iterator[Scratch]:
-    """Folders that only this user can open, removed at the end."""
-    made = Path(tempfile.mkdtemp(prefix="alfred-turn-"))
+    """Folders that only this user can open, removed at the end; what a killed process left of its own goes first."""
+    _sweep()
+    made = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-"))
+    lock = os.open(made / "new", os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
     try:
+        fcntl.lockf(lock, fcntl.LOCK_EX)
+        (made / "new").rename(made / _LOCK)  # nobody finds it before it is held
         folders = Scratch(made / "cwd", made / "home", made / "files")
         for folder in (folders.cwd, folders.home, folders.files):
             folder.mkdir(mode=0o700)
         yield folders
     finally:
         shutil.rmtree(made, ignore_errors=True)
+        os.close(lock)
+
+
+def _sweep() -> None:
+    """Removes the folders of turns whose process is gone: a killed one cannot, and a prompt lies in them."""
+    for left in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
+        if left.name.startswith(f"{_PREFIX}{os.getpid()}-"):
+            continue  # ours: to open its lock and close it again would let it go
+        try:
+            if left.lstat().st_uid != os.geteuid():
+                continue
+            lock = os.open(left / _LOCK, os.O_RDWR | os.O_NOFOLLOW)
+        except OSError:
+            continue
+        try:
+            fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(left, ignore_errors=True)
+        except OSError:
+            continue  # held: its process lives
+        finally:
+            os.close(lock)
 
 
 def run(

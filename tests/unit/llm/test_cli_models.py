@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import os
 import re
+import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -404,6 +406,37 @@ def test_a_cancelled_turn_leaves_no_process_behind(program: Fake, tmp_path: Path
     assert raised == ["cancelled"]
     assert len(family) == 3
     assert not any(map(_alive, family))
+
+
+_ASK = (
+    "from alfred.llm import client\n"
+    "client.ask(client.ModelRequest(model='claude-cli', system='You are CANARY.', items=[{'kind': 'user', 'text': 'x'}]),"
+    " secrets=lambda _: None)"
+)
+
+
+def test_when_we_are_killed_nothing_of_a_turn_lives_on_and_its_folder_goes_with_the_next(
+    program: Fake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pids, temporary = tmp_path / "pids", tmp_path / "tmp"
+    temporary.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(temporary))
+    program.does(_FAMILY.format(path=str(pids)) + "time.sleep(600)\n")
+    env = {**os.environ, "TMPDIR": str(temporary)}
+    ours = subprocess.Popen([sys.executable, "-c", _ASK], env=env)
+    family = _wait_for(pids)
+    [left] = temporary.glob("alfred-turn-*")
+    program.says(GOOD)
+    ask()
+    assert left.exists()  # its turn is under way
+    ours.kill()
+    ours.wait()
+    seen = threading.Event()
+    while any(map(_alive, family)):
+        seen.wait(0.01)
+    assert left.exists()
+    ask()
+    assert list(temporary.iterdir()) == []
 
 
 def test_what_it_started_ends_with_it(program: Fake, tmp_path: Path) -> None:
