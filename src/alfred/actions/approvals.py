@@ -133,19 +133,15 @@ def decide(tx: Tx, wanted: Decision) -> Approval:
             return decided  # this very decision arrived before, and its answer was lost
         raise already(tx, decided)
     _carry_out(tx, card, wanted)
-    audit.append(
+    seal(
         tx,
-        card.tenant,
-        "decision",
-        approval=card.id,
-        run=card.run_id,
-        action=card.action,
-        risk=card.risk,
+        card,
         decision=wanted.decision,
         by=wanted.by,
         via=wanted.via,
-        reason=wanted.reason,
+        risk=card.risk,
         args_hash=card.args_hash,
+        reason=wanted.reason,
     )
     tell(tx, card, status=decided.status, by=wanted.by)
     if ends:
@@ -237,6 +233,19 @@ def _carry_out(tx: Tx, card: Approval, wanted: Decision) -> None:
 
 def _json(**fields: Any) -> str:
     return json.dumps({k: v for k, v in fields.items() if v is not None}, ensure_ascii=False)
+
+
+def seal(tx: Tx, card: Approval, **decided: Any) -> None:
+    """Writes a decision about a card into the audit: what was decided, by whom, about what content."""
+    audit.append(
+        tx,
+        card.tenant,
+        "decision",
+        approval=card.id,
+        run=card.run_id,
+        action=card.action,
+        **decided,
+    )
 
 
 def tell(tx: Tx, card: NewCard | Approval, *, status: str, **more: Any) -> None:

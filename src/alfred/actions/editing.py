@@ -23,7 +23,7 @@ from alfred.actions.pipeline import Judged, Proposal
 from alfred.actions.provenance import Source
 from alfred.actions.registry import Registry
 from alfred.actions.surroundings import Surroundings
-from alfred.runs import audit, rows
+from alfred.runs import rows
 from alfred.store.connect import Store
 from alfred.store.tx import Tx
 from alfred.trust import labels
@@ -34,10 +34,9 @@ FORM = clock.HOUR
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Edit:
-    """What somebody made of a card. `args_hash` is that of the card which they saw; `token` is made by the caller."""
+    """Somebody's word about what they made of a card. `args_hash` is that of the card which they saw; `token` is made by
+    the caller."""
 
-    approval_id: str
-    args: dict[str, Any]
     args_hash: str
     by: str
     via: str
@@ -103,16 +102,17 @@ class Editing:
             )
         return judged
 
-    def edit(self, card: Approval, wanted: Edit) -> Approval:
+    def edit(self, card: Approval, judged: Judged, wanted: Edit) -> Approval:
         """Allows the changed call, or asks about it again when it risks more. The card that stands then: the old one
         (`edited`), or the new one that waits.
 
+        Args:
+            judged: What `judged` said of the change, which its editor has seen: that and nothing else is allowed.
+
         Raises:
-            UsageError, InvalidEdit: see `judged`.
             StaleHash: the card shows something else than its editor saw.
             AlreadyDecided: somebody was first.
         """
-        judged = self.judged(card, wanted.args)
         new = self._card(card, judged)
         return self.store.transact(_edit, card, judged, new, wanted)
 
@@ -170,17 +170,13 @@ def _edit(tx: Tx, seen: Approval, judged: Judged, new: NewCard, wanted: Edit) ->
     cards.edited(tx, card.id, judged.judgement.args, token=wanted.token)
     approvals.tell(tx, card, status="superseded" if worse else "edited", by=wanted.by)
     calls.edit(tx, judged.judgement)
-    audit.append(
+    approvals.seal(
         tx,
-        card.tenant,
-        "decision",
-        approval=card.id,
-        run=card.run_id,
-        action=card.action,
-        risk=new.risk,
+        card,
         decision="edit",
         by=wanted.by,
         via=wanted.via,
+        risk=new.risk,
         args_hash=new.args_hash,
     )
     approvals.stage(tx, new)

@@ -12,16 +12,18 @@ import shlex
 import subprocess
 import tempfile
 from pathlib import Path
-from typing import Any
 
 from alfred import app, errors, ids
 from alfred.actions.editing import Edit, Editing
 from alfred.actions.kinds import Risk
 from alfred.actions.ledger.approvals import Approval
+from alfred.actions.pipeline import Judged
 from alfred.cli import cards, terminal
 from alfred.cli.terminal import DEFAULT, Common
 from alfred.runs import views
 from alfred.trust import redact
+
+EXAMPLE = '--args \'{"path": "…"}\''
 
 
 def edit(
@@ -42,8 +44,10 @@ def edit(
         card = desk.card(id)
         editing = app.editing(base)
         bound = desk.bound(card, hash) if hash is not None else None
-        changed = _read(args) if args is not None else _opened(editing, card, base)
-        judged = editing.judged(card, changed)
+        if args is not None:
+            judged = editing.judged(card, terminal.json_object(args, EXAMPLE))
+        else:
+            judged = _opened(editing, card, base)
         if not common.json:
             terminal.say(f"[{judged.judgement.risk}] {judged.title}")
             terminal.say("\n".join(f"  {line}" for line in judged.preview.splitlines()))
@@ -55,15 +59,8 @@ def edit(
                     f"This is a high risk: {judged.title}.",
                     next=f"Give the hash of the card that you changed: --hash {card.args_hash[:12]}.",
                 )
-        wanted = Edit(
-            approval_id=card.id,
-            args=changed,
-            args_hash=card.args_hash,
-            by=desk.by,
-            via=desk.via,
-            token=ids.new(),
-        )
-        return _said(base, editing.edit(card, wanted), common)
+        wanted = Edit(args_hash=card.args_hash, by=desk.by, via=desk.via, token=ids.new())
+        return _said(base, editing.edit(card, judged, wanted), common)
 
 
 def _said(base: app.Base, card: Approval, common: Common) -> int:
@@ -83,23 +80,8 @@ def _said(base: app.Base, card: Approval, common: Common) -> int:
     return 0
 
 
-def _read(text: str) -> dict[str, Any]:
-    try:
-        said = json.loads(text)
-    except (ValueError, RecursionError) as problem:
-        raise errors.UsageError(
-            f"The arguments are no JSON: {str(problem)[:200]}.",
-            next='Give one object: --args \'{"path": "…"}\'.',
-        ) from None
-    if not isinstance(said, dict):
-        raise errors.UsageError(
-            "The arguments are no JSON object.", next='Give one object: --args \'{"path": "…"}\'.'
-        )
-    return said
-
-
-def _opened(editing: Editing, card: Approval, base: app.Base) -> dict[str, Any]:
-    """The arguments as a person leaves them in their editor. Meanwhile the card does not approve itself."""
+def _opened(editing: Editing, card: Approval, base: app.Base) -> Judged:
+    """What the checks say about the arguments as a person leaves them in their editor. Meanwhile the card does not approve itself."""
     editor = os.environ.get("VISUAL") or os.environ.get("EDITOR") or "vi"
     if not terminal.interactive():
         raise errors.UsageError(
@@ -132,10 +114,9 @@ def _opened(editing: Editing, card: Approval, base: app.Base) -> dict[str, Any]:
         )
     text = file.read_text("utf-8", errors="replace")
     try:
-        said = _read(text)
-        editing.judged(card, said)
+        judged = editing.judged(card, terminal.json_object(text, EXAMPLE))
     except errors.AlfredError as problem:
         problem.next = f"{problem.next or ''} Your text is in {name}."
         raise
     file.unlink()
-    return said
+    return judged

@@ -6,15 +6,17 @@ import dataclasses
 import json
 import tempfile
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 from cyclopts import Parameter
 
-from alfred import app, errors, orders
+from alfred import app, orders
 from alfred.actions.explaining import Explained, Hypothesis, stored
 from alfred.cli import terminal
 from alfred.cli.terminal import DEFAULT, Common
 from alfred.runs import views
+
+EXAMPLE = '--args \'{"command": "ls"}\''
 
 _WOULD = {"execute": "executes", "stage": "waits for a person", "refuse": "is refused"}
 
@@ -49,7 +51,7 @@ def explain(
             place = orders.workspace("explain", folder, home=base.home, trusted=trusted)
             wanted = Hypothesis(
                 action=what,
-                args=_object(args),
+                args=terminal.json_object(args, EXAMPLE),
                 tenant=base.desk.tenant,
                 agent=base.desk.agent(agent).id,
                 folder=Path(scratch if place["made"] and folder is None else place["root"]),
@@ -73,15 +75,3 @@ def _say(found: Explained) -> None:
     terminal.out(f"{_WOULD.get(found.verdict, found.verdict)}{risk}: {found.reason}")
     for step in found.steps:
         terminal.out(f"  {terminal.shown(step, 300)}")
-
-
-def _object(text: str) -> dict[str, Any]:
-    try:
-        said = json.loads(text)
-    except (ValueError, RecursionError):
-        said = None
-    if not isinstance(said, dict):
-        raise errors.UsageError(
-            "The arguments are no JSON object.", next='Give one: --args \'{"command": "ls"}\'.'
-        )
-    return said

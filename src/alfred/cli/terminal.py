@@ -108,6 +108,25 @@ def fail(problem: errors.AlfredError, *, as_json: bool) -> int:
     return problem.exit_code
 
 
+def json_object(text: str, example: str) -> dict[str, Any]:
+    """The JSON object that somebody typed.
+
+    Raises:
+        UsageError: it is none; `example` shows how one is given.
+    """
+    try:
+        said = json.loads(text)
+    except (ValueError, RecursionError) as problem:
+        raise errors.UsageError(
+            f"The arguments are no JSON: {str(problem)[:200]}.", next=f"Give one object: {example}."
+        ) from None
+    if not isinstance(said, dict):
+        raise errors.UsageError(
+            "The arguments are no JSON object.", next=f"Give one object: {example}."
+        )
+    return said
+
+
 def check_limit(limit: int) -> None:
     """Refuses a number of entries that no page has."""
     if not 1 <= limit <= views.MOST:

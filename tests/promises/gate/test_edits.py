@@ -62,7 +62,7 @@ def edit(bench: Bench, args: dict[str, Any], card: Approval | None = None, **mor
         **more,
     }
     editing = Editing(bench.store, bench.actions, bench.gate.around)
-    return editing.edit(card, Edit(approval_id=card.id, args=args, **wanted))
+    return editing.edit(card, editing.judged(card, args), Edit(**wanted))
 
 
 def staged(bench: Bench, text: str = "medium", **more: Any) -> str:

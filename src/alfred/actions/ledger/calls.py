@@ -379,15 +379,7 @@ def intend(tx: Tx, lease: Lease, call: Call, *, key: str | None, content: str) -
         mine = now and now.status == "executing" and now.intent_attempt == lease.attempt
         if not mine:
             raise errors.LeaseLost(f"Call {call.id} is no longer {call.status}.")
-    events.emit(
-        tx,
-        tenant=lease.tenant,
-        run_id=lease.run_id,
-        kind="call",
-        id=call.id,
-        action=call.action,
-        status="executing",
-    )
+    _tell(tx, lease, call, "executing")
 
 
 def outcome(
