@@ -284,7 +284,10 @@ RULES = ("policy", "approvals", "budget", "limits", "trust", "sandbox")
 def seal_rules(store: Store, tenant: str, settings: Callable[[str], config.Settings]) -> None:
     """Writes into the audit what holds for a tenant, when it is not what held before."""
     rules = settings(tenant).model_dump(mode="json", include=set(RULES))
-    store.transact(audit.policy, tenant, rules)
+    with store.read() as look:
+        sealed = audit.holds(look, tenant, rules)
+    if not sealed:
+        store.transact(audit.policy, tenant, rules)
 
 
 def editing(base: Base) -> Editing:

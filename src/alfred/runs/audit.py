@@ -30,6 +30,7 @@ _HEADS = Sql(
     " (select tenant from audit_heads union select tenant from audit) t"
     " left join audit_heads h on h.tenant=t.tenant order by t.tenant"
 )
+_HELD = Sql("select v from meta where k=:key")
 _HOLDS = Sql(
     "insert into meta(k,v) values(:key,:rules) on conflict(k) do update set v=excluded.v where meta.v<>excluded.v"
 )
@@ -143,8 +144,17 @@ def policy(tx: Tx, tenant: str, rules: dict[str, Any]) -> bool:
     Args:
         rules: The sections of the settings that say what may happen by itself.
     """
-    text = json.dumps(rules, sort_keys=True, ensure_ascii=False, default=str)
+    text = _rules(rules)
     if tx(_HOLDS, key=f"policy:{tenant}", rules=text).rowcount == 0:
         return False
     append(tx, tenant, "policy", rules=json.loads(text))
     return True
+
+
+def holds(look: Tx, tenant: str, rules: dict[str, Any]) -> bool:
+    """Whether these rules are sealed already, so that nothing need be written: asked every few seconds."""
+    return look(_HELD, key=f"policy:{tenant}").scalar() == _rules(rules)
+
+
+def _rules(rules: dict[str, Any]) -> str:
+    return json.dumps(rules, sort_keys=True, ensure_ascii=False, default=str)

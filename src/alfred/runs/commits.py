@@ -10,7 +10,6 @@ nothing is decided on an old snapshot.
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,9 +36,7 @@ _RAN = (
 )
 _SAID = (
     "insert into transcript(run_id,n,seq,kind,item,integrity,confidentiality,at)"
-    " select :id,held.items-:items+{pg:i.n}{sqlite:i.key+1},held.seq,"
-    "i.value->>0,i.value->>1,i.value->>2,i.value->>3,alfred_now() from held,"
-    "{pg:json_array_elements(cast(:said as json)) with ordinality as i(value,n)}{sqlite:json_each(:said) as i}"
+    f" select :id,held.items-:items+{rows.ITEM_NUMBER},held.seq,{rows.ITEM_COLUMNS},alfred_now() from held,{rows.ITEMS}"
 )
 _TOLD = (
     "insert into events(tenant,run_id,kind,body,at)"
@@ -83,7 +80,7 @@ def commit(
         "raise": int(outcome != "parked"),
         "answers": step.answers,
         "items": len(step.items),
-        "said": json.dumps([item.row() for item in step.items], ensure_ascii=False),
+        "said": rows.said(step.items),
         "state": step.state,
         "external": int(step.external),
         "private": int(step.private),

@@ -46,9 +46,7 @@ _FORK = Guarded(
     " select held.id,t.n,t.seq,t.kind,t.item,t.integrity,t.confidentiality,t.at from held,transcript t"
     " where t.run_id=:id and t.seq<=:at",
     "insert into transcript(run_id,n,seq,kind,item,integrity,confidentiality,at)"
-    " select held.id,:behind+{pg:i.n}{sqlite:i.key+1},:at,"
-    "i.value->>0,i.value->>1,i.value->>2,i.value->>3,alfred_now() from held,"
-    "{pg:json_array_elements(cast(:said as json)) with ordinality as i(value,n)}{sqlite:json_each(:said) as i}",
+    f" select held.id,:behind+{rows.ITEM_NUMBER},:at,{rows.ITEM_COLUMNS},alfred_now() from held,{rows.ITEMS}",
     "insert into scratch(run_id,path,value,author,integrity,confidentiality,at)"
     " select held.id,s.path,s.value,s.author,s.integrity,s.confidentiality,s.at from held,scratch s"
     " where s.run_id=:id and s.at<=:ended",
@@ -153,7 +151,7 @@ def fork(
         step=step,
         items=items_behind + len(items),
         behind=items_behind,
-        said=json.dumps([item.row() for item in items], ensure_ascii=False),
+        said=rows.said(items),
         ended=point.ended,
         told=events.body({"forked_from": point.run_id, "at": point.seq}),
     )

@@ -195,6 +195,13 @@ class Step:
 
 RUN_COLUMNS = ",".join(Run._fields)
 
+ITEMS = "{pg:json_array_elements(cast(:said as json)) with ordinality as i(value,n)}{sqlite:json_each(:said) as i}"
+"""Several items as the rows `i` of one JSON parameter, which `said` makes: their number is no limit."""
+ITEM_NUMBER = "{pg:i.n}{sqlite:i.key+1}"
+"""Counted from 1."""
+ITEM_COLUMNS = "i.value->>0,i.value->>1,i.value->>2,i.value->>3"
+"""kind, item, integrity, confidentiality"""
+
 LIVE_SQL = "('queued','running','parked')"
 RAN_SQL = (
     "ran_us=ran_us+case when running_since is not null and alfred_mono()>running_since"
@@ -216,6 +223,11 @@ _GET = Sql(f"select {RUN_COLUMNS} from runs where id=:id")
 _FENCE = Sql(
     "select 1 from runs where id=:id and attempt=:attempt and worker=:worker and status='running' and cancel=0"
 )
+
+
+def said(items: Sequence[Item]) -> str:
+    """Items as the parameter of `ITEMS`."""
+    return json.dumps([item.row() for item in items], ensure_ascii=False)
 
 
 def get(tx: Tx, run_id: str) -> Run | None:
