@@ -52,10 +52,7 @@ def run(
         detach: Start it and return.
     """
     with common.open() as base:
-        if not detach:
-            base.desk.refuse_if_stopped()
-        view = live.View(base.desk, quiet=common.json)
-        whole = _whole(base, view)
+        view, whole = _ready(base, common, detach=detach)
         order = Order(
             brief=brief,
             agent=agent,
@@ -76,8 +73,7 @@ def run(
             )
         if detach:
             base.desk.start(new)
-            note = base.desk.ensure_worker()
-            return outcome.started(base, new.id, note, as_json=common.json)
+            return _left(base, new.id, common)
         if not common.json:
             terminal.say(
                 f"run {terminal.short(new.id)}: {terminal.shown(new.title)} ({terminal.shown(new.model, 200)})"
@@ -120,8 +116,7 @@ def resume(
         found = base.desk.wake(run)
         view = live.View(base.desk, quiet=common.json)
         # A worker of our own in any case: it takes the run now, or when its holder should go.
-        worker = _whole(base, view).worker(kind="run", root=found.id)
-        return _drive(base, worker, view, found.id, lambda: worker.claim_once(found.id), common)
+        return _go_on(base, _whole(base, view), view, found.id, False, common, dict)
 
 
 def fork(
@@ -149,10 +144,7 @@ def fork(
         detach: Start it and return.
     """
     with common.open() as base:
-        if not detach:
-            base.desk.refuse_if_stopped()
-        view = live.View(base.desk, quiet=common.json)
-        whole = _whole(base, view)
+        view, whole = _ready(base, common, detach=detach)
         own = base.desk.run(run)
         chosen = _model(whole, own.agent, model) if model else own.model
         made = base.desk.fork(run, at=at, brief=brief, model=chosen, reject=reject)
@@ -178,10 +170,7 @@ def replay(
         detach: Start it and return.
     """
     with common.open() as base:
-        if not detach:
-            base.desk.refuse_if_stopped()
-        view = live.View(base.desk, quiet=common.json)
-        whole = _whole(base, view)
+        view, whole = _ready(base, common, detach=detach)
         of = base.desk.run(run)
         chosen = _model(whole, of.agent, model)
         new = orders.replay(of, model=chosen, max_cost_usd=max_cost)
@@ -222,6 +211,26 @@ def watch(run: str, /, *, common: Common = DEFAULT) -> int:
         return outcome.ended(base, view, ended, as_json=common.json)
 
 
+def _ready(base: app.Base, common: Common, *, detach: bool) -> tuple[live.View, app.Whole]:
+    """What a command needs that begins a run: who watches it here, and what executes it.
+
+    Raises:
+        UsageError: everything was stopped, and it would be waited for in vain.
+    """
+    if not detach:
+        base.desk.refuse_if_stopped()
+    view = live.View(base.desk, quiet=common.json)
+    return view, _whole(base, view)
+
+
+def _left(
+    base: app.Base, run_id: str, common: Common, more: Callable[[], dict[str, Any]] = dict
+) -> int:
+    """Leaves a queued run to a worker."""
+    note = base.desk.ensure_worker()
+    return outcome.started(base, run_id, note, as_json=common.json, more=more())
+
+
 def _go_on(
     base: app.Base,
     whole: app.Whole,
@@ -231,10 +240,9 @@ def _go_on(
     common: Common,
     more: Callable[[], dict[str, Any]],
 ) -> int:
-    """Stays with a run that was just queued, or leaves it to a worker. `more`: what the document says besides."""
+    """Stays with a queued run, or leaves it to a worker. `more`: what the document says besides."""
     if detach:
-        note = base.desk.ensure_worker()
-        return outcome.started(base, run_id, note, as_json=common.json, more=more())
+        return _left(base, run_id, common, more)
     worker = whole.worker(kind="run", root=run_id)
     return _drive(base, worker, view, run_id, lambda: worker.claim_once(run_id), common, more)
 
