@@ -16,8 +16,10 @@ It does not protect from what git does with its own data: a repository can be la
 
 from __future__ import annotations
 
+import functools
 import os
 import shutil
+import stat
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,6 +34,9 @@ OUTPUT = 8_000_000
 """Bytes of output that are taken; a command that says more is ended."""
 
 TIMEOUT_S = 60
+
+_CONFIG = 100_000
+"""Bytes of a config whose names are remembered."""
 
 _OVERRULED = (
     ("core.hooksPath", "/dev/null"),
@@ -172,17 +177,58 @@ def run(
     return done
 
 
+def itself(repository: Repository) -> Path | None:
+    """`.git` where it is a folder that keeps everything of the repository; None where it is a link or a file, or
+    where it shares what another folder has."""
+    folder = repository.top / ".git"
+    real = os.path.realpath(folder)
+    plain = real == os.fspath(folder) and folder.is_dir()
+    return folder if plain and not os.path.lexists(folder / "commondir") else None
+
+
 def config_names(repository: Repository) -> list[str]:
     """The names of all settings that the repository itself makes, includes followed, as git spells them.
 
     Raises:
         CallFailed: its config cannot be read.
     """
-    done = _start(
-        [f"--git-dir={repository.top / '.git'}", "config", "--list", "--name-only", "-z"],
-        cwd=repository.top,
-        env=_environment(False),
+    whole = _whole_config(repository)
+    if whole is not None:
+        return list(_names_in(whole))
+    where = f"--git-dir={repository.top / '.git'}"
+    return _names(repository.top, where, "config", "--list", "--name-only", "-z")
+
+
+def _whole_config(repository: Repository) -> bytes | None:
+    """The bytes of its config, where they and nothing else say what is set: no file is included, and the work tree
+    has none of its own."""
+    folder = itself(repository)
+    if folder is None:
+        return None
+    try:
+        opened = os.open(folder / "config", os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except OSError:
+        return None  # git says what is wrong with it
+    with os.fdopen(opened, "rb") as file:
+        if not stat.S_ISREG(os.fstat(opened).st_mode):
+            return None
+        content = file.read(_CONFIG + 1)
+    names = content.lower()
+    alone = b"include" not in names and b"worktreeconfig" not in names
+    return content if alone and len(content) <= _CONFIG else None
+
+
+@functools.lru_cache(maxsize=64)
+def _names_in(config: bytes) -> tuple[str, ...]:
+    """The names in a config that stands alone: git is asked about these bytes, whatever the file says meanwhile, and
+    once, as every command needs them."""
+    return tuple(
+        _names(Path("/"), "config", "--file", "-", "--list", "--name-only", "-z", stdin=config)
     )
+
+
+def _names(cwd: Path, *args: str, stdin: bytes = b"") -> list[str]:
+    done = _start(args, cwd=cwd, env=_environment(False), stdin=stdin)
     if done.code != 0 or done.cut:
         raise errors.CallFailed(f"The config of the repository cannot be read: {_last_words(done)}")
     return [name for name in done.text.split("\0") if name]

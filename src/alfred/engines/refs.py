@@ -36,12 +36,16 @@ def empty_tree(here: git.Repository) -> str:
 
 def git_dir(here: git.Repository) -> Path:
     """Where the repository keeps what belongs to this work tree."""
+    if (folder := git.itself(here)) is not None:
+        return folder
     done = git.run(here, "rev-parse", "--absolute-git-dir")
     return Path(os.fsdecode(done.out.removesuffix(b"\n")))
 
 
 def common_dir(here: git.Repository) -> Path:
     """Where the repository keeps what all of its work trees share."""
+    if (folder := git.itself(here)) is not None:
+        return folder
     done = git.run(here, "rev-parse", "--git-common-dir")
     return here.folder / os.fsdecode(done.out.removesuffix(b"\n"))
 

@@ -79,11 +79,10 @@ def index(
     with tempfile.TemporaryDirectory(prefix="alfred-index-") as folder:
         env = {"GIT_INDEX_FILE": f"{folder}/index", "GIT_OPTIONAL_LOCKS": "1"}
         if not keep:
-            objects = git.run(here, "rev-parse", "--git-path", "objects").text.removesuffix("\n")
             Path(folder, "objects").mkdir()
             env |= {
                 "GIT_OBJECT_DIRECTORY": f"{folder}/objects",
-                "GIT_ALTERNATE_OBJECT_DIRECTORIES": str(Path(here.folder, objects)),
+                "GIT_ALTERNATE_OBJECT_DIRECTORIES": str(refs.common_dir(here) / "objects"),
             }
         git.run(here, "read-tree", parent or "--empty", env=env)
         chosen = _changed_paths(here) if wanted is None else _named_paths(ctx, here, wanted)
