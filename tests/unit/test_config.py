@@ -922,7 +922,7 @@ def read(text: str, env: dict[str, str] | None = None) -> config.Settings:
     return config.validate(made, Path("config.yaml"), env or {})
 
 
-@settings(max_examples=50)  # of up to 19 keys each
+@settings(max_examples=20)  # of up to 19 keys each
 @given(values)
 def test_any_settings_that_are_written_are_read_again(flat: dict[str, Any]):
     once = read(config_splice.yaml_text(nested(flat)) + "\n")

@@ -477,7 +477,7 @@ value = st.recursive(
 key = st.one_of(st.sampled_from(["coder", "ops", "last", "model", "tools", "new"]), plain)
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=25)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=15)
 @given(edits=st.lists(st.tuples(st.lists(key, min_size=1, max_size=3), value), max_size=4))
 def test_any_edits_give_what_they_say_and_keep_every_comment(
     tmp_path: Path, edits: list[tuple[list[str], Any]]

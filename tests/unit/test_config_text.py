@@ -392,7 +392,7 @@ trees = st.recursive(
 )
 
 
-@settings(max_examples=50)  # of up to a hundred values each
+@settings(max_examples=25)  # of up to a hundred values each
 @given(st.dictionaries(plain, trees, max_size=5))
 def test_any_tree_that_is_written_is_read_again(tree: dict[str, object]):
     from alfred import config_splice

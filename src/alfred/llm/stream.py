@@ -8,8 +8,8 @@ from dataclasses import replace
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from alfred.llm import catalog, prices, sizes
-from alfred.llm.contract import MAX_CALLS, ModelRequest, Usage
+from alfred.llm import catalog, contract, prices, sizes
+from alfred.llm.contract import ModelRequest, Usage
 from alfred.trust import text
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ class Stream:
                         self._hear(piece)
                     case pai.PartStartEvent(part=pai.ToolCallPart()):
                         calls += 1
-                if calls > MAX_CALLS:
+                if calls > contract.MAX_CALLS:
                     self.stopped = True
                     break
             response = stream.get()

@@ -89,7 +89,7 @@ def _home(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", "/home/me")
 
 
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(st.sampled_from(WHOLE), st.sampled_from([";", "&&", "||", "|", "\n"]), OTHERS)
 def test_another_command_never_lowers_the_risk(text: str, operator: str, other: str) -> None:
     least = max(classify_command(text), classify_command(other))
@@ -98,7 +98,7 @@ def test_another_command_never_lowers_the_risk(text: str, operator: str, other: 
         assert classify_command(f"{text} {operator} {other}") >= least
 
 
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(
     st.sampled_from([text for text in WHOLE if not OPEN.search(text) and not BARE.match(text)]),
     st.lists(MORE_WORDS, min_size=1, max_size=3).map(" ".join),
@@ -107,14 +107,14 @@ def test_another_word_never_lowers_the_risk(text: str, words: str) -> None:
     assert classify_command(f"{text} {words}") >= classify_command(text)
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(st.sampled_from([text for text in WHOLE if not OPEN.search(text)]), FLOWS)
 def test_a_redirection_never_lowers_the_risk(text: str, flow: str) -> None:
     assert classify_command(f"{text} {flow}") >= classify_command(text)
     assert classify_command(f"{{ {text}; }} {flow}") >= classify_command(text)
 
 
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(st.sampled_from(ONE), st.lists(st.sampled_from(WRAPPERS), min_size=1, max_size=3))
 def test_a_wrapper_never_lowers_the_risk(text: str, wrappers: list[str]) -> None:
     wrapped = text
@@ -153,7 +153,7 @@ PIECES = st.sampled_from(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(
     st.text(max_size=300),
     st.lists(PIECES, max_size=40).map("".join),

@@ -70,7 +70,7 @@ def _bash(text: str, *options: str) -> subprocess.CompletedProcess[bytes]:
     )
 
 
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(st.lists(st.sampled_from(PIECES), max_size=14).map("".join))
 def test_words_are_what_bash_makes_of_them(text: str) -> None:
     script = shell.read(f"printf '%s\\0' x {text}", home=HOME)
@@ -85,7 +85,7 @@ def test_words_are_what_bash_makes_of_them(text: str) -> None:
     assert [word or "" for word in words] == answered.stdout.decode().split("\0")[:-1]
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(
     st.lists(
         st.sampled_from(
@@ -183,7 +183,7 @@ SCRAPS = st.lists(
 ).map("".join)
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(STATEMENTS | SCRAPS)
 def test_whatever_bash_starts_was_read(text: str) -> None:
     script = shell.read(text, home=HOME)

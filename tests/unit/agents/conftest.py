@@ -116,8 +116,6 @@ class Desk:
     summaries: list[Said] = field(default_factory=list)
     settings: Settings = field(default_factory=lambda: Settings.model_validate({"timezone": "UTC"}))
     requests: list[ModelRequest] = field(default_factory=list)
-    sent: list[bytes] = field(default_factory=list)
-    """Every boss request as it was sent: system, tools and items, one after another."""
     watched: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
     recall: Callable[[Any], str | None] = lambda ctx: None
 
@@ -155,12 +153,20 @@ class Desk:
         self.holder = leases.new_holder()
         self.store.transact(leases.register, self.holder, kind="worker", slots=1)
 
+    @property
+    def sent(self) -> list[bytes]:
+        """Every boss request as it was sent: system, tools and items, one after another."""
+        return [
+            "\n".join(
+                json.dumps(part)
+                for part in (asked.system, [asdict(tool) for tool in asked.tools], *asked.items)
+            ).encode()
+            for asked in self.requests
+            if asked.purpose == "boss"
+        ]
+
     def _ask(self, request: ModelRequest, *, on_text: Any = None, **_: Any) -> ModelAnswer:
         self.requests.append(request)
-        if request.purpose == "boss":
-            tools = [asdict(tool) for tool in request.tools]
-            whole = [request.system, tools, *request.items]
-            self.sent.append("\n".join(json.dumps(part) for part in whole).encode())
         script = self.model if request.purpose == "boss" else self.summaries
         said = script.pop(0)
         if callable(said) and not isinstance(said, BaseException):

@@ -91,7 +91,7 @@ def pages(bench: Any, path: str, limit: int | None) -> str:
         offset = page["next_offset"]
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=30)
 @given(st.text(alphabet="aé€😀\n\x01", max_size=120), st.integers(1, 9))
 @example("😀" * 20, 1)
 @example("aé€😀" * 10, 5)
@@ -100,7 +100,7 @@ def test_the_pages_of_a_text_are_the_text(bench: Any, text: str, limit: int) -> 
     assert pages(bench, "a.txt", limit) == text
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=30)
 @given(
     st.binary(max_size=60).filter(
         lambda b: b"\0" not in b and b[:2] not in (b"\xff\xfe", b"\xfe\xff")

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from alfred import errors
-from alfred.llm import client, wire
+from alfred.llm import client, contract, wire
 from tests.peers.llm_server import LlmServer, Reply
 from tests.unit.llm.conftest import APIS, KEY, OTHER, TOOL, ask, result, user
 
@@ -374,11 +374,12 @@ def test_an_answer_that_does_not_end_is_cut_off_as_malformed(
     ids=["comments", "one line", "zeros"],
 )
 def test_what_is_no_event_counts_too_and_the_connection_is_given_up(
-    server: LlmServer, model: str, begun: bytes, again: bytes
+    server: LlmServer, monkeypatch: pytest.MonkeyPatch, model: str, begun: bytes, again: bytes
 ) -> None:
+    monkeypatch.setattr(wire, "MAX_ANSWER_BYTES", 2_000_000)
     reply = Reply(raw=begun, flood=again)
     server.reply(reply)
-    with pytest.raises(client.ModelError, match="sends more than 16 MB in one answer") as raised:
+    with pytest.raises(client.ModelError, match="sends more than 2 MB in one answer") as raised:
         ask(model)
     assert raised.value.kind == "malformed"
     assert reply.hung_up.wait(30)
@@ -402,17 +403,18 @@ def test_an_answer_is_asked_for_plain_and_a_compressed_one_is_not_unpacked(
     assert told["accept-encoding"] == "identity"
 
 
-def test_of_too_many_calls_the_first_512_are_read_and_the_answer_says_that_it_was_cut(
-    server: LlmServer, model: str
+def test_of_too_many_calls_the_first_are_read_and_the_answer_says_that_it_was_cut(
+    server: LlmServer, monkeypatch: pytest.MonkeyPatch, model: str
 ) -> None:
-    calls = [(f"c{n}", "files__read", json.dumps({"path": str(n)})) for n in range(600)]
+    monkeypatch.setattr(contract, "MAX_CALLS", 64)
+    calls = [(f"c{n}", "files__read", json.dumps({"path": str(n)})) for n in range(100)]
     server.reply(Reply(calls=calls), Reply(text="ok"))
     answer = ask(model)
-    assert [call.args for call in answer.calls] == [{"path": str(n)} for n in range(512)]
+    assert [call.args for call in answer.calls] == [{"path": str(n)} for n in range(64)]
     assert not any(call.problem for call in answer.calls)
     assert answer.finish == "length"
     assert answer.usage.estimated
-    assert answer.usage.output_tokens > 1_000
+    assert answer.usage.output_tokens > 100
     if not model.startswith("ollama"):
         assert answer.usage.cost_usd
     results = [result(call.id, "r") for call in answer.calls]
