@@ -64,15 +64,24 @@ class Dispatch:
         self, ctx: StepContext, first: int, wanted: Sequence[tuple[str, dict[str, Any]]]
     ) -> list[Any]:
         """Several calls of a fixed step: results in order, with an error in the place of a call that has none."""
-        turn = ctx.run.turn
-        self._propose(ctx, turn, first, wanted)
-        settled = {call.ordinal: call for call in self.settle(ctx, turn)}
+        new = self._new(ctx, first, wanted)
+        if len(new) > 1:  # they count for each other while they are judged
+            self.store.transact(
+                calls_ledger.fenced, ctx.lease, lambda tx: calls_ledger.propose(tx, new)
+            )
+            new = []
+        settled = {call.ordinal: call for call in self.settle(ctx, ctx.run.turn, new)}
         for offset in range(len(wanted)):
             ctx.joins(self.label_of(settled[first + offset]))
         return [results.value_of(settled[first + offset]) for offset in range(len(wanted))]
 
-    def settle(self, ctx: StepContext, turn: int) -> list[Call]:
+    def settle(self, ctx: StepContext, turn: int, new: Sequence[NewCall] = ()) -> list[Call]:
         """Brings every call of a turn to its end, and returns them.
+
+        Args:
+            ctx: The step.
+            turn: Which.
+            new: Calls of the turn that are not in the ledger yet. They are stored with what is decided about them.
 
         Raises:
             Leave: a person, a retry or a later entry is needed first.
@@ -81,8 +90,11 @@ class Dispatch:
         while True:
             with self.store.read() as look:
                 calls = calls_ledger.of_turn(look, ctx.run.id, turn)
+            if new:
+                calls = sorted([*calls, *map(calls_ledger.unstored, new)], key=_place)
             if judged := self.judging.ready(ctx, calls):
-                self._write(ctx, calls, judged)
+                self._write(ctx, calls, judged, new)
+                new = ()
                 continue
             head = next((c for c in calls if not c.settled), None)
             if head is None:
@@ -95,9 +107,11 @@ class Dispatch:
 
     # ---- judging ----
 
-    def _propose(
-        self, ctx: StepContext, turn: int, first: int, wanted: Sequence[tuple[str, dict[str, Any]]]
-    ) -> None:
+    def _new(
+        self, ctx: StepContext, first: int, wanted: Sequence[tuple[str, dict[str, Any]]]
+    ) -> list[NewCall]:
+        """Those calls of a fixed step that the ledger does not have yet."""
+        turn = ctx.run.turn
         with self.store.read() as look:
             known = {c.ordinal: c for c in calls_ledger.of_turn(look, ctx.run.id, turn)}
         new = []
@@ -121,10 +135,7 @@ class Dispatch:
                 raise errors.NotDeterministic(
                     f"Step {ctx.run.step!r} made the call {name!r} where it had made {before.action!r} before, or with other arguments."
                 )
-        if new:
-            self.store.transact(
-                calls_ledger.fenced, ctx.lease, lambda tx: calls_ledger.propose(tx, new)
-            )
+        return new
 
     def _same(self, before: Call, name: str, args: dict[str, Any], said: str) -> bool:
         if before.asked == said and before.action == name:
@@ -139,9 +150,17 @@ class Dispatch:
         )
 
     def _write(
-        self, ctx: StepContext, calls: list[Call], judged: Sequence[tuple[Call, pipeline.Judged]]
+        self,
+        ctx: StepContext,
+        calls: list[Call],
+        judged: Sequence[tuple[Call, pipeline.Judged]],
+        new: Sequence[NewCall],
     ) -> None:
-        """Keeps what was judged, with the cards of what a person decides."""
+        """Keeps what was judged, with the cards of what a person decides, and with what was seen by then.
+
+        A look changes nothing: when nobody is asked anything it comes before its own judgement is written, as one
+        transaction with it. A crash in between has it judged again and looked for again.
+        """
         asked = {
             call.id: asking.card_of(ctx, self.around, one, call)
             for call, one in judged
@@ -149,16 +168,22 @@ class Dispatch:
         }
 
         def write(tx: Tx, _seq: int = 0) -> None:
+            if new:
+                calls_ledger.propose(tx, new)
             for call, one in judged:
                 if calls_ledger.judge(tx, one.judgement) and call.id in asked:
                     approvals.stage(tx, asked[call.id])
 
-        after = {c.id: c.status for c in calls} | {c.id: j.judgement.status for c, j in judged}
-        head = next((after[c.id] for c in calls if after[c.id] not in calls_ledger.SETTLED), None)
-        if head == "staged":
+        decided = {call.id: one.judgement for call, one in judged}
+        after = [calls_ledger.decided(c, decided[c.id]) if c.id in decided else c for c in calls]
+        head = next((c for c in after if not c.settled), None)
+        if head is not None and head.status == "staged":
             # Nothing runs before the first card: staging and parking are one transaction.
             asking.until_decided(ctx, self.around, Wait.APPROVAL, write)
-        self.store.transact(calls_ledger.fenced, ctx.lease, write)
+        if not asked and head is not None and (seen := _neighbours(after, head)):
+            self.effects.look(ctx, seen, also=write)
+        else:
+            self.store.transact(calls_ledger.fenced, ctx.lease, write)
 
     # ---- executing ----
 
@@ -207,6 +232,10 @@ class Dispatch:
             self.store.transact(
                 calls_ledger.fenced, ctx.lease, lambda tx: approvals.restage(tx, new, target=target)
             )
+
+
+def _place(call: Call) -> int:
+    return call.ordinal
 
 
 def _neighbours(calls: list[Call], head: Call) -> list[Call]:

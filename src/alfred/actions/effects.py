@@ -12,7 +12,7 @@ import dataclasses
 import hashlib
 import hmac
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import structlog
@@ -52,8 +52,10 @@ class Effects:
         self.around = around
         self._installation_key: bytes | None = None
 
-    def look(self, ctx: StepContext, calls: Sequence[Call]) -> None:
-        """Pure calls, together; what they saw is written in one transaction."""
+    def look(
+        self, ctx: StepContext, calls: Sequence[Call], also: Callable[[Tx], None] | None = None
+    ) -> None:
+        """Pure calls, together; what they saw is written in one transaction, after `also`."""
         if len(calls) == 1:
             ended = [self._run(ctx, calls[0], None)]
         else:
@@ -64,6 +66,8 @@ class Effects:
             raise errors.LeaseLost(f"Run {ctx.run.id} was stopped while it looked.")
 
         def write(tx: Tx) -> None:
+            if also is not None:
+                also(tx)
             for call, end in zip(calls, ended, strict=True):
                 status = "failed" if end.status == "unknown" else end.status
                 calls_ledger.looked(

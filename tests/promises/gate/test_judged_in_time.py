@@ -37,6 +37,15 @@ def peek() -> str:
     return "seen"
 
 
+watching: list[Callable[[], Any]] = []
+
+
+@action("t.watch", integration="t", risk=Risk.NONE, effect=Effect.PURE)
+def watch() -> Any:
+    """Looks at what there is to see."""
+    return watching[0]()
+
+
 class Killed(BaseException):
     """What no handler of a step catches: the process is gone."""
 
@@ -47,7 +56,7 @@ def bench(new_bench: Callable[..., Bench], tmp_path: Path, monkeypatch: pytest.M
     person.mkdir()
     monkeypatch.setenv("HOME", str(person))
     (person / ".gitconfig").write_text("[user]\n name = Pat\n email = pat@example.org\n")
-    made = new_bench(*files.ACTIONS, *git.ACTIONS, peek)
+    made = new_bench(*files.ACTIONS, *git.ACTIONS, peek, watch)
     yield made
     broken = invariants.check(made.store)
     assert not broken, broken
@@ -322,3 +331,35 @@ def test_killed_between_the_write_and_the_judging_of_the_commit_it_is_judged_by_
     assert (written.intent_attempt, committed.status) == (1 if made else 2, "done")
     assert sh(place, "show", "HEAD:a.txt") == "two"
     assert sh(place, "rev-list", "--count", "HEAD") == "2"
+
+
+def test_a_person_is_asked_before_a_look_of_the_same_turn_has_ended(
+    bench: Bench, place: Path
+) -> None:
+    watching[:] = [lambda: len(bench.cards())]
+    looked, asked = bench.does(("t.watch", {}), write("b.txt", "x"), **within(place, made=False))
+    assert asked.status == "staged"
+    assert looked.result is not None and json.loads(looked.result) == 1
+
+
+def test_a_look_that_was_killed_is_judged_again_on_what_holds_by_then(
+    bench: Bench, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = bench.start(("t.watch", {}), **within(place, made=False))
+    watching[:] = [lambda: "seen"]
+
+    def die(*_: Any, **__: Any) -> Any:
+        raise Killed
+
+    with monkeypatch.context() as short:
+        short.setattr(bench.gate.effects, "look", die)
+        with pytest.raises(Killed):
+            bench.go()
+    assert bench.calls(run) == []
+    bench.sql(
+        "update runs set status='queued', worker=null, lease_until=null, ready_at=1 where id=:id",
+        id=run,
+    )
+    bench.policy("off")
+    bench.go()
+    assert statuses(bench.calls(run)) == ["refused"]

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from alfred import errors
@@ -250,15 +250,31 @@ def propose(tx: Tx, calls: Sequence[NewCall]) -> None:
     )
 
 
+def unstored(call: NewCall) -> Call:
+    """The row that a call will have, before it is stored."""
+    known = {f.name: getattr(call, f.name) for f in fields(NewCall) if f.name != "refusal"}
+    row: dict[str, Any] = dict.fromkeys(f.name for f in fields(Call))
+    return Call(**row | known | {"gated": 0, "status": "proposed", "created_at": 0})
+
+
 def judge(tx: Tx, judgement: Judgement) -> bool:
     """proposed -> what was decided, once."""
-    values = {f.name: getattr(judgement, f.name) for f in fields(Judgement) if f.name != "question"}
+    return tx(_JUDGE, call_id=judgement.call_id, **_decided(judgement)).rowcount == 1
+
+
+def decided(call: Call, judgement: Judgement) -> Call:
+    """The row that a call has once its judgement is stored."""
+    return replace(call, **_decided(judgement))
+
+
+def _decided(judgement: Judgement) -> dict[str, Any]:
+    named = {f.name: getattr(judgement, f.name) for f in fields(Judgement)}
+    del named["call_id"], named["question"]
     executes = judgement.status == "proposed"
-    values |= {
+    return named | {
         "gated": int(judgement.status == "staged" and not judgement.question),
         "run_args_hash": judgement.args_hash if executes else None,
     }
-    return tx(_JUDGE, **values).rowcount == 1
 
 
 def approve(tx: Tx, call_id: str) -> None:
