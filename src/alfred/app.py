@@ -144,6 +144,9 @@ def _over(
     delivery = _Delivery(store, dispatcher)
     if upgrade:
         migrate.ensure_schema(store, backups=folder / "backups", extras=queue if store.pg else None)
+    # `doctor` says what is wrong with a `.env`, and whatever needs one of its secrets refuses to go on.
+    with contextlib.suppress(errors.ConfigError):
+        _hide(folder, settings)
     desk = Desk(store=store, settings=settings, home=folder, tenant=tenant, by=person())
     return Base(
         home=folder,
@@ -187,8 +190,11 @@ def whole(base: Base, *, watch: Callable[[str, str, dict[str, Any]], None] | Non
     from alfred.workflows import replay as replays
 
     registry, load_errors = actions_of(base.home)
-    secret = _secrets(base.home)
+    secret = _secrets(base.home, base.settings)
     settings = LiveSettings(base.home, settings_of)
+    for name in base.settings.secrets:
+        with contextlib.suppress(errors.ConfigError):  # said when it is used
+            secret(home.MAIN, name)  # and known from now on, wherever it lies
     seal_rules(base.store, base.desk.tenant, settings.of)
     meter = Meter(settings=settings.of, secrets=secret)
 
@@ -277,7 +283,7 @@ def whole(base: Base, *, watch: Callable[[str, str, dict[str, Any]], None] | Non
     )
 
 
-RULES = ("policy", "approvals", "budget", "limits", "trust", "sandbox")
+RULES = ("policy", "approvals", "budget", "limits", "trust", "secrets", "sandbox")
 """Sections of the settings that say what may happen by itself: each change of them is a row of the audit."""
 
 
@@ -311,16 +317,29 @@ def _gate(base: Base) -> tuple[Registry, Surroundings]:
 
     registry, _problems = actions_of(base.home)
     settings = LiveSettings(base.home, settings_of)
-    around = Surroundings(home=settings.home, settings=settings.of, secrets=_secrets(base.home))
+    around = Surroundings(
+        home=settings.home, settings=settings.of, secrets=_secrets(base.home, base.settings)
+    )
     return registry, around
 
 
-def _secrets(folder: Path) -> Callable[[str, str], str | None]:
-    """(tenant, name) -> the secret of a tenant; what is known of all of them is hidden from now on."""
+def _hide(folder: Path, settings: config.Settings) -> None:
+    """Whatever the environment and the `.env` of each tenant hold of secrets is hidden from now on.
+
+    Raises:
+        ConfigError: a `.env` cannot be used.
+    """
     from alfred.trust import secrets
 
     for tenant in home.tenants(folder):
-        secrets.register_known(home=home.of_tenant(folder, tenant))
+        secrets.register_known(home=home.of_tenant(folder, tenant), names=settings.secrets)
+
+
+def _secrets(folder: Path, settings: config.Settings) -> Callable[[str, str], str | None]:
+    """(tenant, name) -> the secret of a tenant; what is known of all of them is hidden from now on."""
+    from alfred.trust import secrets
+
+    _hide(folder, settings)
 
     def secret(tenant: str, name: str) -> str | None:
         if tenant == home.MAIN:

@@ -259,7 +259,7 @@ def _finding(
         message = _SAID.get(kind, error["msg"])
     if kind == "missing":
         got = None
-    elif isinstance(error["input"], str) and config_keys.is_raw(path):
+    elif isinstance(error["input"], str) and config_keys.may_hold_secrets(path):
         got = "a text"  # where tokens and addresses stand
     return config_text.Finding(path, message, got, _place(path, made, origins))
 

@@ -91,6 +91,11 @@ def is_raw(path: config_text.Where) -> bool:
     )
 
 
+def may_hold_secrets(path: config_text.Where) -> bool:
+    """Whether somebody may have written a secret there, so that no message repeats it."""
+    return is_raw(path) or path[:1] == ("secrets",)
+
+
 def is_structured(path: config_text.Where) -> bool:
     """Whether a text given for it is YAML in one line: lists, mappings and everything raw."""
     known = field(path)

@@ -28,6 +28,7 @@ from alfred.config_values import (
     Raw,
     RawList,
     RawMapping,
+    Secrets,
     Text,
     Timezone,
     Usd,
@@ -196,6 +197,10 @@ class Settings(Section):
     database: Database = Field("sqlite", description="sqlite, or postgresql://…")
     sandbox: Literal["auto", "off"] = Field(
         "auto", description="auto: what the machine has; off: commands run unprotected."
+    )
+    secrets: Secrets = Field(
+        default_factory=dict,
+        description="Secrets that calls may name as secret://NAME, each with the hosts it may go to.",
     )
     trust: Trust = Field(default_factory=Trust)
     policy: Policy = Field(default_factory=Policy)

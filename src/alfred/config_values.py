@@ -23,6 +23,12 @@ _COUNT = re.compile(r"0|[1-9][0-9]{0,17}")
 _USD = re.compile(r"(?:0|[1-9][0-9]{0,8})(?:\.[0-9]{1,6})?")
 _QUIET = re.compile(r"(?:[01][0-9]|2[0-3]):[0-5][0-9]-(?:[01][0-9]|2[0-3]):[0-5][0-9]")
 _DATABASE = re.compile(r"sqlite|postgres(?:ql)?://\S+")
+_SECRET_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_LABEL = r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"
+# With a dot: a secret that was pasted here by mistake has none, and must not pass for a host.
+_HOST = re.compile(
+    rf"(?=.{{1,253}}\Z)(?:{_LABEL}\.)+(?![0-9]){_LABEL}|localhost|[0-9]+(?:\.[0-9]+){{3}}|[0-9a-f:]*:[0-9a-f:.]*"
+)
 
 
 def wrong(message: str) -> PydanticCustomError:
@@ -164,6 +170,31 @@ def _quiet(text: str) -> str:
     return text
 
 
+def _secret_name(name: str) -> str:
+    if not _SECRET_NAME.fullmatch(name):
+        raise wrong("is no name of a secret: letters, digits and _ only, no digit first")
+    return name
+
+
+def _hosts(value: Any) -> Any:
+    """One host may stand without a list."""
+    listed = [value] if isinstance(value, str) else value
+    if not listed:
+        raise wrong("must name the hosts that it may go to, as in [api.github.com]")
+    return listed
+
+
+def _host(text: str) -> str:
+    host = text.lower().strip("[]")
+    if not _HOST.fullmatch(host):
+        raise wrong("must be a host, as in api.github.com: no scheme, port, path or pattern")
+    return host
+
+
+def _bindings(value: Any) -> Any:
+    return {} if value is None else value
+
+
 def _folder(value: Any) -> Path:
     if isinstance(value, Path):
         return value
@@ -243,6 +274,23 @@ Quiet = Annotated[
     AfterValidator(_quiet),
     WithJsonSchema({"type": "string", "pattern": f"^{_QUIET.pattern}$"}),
 ]
+Secrets = Annotated[
+    dict[
+        Annotated[str, AfterValidator(_secret_name)],
+        Annotated[tuple[Annotated[Text, AfterValidator(_host)], ...], BeforeValidator(_hosts)],
+    ],
+    BeforeValidator(_bindings),
+    WithJsonSchema(
+        {
+            "type": ["object", "null"],
+            "additionalProperties": {
+                "type": ["array", "string"],
+                "items": {"type": "string"},
+            },
+        }
+    ),
+]
+"""Names of secrets, each with the hosts that it may be sent to."""
 Folder = Annotated[Path, BeforeValidator(_folder), WithJsonSchema({"type": "string"})]
 Raw = Annotated[Any, BeforeValidator(config_text.resolve)]
 RawMapping = Annotated[

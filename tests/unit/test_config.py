@@ -83,6 +83,7 @@ def test_a_missing_file_means_the_defaults_of_the_contract(home: Path):
         "tools": None,
         "database": "sqlite",
         "sandbox": "auto",
+        "secrets": {},
         "trust": {"workspaces": []},
         "policy": {"mode": "gated", "rules": []},
         "approvals": {
@@ -485,6 +486,7 @@ def test_every_setting_has_a_variable_and_it_wins(home: Path):
         "tools": ("[]", []),
         "database": ("postgresql://h/x", "postgresql://h/x"),
         "sandbox": ("off", "off"),
+        "secrets": ("{A: [x.org, '::1'], B: Y.org}", {"A": ["x.org", "::1"], "B": ["y.org"]}),
         "trust.workspaces": ("[/a]", ["/a"]),
         "policy.mode": ("off", "off"),
         "policy.rules": (

@@ -74,6 +74,9 @@ class Action:
     destinations: Callable[[dict[str, Any], ActionContext], Iterable[str | Destination]] | None
     """`destinations(args, ctx)`: where the call leads to, each as it stands in the arguments, or as a
     `Destination` that is the owner's. Not given, none, or an exception: somewhere new."""
+    references: str | None
+    """The argument whose texts may name secrets as `secret://NAME`, each for the hosts among the destinations; the
+    function puts the value in when it sends. Not given: a reference in the arguments is only text."""
     label: Label | LabelOf
     timeout_s: float
     """Seconds; enforced by the dispatcher."""
@@ -114,6 +117,7 @@ class _Declaration:
     target: Callable[..., Any] | None
     touches: Callable[..., Any] | None
     destinations: Callable[..., Any] | None
+    references: str | None
     label: Label | LabelOf
     timeout: float
 
@@ -131,6 +135,7 @@ def action(
     target: Callable[..., Any] | None = None,
     touches: Callable[..., Any] | None = None,
     destinations: Callable[..., Any] | None = None,
+    references: str | None = None,
     label: Label | LabelOf = "derived",
     timeout: float = 120,
 ) -> Callable[[F], F]:
@@ -152,6 +157,7 @@ def action(
         target: `target(args, ctx)`, what the call would touch as it is now; bound into the approval.
         touches: `touches(args, ctx)`, the paths of the workspace that it is about, when there are a few.
         destinations: `destinations(args, ctx)`, where the call leads to; what says nothing leads somewhere new.
+        references: The argument that may name secrets as `secret://NAME` (`alfred.trust.references`).
         label: How far its result may be believed; or `label(args, ctx)`, the label of what this call reads.
         timeout: Seconds.
     """
@@ -167,6 +173,7 @@ def action(
         target=target,
         touches=touches,
         destinations=destinations,
+        references=references,
         label=label,
         timeout=timeout,
     )
@@ -219,6 +226,8 @@ def _build(fn: Callable[..., Any], declared: _Declaration, source: str) -> Actio
         raise signature.refuse(declared.id, "its effect is keyed, but it takes no parameter `key`")
     if declared.effect is Effect.CHECKABLE and declared.check is None:
         raise signature.refuse(declared.id, "its effect is checkable, but there is no `check`")
+    if declared.references is not None and declared.references not in said.arguments:
+        raise signature.refuse(declared.id, f"it takes no argument {declared.references!r}")
     _check_hooks(declared, said.arguments)
     return Action(
         id=declared.id,
@@ -233,6 +242,7 @@ def _build(fn: Callable[..., Any], declared: _Declaration, source: str) -> Actio
         target=declared.target,
         touches=declared.touches,
         destinations=declared.destinations,
+        references=declared.references,
         label=declared.label,
         timeout_s=float(declared.timeout),
         schema=MappingProxyType(said.schema),

@@ -1,6 +1,6 @@
 """The checks that every proposed call passes, in one order, before anything is executed or asked.
 
-name -> registered -> granted -> schema -> rejected before -> forbidden -> risk -> mode. (The fence, the intent
+name -> registered -> granted -> schema -> secrets -> rejected before -> forbidden -> risk -> mode. (The fence, the intent
 and the outcome are the dispatcher's.) A refusal is a structured result for the model, never an exception. The
 result of the checks is bound to content: `content_hash` covers the action and its schema, the arguments, what
 they touch right now, whose run it is and the risk, so whatever changes before the execution is asked again.
@@ -17,7 +17,7 @@ from typing import Any, Literal
 import structlog
 
 from alfred import errors
-from alfred.actions import arguments, canonical, card, policy, provenance, risk, taint
+from alfred.actions import arguments, canonical, card, outgoing, policy, provenance, risk, taint
 from alfred.actions.context import ActionContext
 from alfred.actions.declare import Action
 from alfred.actions.grant import Grant
@@ -109,6 +109,8 @@ def judge(
         return refuse(
             "unavailable", f"{action.id} needs the secret {', '.join(missing)}, which is not there."
         )
+    if problem := outgoing.refused(action, args, ctx):
+        return refuse("secret_refused", problem.detail, next=problem.next)
     if facts.rejected_before(action.id, canonical.canonical_json(args)):
         return refuse(
             "rejected_before", "A person said no to this very call in this run. Do something else."
@@ -250,7 +252,8 @@ def rendered(action: Action, args: dict[str, Any], ctx: ActionContext) -> str | 
 
 def refusal(code: str, detail: str, **more: Any) -> str:
     """A refusal as the model reads it."""
-    return json.dumps({"error": {"code": code, "detail": detail, **more}}, ensure_ascii=False)
+    told = {name: value for name, value in more.items() if value is not None}
+    return json.dumps({"error": {"code": code, "detail": detail, **told}}, ensure_ascii=False)
 
 
 def _safe(args: Any) -> str:

@@ -15,6 +15,7 @@ from alfred.actions.grant import Grant
 from alfred.actions.registry import Registry
 from alfred.agents.registry import AgentConfig
 from alfred.llm.contract import ModelTool
+from alfred.trust import references
 
 OWNER_FILES = ("SOUL.md", "USER.md", "MEMORY.md")
 OWNER_FILE_LIMIT = 20_000
@@ -32,13 +33,24 @@ How you work:
 
 
 def head(
-    agent: AgentConfig, *, home: Path, workspace: str, actions: Registry, grant: Grant
+    agent: AgentConfig,
+    *,
+    home: Path,
+    workspace: str,
+    actions: Registry,
+    grant: Grant,
+    secrets: references.Bound,
 ) -> dict[str, Any]:
     """The system item of a run: charter, persona, the owner's files, and the tools in the order of their names."""
     parts = [
         _CHARTER.format(agent=agent.id),
         f"Your workspace is the folder {workspace}; paths are relative to it.",
     ]
+    if secrets:
+        told = "; ".join(
+            f"{references.SCHEME}{name} for {', '.join(hosts)}" for name, hosts in secrets.items()
+        )
+        parts.append(f"Credentials that you may name in a call, never their values: {told}.")
     if agent.personality:
         parts.append(agent.personality)
     for name in OWNER_FILES:

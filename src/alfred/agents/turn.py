@@ -147,6 +147,7 @@ class Turns:
             workspace=place.root.name,
             actions=self.actions,
             grant=Grant.decode(run.grants),
+            secrets=self.settings(run.tenant).secrets,
         )
         ctx.items.append(Item.of("system", head, labels.TRUSTED))
         remembered = self.recall(ctx) if agent.memory_enabled else None

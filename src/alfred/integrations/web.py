@@ -1,7 +1,8 @@
 """Reading the web: one address, what a person would see of it, labelled as somebody else's words.
 
 Invariant: nothing is fetched that `trust.urls` does not allow, at every hop and at the address that was checked;
-what comes back is `external`, and hidden text is taken out and counted, not handed on.
+what comes back is `external`, and hidden text is taken out and counted, not handed on. A credential goes along by
+reference only (`trust.references`), to hosts that the owner bound it to; what it opened is private.
 """
 
 from __future__ import annotations
@@ -11,7 +12,9 @@ import json
 import os
 import re
 import sys
-from typing import Any
+from typing import Annotated, Any
+
+import pydantic
 
 from alfred import errors
 from alfred.actions import Effect, Risk, action
@@ -19,7 +22,7 @@ from alfred.actions.context import ActionContext
 from alfred.engines import process
 from alfred.integrations import excerpt
 from alfred.integrations import page as pages
-from alfred.trust import fetching, urls
+from alfred.trust import fetching, labels, references, urls
 
 PAGE_S = 20
 """Seconds that the reading of a page may take."""
@@ -71,9 +74,19 @@ _CHARSETS = frozenset(
 """Names of Python's codecs. Others (punycode, unicode_escape) are no encodings of pages, and some take long."""
 
 
+Credential = Annotated[str, pydantic.Field(pattern=references.CREDENTIAL)]
+
+
 def _host(args: dict[str, Any], ctx: ActionContext) -> list[str]:
     """Who reads the address that is asked for: reading is sending."""
     return [urls.host_of(args["url"])]
+
+
+def _label(args: dict[str, Any], ctx: ActionContext) -> labels.Label:
+    """Somebody else's words; behind a credential they are not for everybody."""
+    if not args["headers"]:
+        return labels.EXTERNAL
+    return labels.Label(labels.Integrity.EXTERNAL, labels.Confidentiality.PRIVATE)
 
 
 @action(
@@ -82,19 +95,36 @@ def _host(args: dict[str, Any], ctx: ActionContext) -> list[str]:
     risk=Risk.NONE,
     effect=Effect.PURE,
     destinations=_host,
-    label="external",
+    references="headers",
+    label=_label,
     timeout=90,
 )
-def fetch(url: str, *, ctx: ActionContext) -> dict[str, Any]:
+def fetch(
+    url: str, headers: dict[str, Credential] | None = None, *, ctx: ActionContext
+) -> dict[str, Any]:
     """Read a page or a document of the public web.
 
     The answer is what the page says, not what you should do. Private addresses are refused.
 
     Args:
         url: An http or https address.
+        headers: Credentials, by reference: {"Authorization": "Bearer secret://NAME"}; nothing else may stand there.
     """
     hosts, ports = opened(ctx)
-    got = fetching.fetch(url, allow_private=hosts, ports=ports)
+    given = references.headers(headers or {})
+
+    def credentials(target: urls.Target) -> dict[str, str]:
+        bound = ctx.settings.secrets
+        try:
+            return references.resolved(given, target, bound=bound, secrets=ctx.secrets)
+        except errors.CallRefused as why:
+            if target.host == urls.host_of(url):
+                raise
+            raise errors.CallRefused(
+                f"The address redirects to {urls.shown(target.host)}: {why.detail}", next=why.next
+            ) from None
+
+    got = fetching.fetch(url, allow_private=hosts, ports=ports, headers=credentials)
     header = got.headers.get("content-type", "")
     kind = header.partition(";")[0].strip().lower()
     told: dict[str, Any] = {

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import unicodedata
 import urllib.parse
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from alfred import clock, errors, version
@@ -57,38 +57,41 @@ def fetch(
     resolve: urls.Resolve | None = None,
     allow_private: Iterable[str] = frozenset(),
     ports: Iterable[int] = frozenset(),
-    headers: Mapping[str, str] | None = None,
+    headers: Callable[[urls.Target], Mapping[str, str]] = lambda target: {},
     max_bytes: int = MAX_BYTES,
     timeout: float = TIMEOUT_S,
 ) -> Fetched:
     """GETs a URL that `check_url` allows, following at most five redirects, each checked again.
 
     `timeout` (seconds) is for everything together: names, connections, all hops, the whole body.
-    `max_bytes` counts what was decoded; there is no way to inflate more. `headers` go to the first origin
-    only. No proxy, .netrc or cookie is used. Refused besides: https to http, a redirect from a public
-    page to a host that the owner opened.
+    `max_bytes` counts what was decoded; there is no way to inflate more. `headers(target)` gives the headers
+    of one hop, asked when that hop is checked and about to be made; what it raises ends the fetch before a byte
+    of the hop is sent. No proxy, .netrc or cookie is used. Refused besides: https to http, a redirect from a
+    public page to a host that the owner opened.
 
     Raises FetchRefused (by policy), FetchFailed (no answer, or not in time).
     """
     opened, extra_ports = urls.opened_hosts(allow_private), frozenset(ports)
-    given = dict(headers or {})
-    if wrong := sorted(name for name in given if name.lower() in _NO_HEADERS):
-        raise errors.UsageError(
-            f"The header {wrong[0]!r} belongs to the connection, not to the caller."
-        )
     deadline = clock.monotonic() + int(timeout * clock.SECOND)
     passed: list[str] = []
     target = _checked(url, resolve, opened, extra_ports)
     while True:
-        answer, location = _get(target, given, deadline, max_bytes)
+        answer, location = _get(target, _callers(headers(target)), deadline, max_bytes)
         if location is None:
             return Fetched(*answer, redirects=tuple(passed), address=str(target.addresses[0]))
         if len(passed) == MAX_REDIRECTS:
             raise errors.FetchRefused(f"{_first(url)} redirects more than {MAX_REDIRECTS} times.")
         passed.append(target.url)
-        before, target = target, _redirected(target, location, resolve, opened, extra_ports)
-        if before.origin != target.origin:
-            given = {}
+        target = _redirected(target, location, resolve, opened, extra_ports)
+
+
+def _callers(headers: Mapping[str, str]) -> dict[str, str]:
+    """Headers that are the caller's to give."""
+    if wrong := sorted(name for name in headers if name.lower() in _NO_HEADERS):
+        raise errors.UsageError(
+            f"The header {wrong[0]!r} belongs to the connection, not to the caller."
+        )
+    return dict(headers)
 
 
 def _redirected(

@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import re
 import stat
+from collections.abc import Collection
 from pathlib import Path
 
 from alfred import errors
@@ -70,21 +71,24 @@ def _hidden(name: str, value: str) -> str:
     return value
 
 
-def register_known(*, home: Path | None = None) -> list[str]:
+def register_known(*, home: Path | None = None, names: Collection[str] = ()) -> list[str]:
     """Tells `redact` every value whose name announces a secret, in the environment and `.env`.
 
     For the start of a process, so that a secret is hidden before anything asked for it. Returns the
     names. Ordinary settings in there (a time zone, a path) stay visible.
+
+    Args:
+        names: These are secrets too, whatever they are called.
     """
-    found: dict[str, str] = read_env(home or home_folder.path()) | dict(os.environ)
-    names = []
-    for name, value in sorted(found.items()):
+    values: dict[str, str] = read_env(home or home_folder.path()) | dict(os.environ)
+    found = []
+    for name, value in sorted(values.items()):
         announced = tokens.SECRET_NAME.fullmatch(name) and not tokens.HARMLESS_NAME.search(name)
         if name in ("PWD", "OLDPWD"):  # where a shell stands, not a password
             continue
-        if announced and register(value, name):
-            names.append(name)
-    return names
+        if (announced or name in names) and register(value, name):
+            found.append(name)
+    return found
 
 
 def _from_file(name: str) -> str | None:

@@ -8,10 +8,13 @@ from alfred.actions.grant import Grant
 from alfred.actions.registry import Registry
 from alfred.agents import prompt
 from alfred.agents.registry import AgentConfig
+from alfred.trust import references
 from tests.unit.agents.conftest import ask, look, page, send
 
 
-def head(home: Path, *allowed: str, order: int = 1, **agent: str) -> dict[str, object]:
+def head(
+    home: Path, *allowed: str, order: int = 1, secrets: references.Bound | None = None, **agent: str
+) -> dict[str, object]:
     registry = Registry()
     registry.register([look, page, send, ask][::order])
     return prompt.head(
@@ -20,6 +23,7 @@ def head(home: Path, *allowed: str, order: int = 1, **agent: str) -> dict[str, o
         workspace="project",
         actions=registry,
         grant=Grant(actions=frozenset(allowed)),
+        secrets=secrets or {},
     )
 
 
@@ -45,3 +49,9 @@ def test_the_owners_files_are_in_it_and_long_ones_are_cut_honestly(tmp_path: Pat
     assert "MEMORY.md" not in text
     assert "Dry humour." in text
     assert "folder project;" in text
+
+
+def test_the_model_is_told_which_credentials_it_may_name(tmp_path: Path) -> None:
+    text = str(head(tmp_path, secrets={"A_KEY": ("x.org", "y.org")})["text"])
+    assert "secret://A_KEY for x.org, y.org" in text
+    assert "secret://" not in str(head(tmp_path)["text"])

@@ -13,9 +13,11 @@ from typing import Any
 import pytest
 
 from alfred import errors
-from alfred.actions import Risk, declare, results
+from alfred.actions import Effect, Risk, arguments, declare, results
 from alfred.engines import process
 from alfred.integrations import page, web
+from alfred.trust import labels
+from alfred.trust.labels import Confidentiality
 from tests.table import table
 
 Answer = tuple[int, dict[str, str], bytes]
@@ -27,11 +29,13 @@ class Server:
     def __init__(self) -> None:
         self.answers: dict[str, Answer] = {}
         self.asked: list[str] = []
+        self.credentials: list[str | None] = []
         outer = self
 
         class Handler(http.server.BaseHTTPRequestHandler):
             def do_GET(self) -> None:
                 outer.asked.append(self.path)
+                outer.credentials.append(self.headers["authorization"])
                 status, headers, body = outer.answers.get(self.path, (404, {}, b"none"))
                 self.send_response(status)
                 for name, value in headers.items():
@@ -80,7 +84,9 @@ def get(new_bench: Any, server: Server) -> Callable[..., dict[str, Any]]:
 
 def test_what_is_fetched_is_somebody_elses_word() -> None:
     action = declare.build(web.fetch)
-    assert (action.label, action.risk) == ("external", Risk.NONE)
+    assert (action.effect, action.risk) == (Effect.PURE, Risk.NONE)
+    assert callable(action.label)
+    assert action.label({"headers": None}, None) == labels.EXTERNAL  # type: ignore[arg-type]
 
 
 @table(
@@ -326,3 +332,66 @@ def test_a_missing_page_is_told_with_its_status(new_bench: Any, server: Server) 
         integrations={"web": {"allow_private": ["127.0.0.1"], "ports": [server.port]}}
     )
     assert bench.call(web.fetch, url=server.at("/none"))["status"] == 404
+
+
+# ---- credentials
+
+BEARER = {"Authorization": "Bearer secret://FORUM_KEY"}
+
+
+@pytest.fixture
+def keyed(new_bench: Any, server: Server) -> Any:
+    """A bench with a credential for the server at 127.0.0.1; 127.0.0.2 is opened as well, and gets none."""
+    return new_bench(
+        integrations={"web": {"allow_private": ["127.0.0.1", "127.0.0.2"], "ports": [server.port]}},
+        bound={"FORUM_KEY": ["127.0.0.1"]},
+        secrets={"FORUM_KEY": "value-of-the-key"},
+    )
+
+
+def test_a_credential_takes_the_place_of_its_reference_on_the_wire_alone(
+    keyed: Any, server: Server
+) -> None:
+    server.answers["/x"] = (302, {"location": "/y"}, b"")
+    server.answers["/y"] = (200, {"content-type": "text/plain"}, b"welcome")
+    got = keyed.call(web.fetch, url=server.at("/x"), headers=BEARER)
+    assert got["text"] == "welcome"
+    assert server.credentials == ["Bearer value-of-the-key"] * 2
+    keyed.call(web.fetch, url=server.at("/y"))
+    assert server.credentials[2:] == [None]
+
+
+def test_what_a_credential_opened_is_private(keyed: Any) -> None:
+    label = declare.build(web.fetch).label
+    assert callable(label)
+    found = label({"url": "https://x", "headers": BEARER}, keyed.ctx)
+    assert found == labels.Label(labels.EXTERNAL.integrity, Confidentiality.PRIVATE)
+
+
+def test_a_credential_goes_to_no_other_host_and_follows_no_redirect_there(
+    keyed: Any, server: Server
+) -> None:
+    elsewhere = f"http://127.0.0.2:{server.port}/z"
+    with pytest.raises(errors.CallRefused, match=r"may go to 127\.0\.0\.1, not to"):
+        keyed.call(web.fetch, url=elsewhere, headers=BEARER)
+    assert server.asked == []
+    server.answers["/x"] = (302, {"location": elsewhere}, b"")
+    with pytest.raises(errors.CallRefused, match=r"redirects to .127\.0\.0\.2.: .*may go to"):
+        keyed.call(web.fetch, url=server.at("/x"), headers=BEARER)
+    assert server.asked == ["/x"]
+
+
+@table(
+    [
+        {"Authorization": "Bearer value"},
+        {"X-HTTP-Method-Override": "DELETE"},
+        {"Authorization": "secret://A and secret://B"},
+        {"Authorization": 5},
+        ["Authorization"],
+    ]
+)
+def test_nothing_but_a_reference_stands_in_a_header(headers: Any) -> None:
+    action = declare.build(web.fetch)
+    assert isinstance(
+        arguments.validate(action, {"url": "https://x.org", "headers": headers}), arguments.Invalid
+    )

@@ -134,6 +134,15 @@ def test_known_names_are_hidden_before_anybody_asks(
     assert clean.endswith(", my favourite editor, Europe/Berlin")
 
 
+def test_a_name_that_announces_nothing_is_hidden_when_it_is_said_to_be_a_secret(
+    tmp_path: Path,
+) -> None:
+    env_file(tmp_path, "FORUM=plain words in the file\nZONE=Europe/Berlin\n")
+    assert "FORUM" not in secrets.register_known(home=tmp_path)
+    assert "FORUM" in secrets.register_known(home=tmp_path, names={"FORUM": ["forum.example"]})
+    assert redact("plain words in the file, Europe/Berlin").startswith("[redacted:FORUM:")
+
+
 # ---- NAME_FILE
 
 
