@@ -278,7 +278,7 @@ def test_a_low_card_says_when_it_approves_itself_the_first_time_that_it_is_shown
         monkeypatch.setattr(terminal, "line", lambda question: "l")
         with app.base() as base:
             (card,) = base.desk.cards()
-            assert not cards.ask(base.desk, card)
+            assert not cards.ask(base.desk, [card])
         shown = capfd.readouterr().err
     assert "approves itself at" in shown
 

@@ -8,7 +8,7 @@ expired card is a rejected call; a run is woken when its first open call is deci
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -155,6 +155,15 @@ def decide(tx: Tx, wanted: Decision) -> Approval:
     else:
         ledger.wake_decided(tx, card.run_id)
     return decided
+
+
+def together(group: Iterable[Approval]) -> list[Approval]:
+    """Those of some cards that one yes may allow: calls that wait, and no high one, which is looked at alone."""
+    return [
+        card
+        for card in group
+        if card.kind == "action" and card.status == "pending" and card.risk != "high"
+    ]
 
 
 def _status(decision: str) -> str:

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 from cyclopts import Parameter
 
 from alfred import app, errors
+from alfred.actions import approvals
 from alfred.actions.ledger.approvals import Approval
 from alfred.cli import cards, terminal
 from alfred.cli.terminal import DEFAULT, Common
@@ -61,12 +62,8 @@ def approvals_list(
             return 0
         if not found:
             terminal.out("Nothing waits for you." if status == "pending" else "There are no cards.")
-        for card in reversed(found):
-            for line in cards.render(card):
-                terminal.out(line)
-            terminal.out(
-                f"  {cards.how(card) if card.status == 'pending' else cards.decided(card)}"
-            )
+        for group in cards.groups(found[::-1]) if status == "pending" else [found[::-1]]:
+            _listed(group)
         if more:
             which = f" --status {status}" * (status != "pending") + (f" --run {run}" if run else "")
             terminal.out(
@@ -74,6 +71,19 @@ def approvals_list(
                 f" `alfred approvals list{which} --cursor {terminal.short(page['next'])}`"
             )
         return 0
+
+
+def _listed(group: Sequence[Approval]) -> None:
+    """The cards of a run that wait, with how they are decided; or cards of any kind, one by one."""
+    waits = all(card.status == "pending" for card in group)
+    for line in cards.heading(group) if waits else ():
+        terminal.out(line)
+    for card in group:
+        for line in cards.render(card):
+            terminal.out(line)
+        terminal.out(f"  {cards.how(card) if card.status == 'pending' else cards.decided(card)}")
+    for line in cards.how_together(group) if waits else ():
+        terminal.out(line)
 
 
 def approve(
@@ -96,7 +106,7 @@ def approve(
     with common.open() as base:
         desk = base.desk
         if run is not None:
-            chosen = [c.id for c in desk.cards(run=run) if c.kind == "action" and c.risk != "high"]
+            chosen = [c.id for c in reversed(approvals.together(desk.cards(run=run)))]
             if not chosen:
                 raise errors.NotFound(
                     f"Run {run} has no open card that a group decision may approve.",
@@ -132,11 +142,16 @@ def approve(
                 return desk.decide(card.id, "approve", args_hash=card.args_hash)
             return desk.decide(card.id, "approve")
 
-        return _each(base, ids, one, common, group=run is not None)
+        code = _each(base, ids, one, common, group=run is not None)
+        if run is not None and not common.json:
+            for card in reversed(desk.cards(run=run)):
+                terminal.say(f"waits still: {card.title}: {cards.how(card)}")
+        return code
 
 
 def reject(
     *ids: str,
+    run: str | None = None,
     why: str | None = None,
     end: Annotated[bool, Parameter(negative="")] = False,
     common: Common = DEFAULT,
@@ -147,16 +162,28 @@ def reject(
 
     Args:
         ids: The cards.
+        run: Every call that this run waits for; with --end the run itself.
         why: The reason; the model reads it.
         end: End the run too, and everything below it.
     """
     with common.open() as base:
+        desk = base.desk
         decision = "reject_and_end" if end else "reject"
+        if run is not None:
+            open_ = [card for card in reversed(desk.cards(run=run)) if end or card.kind == "action"]
+            if not open_:
+                raise errors.NotFound(
+                    f"Run {run} waits for no call that could be rejected.",
+                    next="`alfred approvals list` shows what waits; `alfred runs cancel` ends a run.",
+                )
+            # a run is ended once: its other cards are cancelled with it
+            ids = (*ids, *(card.id for card in (open_[:1] if end else open_)))
         return _each(
             base,
             ids,
-            lambda ref: base.desk.decide(base.desk.card(ref).id, decision, reason=why),
+            lambda ref: desk.decide(desk.card(ref).id, decision, reason=why),
             common,
+            group=run is not None,
         )
 
 

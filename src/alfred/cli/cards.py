@@ -1,11 +1,17 @@
-"""A card on a terminal: what would happen, whole, and the question whether it may."""
+"""Cards on a terminal: what would happen, whole, and the question whether it may.
+
+The cards that a run waits for are those of one turn: they are shown together, and one answer may decide them.
+"""
 
 from __future__ import annotations
 
+import itertools
 import json
 import sys
+from collections.abc import Callable, Sequence
 
 from alfred import clock
+from alfred.actions import approvals
 from alfred.actions.ledger.approvals import Approval
 from alfred.cli import terminal
 from alfred.desk import Desk
@@ -49,35 +55,105 @@ def comes_from(provenance: str | None) -> list[str]:
     ]
 
 
-def ask(desk: Desk, card: Approval) -> bool:
-    """Shows a card on the terminal and takes the decision. False: the person wants to leave it open."""
-    desk.shown([card])
-    card = desk.card(card.id)  # as it is now: its clock has started
+def groups(cards: Sequence[Approval]) -> list[list[Approval]]:
+    """Cards that wait, oldest first, as they are asked: those of one run together."""
+    first: dict[str, int] = {}
+    for n, card in enumerate(cards):
+        first.setdefault(card.run_id, n)
+    together = sorted(cards, key=lambda card: first[card.run_id])
+    return [list(group) for _, group in itertools.groupby(together, key=lambda card: card.run_id)]
+
+
+def heading(group: Sequence[Approval]) -> list[str]:
+    """What stands above several cards of a run; nothing above a single one."""
+    if len(group) < 2:
+        return []
+    head = f"run {terminal.short(group[0].run_id)}, agent {group[0].agent}, asks {len(group)} things at once:"
+    return [terminal.colour(head, "bold", sys.stderr)]
+
+
+def how_together(group: Sequence[Approval]) -> list[str]:
+    """How several cards of a run are decided at once; nothing for a single one."""
+    many = len(approvals.together(group))
+    if len(group) < 2 or not many:
+        return []
+    ref = terminal.short(group[0].run_id)
+    which = "" if many == len(group) else f" ({many} of {len(group)}, the others one by one)"
+    return [
+        f"together: alfred approve --run {ref}{which}   or   alfred reject --run {ref}",
+    ]
+
+
+def ask(desk: Desk, group: Sequence[Approval]) -> bool:
+    """Shows the cards of a run on the terminal and takes the decision. False: the person leaves some of them open."""
+    desk.shown(group)
+    if len(approvals.together(group)) < 2:
+        return all(_one(desk, card) for card in group)
+    group = [desk.card(card.id) for card in group]  # as they are now: their clocks have started
+    for line in itertools.chain(heading(group), *(render(card) for card in group)):
+        terminal.say(line)
+    return _together(desk, group)
+
+
+def _together(desk: Desk, group: Sequence[Approval]) -> bool:
+    chosen = approvals.together(group)
+    rest = [card for card in group if card not in chosen]
+    which = f"all {len(chosen)}" if not rest else f"{len(chosen)} of {len(group)}"
+    said = terminal.line(
+        f"  approve {which}? [y]es / [o]ne by one / [n]o / no, and [e]nd the run / [l]ater:"
+    ).lower()
+    if said in ("o", "one"):
+        return all(_one(desk, card) for card in group)
+    if said in ("y", "yes"):
+        for card in chosen:
+            _tried(desk.decide, card.id, "approve", args_hash=card.args_hash)
+        return all(_one(desk, card) for card in rest)
+    if said in ("n", "no"):
+        why = terminal.line("  why (for the model, may be empty):") or None
+        for card in chosen:
+            _tried(desk.decide, card.id, "reject", reason=why)
+        return all(_one(desk, card) for card in rest)
+    if said in ("e", "end"):
+        why = terminal.line("  why:") or None
+        _tried(desk.decide, chosen[0].id, "reject_and_end", reason=why)
+        return True
+    return False
+
+
+def _one(desk: Desk, card: Approval) -> bool:
+    """Shows one card, if it waits still, and takes its decision. False: it is left open, and what comes behind it."""
+    # As it is now: its clock has started, and who decided the card before may have ended the run.
+    card = desk.card(card.id)
+    if card.status != "pending":
+        return True
     for line in render(card):
         terminal.say(line)
+    match card.kind:
+        case "question":
+            return _question(desk, card)
+        case "outcome":
+            return _outcome(desk, card)
+    return _action(desk, card)
+
+
+def _tried(decide: Callable[..., object], *said: str, **more: str | None) -> None:
+    """Decides. When somebody else was first, or the card changed, the ledger's word counts, and the loop looks again."""
     try:
-        match card.kind:
-            case "question":
-                return _question(desk, card)
-            case "outcome":
-                return _outcome(desk, card)
-        return _action(desk, card)
+        decide(*said, **more)
     except AlfredError as problem:
-        # Somebody else was first, or the card changed: the ledger's word counts, the loop looks again.
         terminal.say(f"  {problem.detail}")
-        return True
 
 
 def _action(desk: Desk, card: Approval) -> bool:
     said = terminal.line("  approve? [y]es / [n]o / no, and [e]nd the run / [l]ater:").lower()
     if said in ("y", "yes"):
-        desk.decide(card.id, "approve", args_hash=card.args_hash)
+        _tried(desk.decide, card.id, "approve", args_hash=card.args_hash)
     elif said in ("n", "no"):
         why = terminal.line("  why (for the model, may be empty):")
-        desk.decide(card.id, "reject", reason=why or None)
+        _tried(desk.decide, card.id, "reject", reason=why or None)
     elif said in ("e", "end"):
         why = terminal.line("  why:")
-        desk.decide(card.id, "reject_and_end", reason=why or None)
+        _tried(desk.decide, card.id, "reject_and_end", reason=why or None)
     else:
         return False
     return True
@@ -87,7 +163,7 @@ def _question(desk: Desk, card: Approval) -> bool:
     said = terminal.line("  your answer (empty: later):")
     if not said:
         return False
-    desk.decide(card.id, "answer", text=said)
+    _tried(desk.decide, card.id, "answer", text=said)
     return True
 
 
@@ -96,7 +172,7 @@ def _outcome(desk: Desk, card: Approval) -> bool:
     decision = {"h": "happened", "r": "retry", "s": "skip"}.get(said[:1])
     if decision is None:
         return False
-    desk.decide(card.id, decision, args_hash=card.args_hash)
+    _tried(desk.decide, card.id, decision, args_hash=card.args_hash)
     return True
 
 

@@ -234,7 +234,7 @@ class _Demo:
     def _decide(self, desk: Desk, card: Approval) -> None:
         no = "skip" if card.kind == "outcome" else "reject"
         if terminal.interactive():
-            if not cards.ask(desk, card):
+            if not cards.ask(desk, [card]):
                 desk.decide(card.id, no, reason="The demo ends without it.")
             return
         for line in cards.render(card):

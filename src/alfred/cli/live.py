@@ -8,11 +8,12 @@ from __future__ import annotations
 import json
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from alfred import clock, errors
 from alfred.actions.ledger import approvals
+from alfred.actions.ledger.approvals import Approval
 from alfred.cli import cards, terminal
 from alfred.desk import Desk
 from alfred.runs import events, leases, rows
@@ -144,20 +145,28 @@ class View:
                 fresh = [card for card in reversed(pending) if card.id not in asked]
                 if not stay and not (self.ask and fresh):
                     return run
-                for card in fresh:
-                    if self.ask:
-                        if cards.ask(self.desk, card):
-                            continue
+                if self.ask and fresh:
+                    if not cards.ask(self.desk, fresh):
                         if not stay:
                             return run
-                    elif not self.quiet:
-                        self._say(f"{card.title}: {cards.how(card)}")
-                    asked.add(card.id)
+                        asked |= {card.id for card in fresh}
+                else:
+                    self._show(fresh)
+                    asked |= {card.id for card in fresh}
             if worker is None and run.status == Status.RUNNING and self._holder_gone(run):
                 # Whoever drove it died: nobody watches a run that nobody will ever take.
                 note = self.desk.ensure_worker()
                 self._say(note or "Whoever drove it is gone; a worker takes it.")
             wait(0.05)
+
+    def _show(self, group: Sequence[Approval]) -> None:
+        """Says what waits, to who cannot be asked here."""
+        if self.quiet:
+            return
+        for card in group:
+            self._say(f"{card.title}: {cards.how(card)}")
+        for line in cards.how_together(group):
+            self._say(line)
 
     def _holder_gone(self, run: Run) -> bool:
         """Looked at every few seconds."""
