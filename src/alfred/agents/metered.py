@@ -95,9 +95,9 @@ class Failed:
 
 @dataclass(frozen=True, slots=True)
 class _Reserved:
-    """The worst that a request may come to: micro-USD (None: no price is known) and tokens."""
+    """The worst that a request may come to: micro-USD (0 where nobody knows a price before) and tokens."""
 
-    cost: int | None
+    cost: int
     tokens: int
 
 
@@ -242,13 +242,13 @@ class Meter:
         )
         return answer
 
-    def _worst(self, request: ModelRequest, size: int, settings: Any) -> int | None:
-        """Micro-USD that are reserved: what a subscription includes is no money unless the budget counts it, and is
-        booked afterwards where it was money all the same (or where no price is known before)."""
-        worst = prices.upper_bound(request.model, size, request.max_output)
-        if catalog.parse(request.model).provider not in catalog.PROGRAMS:
-            return worst
-        return worst or 0 if settings.budget.count_notional else 0
+    def _worst(self, request: ModelRequest, size: int, settings: Any) -> int:
+        """Micro-USD that are reserved: what a subscription includes is no money unless the budget counts it. What is
+        reserved as nothing, because nobody knows a price before, is booked when it is known afterwards."""
+        program = catalog.parse(request.model).provider in catalog.PROGRAMS
+        if program and not settings.budget.count_notional:
+            return 0
+        return prices.at_most(request, size) or 0
 
     def _reserve(
         self,
@@ -256,7 +256,7 @@ class Meter:
         ctx: StepContext,
         request_id: str,
         day: str,
-        cost: int | None,
+        cost: int,
         most: int,
         purpose: str,
         settings: Any,
@@ -272,7 +272,7 @@ class Meter:
             ("tokens", most, tokens),
             ("turns", 1, turns),
         ):
-            if amount is not None and scopes:
+            if scopes:
                 budget.reserve(
                     tx,
                     id=f"{request_id}:{unit}",
@@ -313,8 +313,7 @@ class Meter:
             used = usage.input_tokens + usage.output_tokens
 
         def write(tx: Tx) -> None:
-            if reserved.cost is not None:
-                budget.settle(tx, f"{request_id}:usd", paid or 0)
+            budget.settle(tx, f"{request_id}:usd", paid)
             budget.settle(tx, f"{request_id}:tokens", used)
             budget.settle(tx, f"{request_id}:turns", int(outcome == "ok"))
             budget.record_usage(

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from decimal import ROUND_CEILING, Decimal
 
-from alfred.llm import catalog, pricelist, sizes
+from alfred.llm import catalog, pricelist, scripted, sizes
+from alfred.llm.contract import ModelRequest
 
 
 def price(
@@ -40,6 +41,15 @@ def price(
     return counted.total_price if priced else None
 
 
+def at_most(request: ModelRequest, prompt_bytes: int) -> int | None:
+    """Micro-USD that this request costs at most; a scenario says itself what its answer costs. None when nobody knows."""
+    name = catalog.parse(request.model)
+    told = scripted.cost(request, name.model) if name.provider == "scripted" else None
+    if told is not None:
+        return _micro(told)
+    return upper_bound(request.model, prompt_bytes, request.max_output)
+
+
 def upper_bound(model: str, prompt_bytes: int, max_output: int | None = None) -> int | None:
     """Micro-USD that a request costs at most: a third of the bytes written to the cache, and all of the output.
 
@@ -50,7 +60,7 @@ def upper_bound(model: str, prompt_bytes: int, max_output: int | None = None) ->
     cached = price(model, input_tokens=prompt, output_tokens=output, cache_write_tokens=prompt)
     if plain is None:
         return None
-    return int((max(plain, cached or plain) * 1_000_000).to_integral_value(ROUND_CEILING))
+    return _micro(max(plain, cached or plain))
 
 
 def tokens_bound(model: str, prompt_bytes: int, max_output: int | None = None) -> int:
@@ -61,3 +71,7 @@ def tokens_bound(model: str, prompt_bytes: int, max_output: int | None = None) -
 def _bound(model: str, prompt_bytes: int, max_output: int | None) -> tuple[int, int]:
     most = max_output if max_output is not None else sizes.limits(model).max_output
     return sizes.tokens(prompt_bytes), most
+
+
+def _micro(usd: Decimal) -> int:
+    return int((usd * 1_000_000).to_integral_value(ROUND_CEILING))

@@ -11,9 +11,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from decimal import Decimal
 from pathlib import Path
 
-from alfred import clock
+from alfred import clock, errors
 from alfred.llm import contract, scenarios
 
 SLICE_S = 0.1  # a delay is slept in pieces, so that a cancelled one ends soon
@@ -33,11 +34,7 @@ def answer(
         ModelError: The error that the script wants, `scenario_exhausted` past its last turn, `cancelled`.
         errors.ConfigError: The file is missing or wrong; it names file and line.
     """
-    scenario = scenarios.load(path)
-    if request.purpose != "boss":
-        entry = scenarios.Entry(say=scenario.purposes.get(request.purpose, SUMMARY))
-    else:
-        entry = _choose(scenario, request)
+    entry = _entry(request, path)
     _sleep(entry.delay, cancelled)
     if entry.error is not None:
         raise contract.ModelError(
@@ -62,6 +59,22 @@ def answer(
     return contract.ModelAnswer(
         text=entry.say, calls=_calls(entry, request), usage=usage, finish=finish
     )
+
+
+def cost(request: contract.ModelRequest, path: str) -> Decimal | None:
+    """USD that the answer to this request will cost; None when the scenario says nothing, or cannot answer it."""
+    try:
+        entry = _entry(request, path)
+    except (contract.ModelError, errors.ConfigError):
+        return None  # whoever asks is told why
+    return entry.usage.cost_usd if entry.usage else None
+
+
+def _entry(request: contract.ModelRequest, path: str) -> scenarios.Entry:
+    scenario = scenarios.load(path)
+    if request.purpose != "boss":
+        return scenarios.Entry(say=scenario.purposes.get(request.purpose, SUMMARY))
+    return _choose(scenario, request)
 
 
 def _choose(scenario: scenarios.Scenario, request: contract.ModelRequest) -> scenarios.Entry:

@@ -43,18 +43,27 @@ def test_what_a_subscription_includes_is_no_money(desk: Desk, model: str) -> Non
 @pytest.mark.parametrize("model", MODELS)
 def test_a_budget_that_counts_subscriptions_holds_them(desk: Desk, model: str) -> None:
     desk.configure(budget={"per_run_usd": 1, "count_notional": True})
-    turns = [of_a_subscription(say(f"turn {n}", ("w.look", {"n": n})), usd="0.6") for n in range(9)]
+    turns = [of_a_subscription(say(f"turn {n}", ("w.look", {"n": n})), usd="0.9") for n in range(9)]
     run = desk.does(*turns, model=model)
     assert run.status == Status.FAILED
     spent = desk.budgets()["run"]
-    assert spent == (0, 600_000 * len(desk.usage()))
-    assert len(desk.usage()) in (1, 2)  # a price that is known before holds one turn earlier
+    assert spent == (0, 1_800_000)
+    # a price that is known before holds one turn earlier: the second is the last one, and cheap
+    assert desk.requests[1].max_output == (1_000 if "opus" in model else None)
 
 
 def test_a_program_whose_login_is_charged_is_booked(desk: Desk) -> None:
     run = desk.does(of_a_subscription(say("Done."), notional=False), model="claude-cli")
     assert run.status == Status.COMPLETED
     assert desk.budgets()["run"] == (0, 250_000)
+
+
+def test_a_price_that_is_known_only_afterwards_counts_all_the_same(desk: Desk) -> None:
+    desk.configure(budget={"per_run_usd": "0.5"})
+    turns = [say(f"turn {n}", ("w.look", {"n": n}), usd="0.3") for n in range(9)]
+    run = desk.does(*turns)
+    assert (run.status, run.result) == (Status.FAILED, "turn 1")
+    assert desk.budgets()["run"] == desk.budgets()["day"] == (0, 600_000)
 
 
 def test_a_provider_that_said_when_is_left_alone_until_then_also_by_what_has_a_fallback(

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from alfred import errors
-from alfred.llm import client, scenarios
+from alfred.llm import client, prices, scenarios
 from tests.conftest import FakeClock
 from tests.table import table
 
@@ -79,6 +79,19 @@ def test_usage_and_ids_are_what_the_script_says(scenario: Path, clock: FakeClock
     assert (answer.usage.input_tokens, answer.usage.output_tokens) == (900, 80)
     assert answer.usage.cost_usd == Decimal("0.004")
     assert answer.usage.model_served == "scripted:scenario.yaml"
+
+
+@table(
+    [(1, {}, 4_000), (0, {}, None), (2, {}, None), (9, {}, None), (1, {"purpose": "compact"}, None)]
+)
+def test_what_an_answer_will_cost_is_known_when_the_script_says_it(
+    scenario: Path, turn: int, more: dict[str, Any], micro: int | None
+) -> None:
+    told: dict[str, Any] = {"system": "", "items": [], "brief": "investigate git"} | more
+    request = client.ModelRequest(model=f"scripted:{scenario}", turn=turn, **told)
+    assert prices.at_most(request, 9) == micro
+    lost = client.ModelRequest(model="scripted:/nowhere", turn=turn, **told)
+    assert prices.at_most(lost, 9) is None
 
 
 def test_without_usage_nothing_was_used_and_the_cost_is_unknown(scenario: Path) -> None:
@@ -339,7 +352,7 @@ def test_a_scripted_answer_loads_no_sdk(scenario: Path) -> None:
         "import sys; from alfred.llm import client, prices, sizes; "
         f"request = client.ModelRequest(model='scripted:{scenario}', system='', items=[]); "
         "client.ask(request, secrets=lambda _: None); "
-        "sizes.limits(request.model); prices.upper_bound(request.model, 9); "
+        "sizes.limits(request.model); prices.at_most(request, 9); "
         "print([n for n in ('pydantic_ai', 'anthropic', 'openai', 'httpx2', 'genai_prices') if n in sys.modules])"
     )
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
