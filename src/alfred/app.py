@@ -202,6 +202,9 @@ def whole(base: Base, *, watch: Callable[[str, str, dict[str, Any]], None] | Non
         tiers = _tiers(settings.of(tenant))
         return catalog.tier("cheap", boss=boss, configured=tiers, env=os.environ)
 
+    def lower(tenant: str, boss: str) -> tuple[str, ...]:
+        return catalog.lower(boss, configured=_tiers(settings.of(tenant)), env=os.environ)
+
     def ask(ctx: StepContext, system: str, text: str) -> str:
         model = cheap(ctx.run.tenant, ctx.run.model or "")
         return quarantine.ask(ctx, system, text, meter=meter, model=model)
@@ -219,6 +222,7 @@ def whole(base: Base, *, watch: Callable[[str, str, dict[str, Any]], None] | Non
         agent=lambda tenant, name: AgentRegistry.from_settings(settings.of(tenant)).get(name),
         home=settings.home,
         cheap=cheap,
+        lower=lower,
         recall=search.recall,
     )
     workflows = (agent.workflow(turns), replays.workflow(meter))

@@ -61,8 +61,14 @@ class Models(Section):
         None,
         description="Model of the agent's own turns; null: `model`. ALFRED_MODEL in the environment beats it.",
     )
-    helper: Word | None = Field(None, description="Model of helpers; null: the boss model.")
-    cheap: Word | None = Field(None, description="Model of small questions; null: the boss model.")
+    helper: Word | None = Field(
+        None,
+        description="Answers where the budget does not carry the boss model; null: the boss model.",
+    )
+    cheap: Word | None = Field(
+        None,
+        description="Of small questions, and behind helper; null: the small one of the boss's provider, else the boss.",
+    )
     fallback: tuple[Word, ...] = Field(
         (), description="Models that are tried in this order when one is limited or away."
     )

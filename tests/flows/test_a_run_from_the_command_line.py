@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 from pathlib import Path
 from typing import Any
 
@@ -279,6 +280,30 @@ def test_a_day_without_money_parks_the_run_on_budget(
     told = alfred("run", "x", "--in", folder, "--model", script(DONE), "--json")
     assert told.code == 3
     assert told.json["wait"] == "budget"
+
+
+def test_a_run_that_its_money_does_not_carry_goes_on_with_the_cheap_model_and_says_so(
+    alfred: Alfred, script: Any, folder: Path, tmp_path: Path
+) -> None:
+    look = {"say": "Looking.", "calls": [{"tool": "files.list", "args": {}}]}
+    dear = {"input": 9, "output": 9, "cost_usd": 0.3}
+    boss = script(look | {"usage": dear}, look | {"usage": dear})
+    cheap = tmp_path / "cheap.yaml"
+    cheap.write_text(json.dumps({"runs": [{"turns": [look, DONE]}]}))
+    alfred("config", "edit", "models.cheap", f"scripted:{cheap}")
+    run = ["run", "x", "--in", folder, "--model", boss, "--max-cost", "0.5"]
+    said = alfred(*run)
+    assert said.code == 0
+    told = f"scripted:{cheap} answers instead of {boss}, which --max-cost does not carry."
+    assert said.err.count(told) == 1
+    [run_id] = [r["id"] for r in alfred("runs", "list", "--json").json]
+    notes = [
+        i["text"]
+        for i in alfred("runs", "show", run_id, "--json").json["transcript"]
+        if i["kind"] == "note"
+    ]
+    assert notes == [told]
+    assert alfred("spend", "--json").json["today_usd"] == 0.3
 
 
 def test_a_run_without_tokens_fails_with_its_cap(alfred: Alfred, script: Any, folder: Path) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 from alfred import errors
 from alfred.runs import budget
 from alfred.runs.budget import Scope
+from alfred.runs.rows import Run
 from alfred.store.connect import Store
 
 Settings = Callable[[str], Any]
@@ -49,6 +50,28 @@ def turns(settings: Any, *, agent: str, day: str) -> list[Scope]:
     if own is None or own.turns_per_day is None:
         return []
     return [Scope(f"agent:{agent}:turns", day, own.turns_per_day)]
+
+
+def of_run(scope: str, run: Run, settings: Any) -> str:
+    """Which cap of the run this scope has: `tokens`, `usd`, or the run's own `max_cost` where that is the smaller one."""
+    if scope.endswith(":tokens"):
+        return "tokens"
+    every = micro(settings.budget.per_run_usd)
+    own = run.max_cost is not None and (every is None or run.max_cost <= every)
+    return "max_cost" if own else "usd"
+
+
+def setting(scope: str, run: Run, settings: Any) -> str:
+    """What a person changes to raise the cap of this scope: the key of a setting, or `--max-cost`."""
+    whose, _, rest = scope.partition(":")
+    if whose == "run":
+        cap = of_run(scope, run, settings)
+        return "--max-cost" if cap == "max_cost" else f"budget.per_run_{cap}"
+    unit = rest.rpartition(":")[2] if scope.endswith((":tokens", ":turns")) else "usd"
+    if whose == "day":
+        return f"budget.per_day_{unit}"
+    name = "turns_per_day" if unit == "turns" else f"per_day_{unit}"
+    return f"budget.per_agent.{run.agent}.{name}"
 
 
 def wake_what_fits(store: Store, settings: Settings) -> None:

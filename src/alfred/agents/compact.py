@@ -11,12 +11,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+from alfred.agents import caps
 from alfred.agents import ledger as agent_ledger
-from alfred.agents.caps import micro
 from alfred.agents.metered import Blocked, Failed, Meter, Unpaid
 from alfred.llm import catalog, sizes
 from alfred.llm.contract import ModelAnswer, ModelRequest
-from alfred.runs.rows import Item, Run
+from alfred.runs.rows import Item
 from alfred.runs.workflow import Fail, Next, StepContext, Verdict
 from alfred.trust import redact
 
@@ -82,7 +82,7 @@ def step(ctx: StepContext, *, meter: Meter, model: str) -> Verdict:
             ctx.items.append(Item.of("note", note, ctx.label))
             return Next("boss-turn", after)
         case Unpaid() if outcome.of_run:
-            cap = cap_of(outcome, run, meter.settings(run.tenant))
+            cap = caps.of_run(outcome.scope, run, meter.settings(run.tenant))
             return Next("boss-turn", {**after, "last": cap})
         case Unpaid():
             return outcome.park(state, meter.settings(run.tenant))
@@ -98,15 +98,6 @@ def step(ctx: StepContext, *, meter: Meter, model: str) -> Verdict:
 def _small_sister(model: str, own: str) -> bool:
     """Whether it is another model of the run's own provider, as the cheap one is that nobody configured."""
     return model != own and catalog.parse(model).provider == catalog.parse(own).provider
-
-
-def cap_of(unpaid: Unpaid, run: Run, settings: Any) -> str:
-    """Which cap of the run has no room: `tokens`, `usd`, or the run's own `max_cost` where that is the smaller one."""
-    if unpaid.scope.endswith(":tokens"):
-        return "tokens"
-    every = micro(settings.budget.per_run_usd)
-    own = run.max_cost is not None and (every is None or run.max_cost <= every)
-    return "max_cost" if own else "usd"
 
 
 def _cut(shown: Sequence[tuple[int, dict[str, Any]]]) -> int | None:

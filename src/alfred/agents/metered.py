@@ -53,7 +53,13 @@ class Unpaid:
 
     @property
     def of_run(self) -> bool:
+        """Whether it is a cap of the run, which ends with it."""
         return self.scope.startswith("run:")
+
+    @property
+    def of_money(self) -> bool:
+        """Whether a cheaper model could be carried."""
+        return not self.scope.endswith((":tokens", ":turns"))
 
 
 @dataclass(frozen=True, slots=True)

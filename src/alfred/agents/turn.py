@@ -8,7 +8,7 @@ run that reaches a cap of its own gets one last turn without tools and ends with
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,7 +19,7 @@ from alfred.actions.grant import Grant
 from alfred.actions.ledger import calls as calls_ledger
 from alfred.actions.ledger.calls import Call, NewCall
 from alfred.actions.registry import Registry
-from alfred.agents import compact, earlier, prompt
+from alfred.agents import caps, compact, earlier, lower, prompt
 from alfred.agents import ledger as agent_ledger
 from alfred.agents.metered import Blocked, Failed, Meter, Unpaid
 from alfred.agents.registry import AgentConfig
@@ -57,6 +57,8 @@ class Turns:
     home: Callable[[str], Any]
     cheap: Callable[[str, str], str]
     """(tenant, model of the run) -> the model that summarises."""
+    lower: Callable[[str, str], Sequence[str]] = lambda tenant, model: ()
+    """(tenant, model of the run) -> who answers, in this order, where the budget does not carry that one."""
     recall: Callable[[StepContext], str | None] = lambda ctx: None
     """What the agent remembers, as one text, when a run begins."""
 
@@ -107,16 +109,27 @@ class Turns:
         outcome = self.meter.request(
             ctx, request, fallback=() if why else tuple(settings.models.fallback), on_text=stream
         )
+        tier = None
+        if isinstance(outcome, Unpaid):
+            outcome, tier = lower.ask(
+                ctx,
+                request,
+                outcome,
+                meter=self.meter,
+                models=self.lower(run.tenant, model),
+                last=state.get("tier"),
+                on_text=stream,
+            )
         stream.flush()
         match outcome:
             case ModelAnswer():
-                return self._answered(ctx, outcome, state, why, settings)
+                return self._answered(ctx, outcome, {**state, "tier": tier}, why, settings)
             case Unpaid() if outcome.of_run:
                 if why:
                     return Fail(f"cap:{why}", _cap_text(why), result=state.get("text"))
                 ctx.items.clear()
                 ctx.writes.clear()
-                cap = compact.cap_of(outcome, run, settings)
+                cap = caps.of_run(outcome.scope, run, settings)
                 return Next("boss-turn", {**state, "last": cap})
             case Unpaid():
                 _forget(ctx)
@@ -203,6 +216,7 @@ class Turns:
             "text": said or state.get("text"),
             "tokens": answer.usage.input_tokens + answer.usage.output_tokens,
             "compacted_at": state.get("compacted_at"),
+            "tier": state["tier"],
         }
         if why is not None:
             return Fail(f"cap:{why}", _cap_text(why), result=said or state.get("text"))

@@ -227,7 +227,7 @@ class View:
                 dot = terminal.colour("·", tone, sys.stderr)
                 self._say(f"{dot} {terminal.shown(body['action'])} {_STAGED.get(status, status)}")
             case "text" if "note" in body:
-                self._say(terminal.shown(body["note"], 200))
+                self._say(terminal.shown(body["note"], 500))
             case "text" if "turn" in body and not streamed:
                 if body["turn"] != self._turn:
                     self._line()

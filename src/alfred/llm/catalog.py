@@ -242,3 +242,12 @@ def tier(
     if which == "cheap" and small and base_url(name.provider, env) is None:
         return str(Name(name.provider, small))
     return str(name)
+
+
+def lower(
+    boss: str, *, configured: Mapping[str, str | None], env: Mapping[str, str]
+) -> tuple[str, ...]:
+    """The models of the tiers below this one, the better one first; none where the tiers have the boss's own."""
+    tiers: tuple[Tier, ...] = ("helper", "cheap")
+    found = (tier(which, boss=boss, configured=configured, env=env) for which in tiers)
+    return tuple(dict.fromkeys(model for model in found if model != str(parse(boss))))

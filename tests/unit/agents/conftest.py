@@ -114,6 +114,7 @@ class Desk:
     home: Path
     model: list[Said] = field(default_factory=list)
     summaries: list[Said] = field(default_factory=list)
+    lower: tuple[str, ...] = ()
     settings: Settings = field(default_factory=lambda: Settings.model_validate({"timezone": "UTC"}))
     requests: list[ModelRequest] = field(default_factory=list)
     watched: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
@@ -141,6 +142,7 @@ class Desk:
             agent=lambda t, name: AgentRegistry.from_config(self.settings.agents).get(name),
             home=lambda t: self.home,
             cheap=lambda t, boss: "scripted:/cheap",
+            lower=lambda t, boss: self.lower,
             recall=lambda ctx: self.recall(ctx),
         )
         self.runtime = Runtime(

@@ -9,6 +9,7 @@ import pytest
 
 from alfred import errors
 from alfred.llm import catalog
+from tests.table import table
 
 
 @pytest.mark.parametrize(
@@ -102,3 +103,23 @@ def test_a_tier_is_what_is_configured_else_the_providers_small_model_else_the_bo
     tier: Any, boss: str, configured: dict[str, str | None], env: dict[str, str], model: str
 ) -> None:
     assert catalog.tier(tier, boss=boss, configured=configured, env=env) == model
+
+
+OPUS, HAIKU = "anthropic:claude-opus-5-5", "anthropic:claude-haiku-5-5"
+
+
+@table(
+    [
+        (OPUS, {}, (HAIKU,)),
+        (HAIKU, {}, ()),
+        (OPUS, {"helper": "openai/x"}, ("openai:x", HAIKU)),
+        (OPUS, {"helper": "openai/x", "cheap": "openai:x"}, ("openai:x",)),
+        (OPUS, {"helper": OPUS.replace(":", "/"), "cheap": "ollama:q"}, ("ollama:q",)),
+        ("ollama:qwen3:8b", {}, ()),
+        ("scripted:/x.yaml", {"cheap": "scripted:/y.yaml"}, ("scripted:/y.yaml",)),
+    ]
+)
+def test_lower_tiers_are_those_that_are_another_model(
+    boss: str, configured: dict[str, str | None], models: tuple[str, ...]
+) -> None:
+    assert catalog.lower(boss, configured=configured, env={}) == models
