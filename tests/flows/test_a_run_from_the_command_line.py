@@ -280,6 +280,12 @@ def test_a_day_without_money_parks_the_run_on_budget(
     told = alfred("run", "x", "--in", folder, "--model", script(DONE), "--json")
     assert told.code == 3
     assert told.json["wait"] == "budget"
+    [card] = told.json["waiting"]
+    assert (card["kind"], card["title"]) == ("action", "Continue? budget.per_day_tokens is used up")
+    assert alfred("approve", card["id"]).code == 0
+    assert alfred("runs", "resume", told.json["id"]).code == 0
+    shown = alfred("runs", "show", told.json["id"]).out
+    assert "budget.raise" in shown and "approved by local:" in shown
 
 
 def test_a_run_that_its_money_does_not_carry_goes_on_with_the_cheap_model_and_says_so(

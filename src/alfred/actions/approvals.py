@@ -9,15 +9,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
 from alfred import clock, errors
+from alfred.actions.ledger import allowances, calls
 from alfred.actions.ledger import approvals as cards
-from alfred.actions.ledger import calls
+from alfred.actions.ledger.allowances import Allowance
 from alfred.actions.ledger.approvals import Approval, NewCard
 from alfred.runs import audit, endings, events, ledger, rows, schedule
+from alfred.runs.states import Wait
 from alfred.store.connect import Store
 from alfred.store.tx import Tx
 
@@ -219,6 +221,8 @@ def _carry_out(tx: Tx, card: Approval, wanted: Decision) -> None:
     said = wanted.text if wanted.text is not None else wanted.reason
     no = calls.skip if card.kind == "outcome" else calls.reject
     match wanted.decision:
+        case "approve" if more := allowances.asked(tx, card.call_id):
+            _allow(tx, card, more, by=wanted.by)
         case "approve" | "auto_approve":
             calls.approve(tx, card.call_id)
         case "answer":
@@ -238,6 +242,13 @@ def _carry_out(tx: Tx, card: Approval, wanted: Decision) -> None:
                 hint="Do not propose the same call again.",
             )
             no(tx, card.call_id, refused)
+
+
+def _allow(tx: Tx, card: Approval, more: Allowance, *, by: str) -> None:
+    """A run goes on beyond a cap: the yes is all that has to happen, so it is the call's outcome."""
+    calls.answer(tx, card.call_id, _json(allowed=True))
+    audit.append(tx, card.tenant, allowances.ACTION, run=card.run_id, by=by, **asdict(more))
+    ledger.wake(tx, card.run_id, (Wait.BUDGET,))
 
 
 def _json(**fields: Any) -> str:

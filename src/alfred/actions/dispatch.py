@@ -21,12 +21,14 @@ from alfred.actions import approvals, arguments, asking, canonical, labelled, pi
 from alfred.actions.effects import Effects
 from alfred.actions.judging import Judging
 from alfred.actions.kinds import Effect
+from alfred.actions.ledger import allowances
 from alfred.actions.ledger import approvals as approvals_ledger
 from alfred.actions.ledger import calls as calls_ledger
 from alfred.actions.ledger.calls import Call, NewCall
 from alfred.actions.reentry import Reentry
 from alfred.actions.registry import Registry
 from alfred.actions.surroundings import Surroundings
+from alfred.runs import rows
 from alfred.runs.rows import Lease
 from alfred.runs.states import Wait
 from alfred.runs.workflow import StepContext
@@ -50,8 +52,11 @@ class Dispatch:
     # ---- what steps call ----
 
     def enter(self, tx: Tx, lease: Lease) -> None:
-        """A new holder has come: open intents of earlier attempts are unknown now."""
+        """A new holder has come: open intents of earlier attempts are unknown now, and nobody is asked whether it goes on."""
         calls_ledger.enter(tx, lease)
+        if allowances.is_open(tx, lease.run_id):
+            rows.lock(tx, lease.run_id)
+            allowances.withdraw(tx, lease.run_id)
 
     def call(self, ctx: StepContext, ordinal: int, action: str, args: dict[str, Any]) -> Any:
         """One call of a fixed step. See `StepContext.call`."""

@@ -16,8 +16,8 @@ from alfred.actions import approvals, pipeline, taint
 from alfred.actions.approvals import Decision
 from alfred.actions.judging import facts
 from alfred.actions.kinds import Risk
+from alfred.actions.ledger import allowances, calls
 from alfred.actions.ledger import approvals as cards
-from alfred.actions.ledger import calls
 from alfred.actions.ledger.approvals import Approval, NewCard
 from alfred.actions.pipeline import Judged, Proposal
 from alfred.actions.provenance import Source
@@ -70,6 +70,11 @@ class Editing:
         with self.store.read() as look:
             call, run = calls.get(look, card.call_id), rows.get(look, card.run_id)
         assert call is not None and run is not None
+        if call.turn == allowances.TURN:
+            raise errors.UsageError(
+                "A card that asks whether a run goes on is allowed or rejected as it is.",
+                next="Another amount is set in config.yaml, under `budget`: the run goes on when what it needs fits.",
+            )
         known = facts(self.store, run, call)
         judged = pipeline.judge(
             Proposal(

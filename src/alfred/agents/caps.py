@@ -52,6 +52,20 @@ def turns(settings: Any, *, agent: str, day: str) -> list[Scope]:
     return [Scope(f"agent:{agent}:turns", day, own.turns_per_day)]
 
 
+def every(settings: Any, *, agent: str, root: str, max_cost: int | None, day: str) -> list[Scope]:
+    """All caps that hold a request."""
+    return [
+        *money(settings, agent=agent, root=root, max_cost=max_cost, day=day),
+        *tokens(settings, agent=agent, root=root, day=day),
+        *turns(settings, agent=agent, day=day),
+    ]
+
+
+def cap(scope: str, settings: Any, **whose: Any) -> int | None:
+    """The cap that this scope has now, micro-USD, tokens or turns; None for none. `whose` is as for `every`."""
+    return next((one.cap for one in every(settings, **whose) if one.name == scope), None)
+
+
 def of_run(scope: str, run: Run, settings: Any) -> str:
     """Which cap of the run this scope has: `tokens`, `usd`, or the run's own `max_cost` where that is the smaller one."""
     if scope.endswith(":tokens"):
@@ -84,15 +98,10 @@ def wake_what_fits(store: Store, settings: Settings) -> None:
         except errors.ConfigError:
             continue  # nobody knows its caps now; the next day wakes it
         day = budget.day(now.timezone)
-        every = [
-            *money(now, agent=run.agent, root=run.root, max_cost=run.max_cost, day=day),
-            *tokens(now, agent=run.agent, root=run.root, day=day),
-            *turns(now, agent=run.agent, day=day),
-        ]
-        cap = next((scope.cap for scope in every if scope.name == run.scope), None)
+        most = cap(run.scope, now, agent=run.agent, root=run.root, max_cost=run.max_cost, day=day)
         with store.read() as look:
             held = budget.held(look, run.tenant, run.scope, day)
-        if cap is None or held + run.amount <= cap:
+        if most is None or held + run.amount <= most:
             store.transact(budget.wake_unpaid, run)
 
 

@@ -85,7 +85,7 @@ def step(ctx: StepContext, *, meter: Meter, model: str) -> Verdict:
             cap = caps.of_run(outcome.scope, run, meter.settings(run.tenant))
             return Next("boss-turn", {**after, "last": cap})
         case Unpaid():
-            return outcome.park(state, meter.settings(run.tenant))
+            return outcome.park(ctx, state, meter.settings(run.tenant))
         case Blocked():
             return outcome.park(ctx, state)
         case Failed():

@@ -6,16 +6,18 @@ under its own id, also when the run was cancelled or taken over meanwhile; every
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 from alfred import clock, errors, ids
-from alfred.agents import caps
+from alfred.actions.ledger import allowances
+from alfred.agents import allowance, caps
 from alfred.agents.caps import micro
 from alfred.llm import catalog, client, prices, stream
 from alfred.llm.contract import ModelAnswer, ModelError, ModelRequest, Usage
 from alfred.runs import budget, events, views
+from alfred.runs.budget import Scope
 from alfred.runs.states import Wait
 from alfred.runs.workflow import Park, StepContext
 from alfred.store.tx import Tx
@@ -40,15 +42,24 @@ _RETRIED = ("rate_limit", "overloaded", "network")
 @dataclass(frozen=True, slots=True)
 class Unpaid:
     """The budgets do not hold this request: `scope` says which ('run:<id>', 'day', 'agent:<id>', with ':tokens')
-    and `amount` how much of its unit did not fit."""
+    and `amount` how much of its unit did not fit on this day."""
 
     scope: str
     amount: int
+    day: str
 
-    def park(self, state: dict[str, Any], settings: Any) -> Park:
-        """Waits for the next day, or until what did not fit fits (`caps.wake_what_fits`)."""
+    def park(self, ctx: StepContext, state: dict[str, Any], settings: Any) -> Park:
+        """Waits for the next day, for what did not fit to fit (`caps.wake_what_fits`), or for a person's yes."""
         waits_for = {"scope": self.scope, "amount": self.amount}
         until = budget.until_tomorrow(settings.timezone)
+        allowance.ask(
+            ctx,
+            scope=self.scope,
+            amount=self.amount,
+            day=self.day,
+            settings=settings,
+            for_us=until,
+        )
         return Park(Wait.BUDGET, until, state={**state, budget.UNPAID: waits_for})
 
     @property
@@ -207,12 +218,28 @@ class Meter:
         cost = self._worst(request, size, settings)
         most = prices.tokens_bound(request.model, size, request.max_output)
         day = budget.day(settings.timezone)
-        try:
-            ctx.store.transact(
-                self._reserve, ctx, request_id, day, cost, most, request.purpose, settings
-            )
-        except budget.BudgetFull as full:
-            return Unpaid(full.scope, full.amount)
+        beyond: dict[str, int] = {}
+        while True:
+            try:
+                ctx.store.transact(
+                    self._reserve,
+                    ctx,
+                    request_id,
+                    day,
+                    cost,
+                    most,
+                    request.purpose,
+                    settings,
+                    beyond,
+                )
+                break
+            except budget.BudgetFull as full:
+                scope = full.scope.removeprefix(budget.beyond(run.id, ""))
+                with ctx.store.read() as look:
+                    more = allowances.allowed(look, run.id, scope, day)
+                if more is None or scope in beyond:
+                    return Unpaid(scope, full.amount, day)
+                beyond[scope] = more
         ctx.slot.extend(int((stream.DEADLINE_S + 60) * clock.SECOND))
         try:
             answer = self.ask(
@@ -266,7 +293,9 @@ class Meter:
         most: int,
         purpose: str,
         settings: Any,
+        beyond: Mapping[str, int],
     ) -> None:
+        """`beyond`: what people have allowed this run beyond caps that have no room, by their scopes."""
         run = ctx.run
         whose = {"agent": run.agent, "root": run.root_id, "day": day}
         money = caps.money(settings, **whose, max_cost=run.max_cost)
@@ -278,7 +307,13 @@ class Meter:
             ("tokens", most, tokens),
             ("turns", 1, turns),
         ):
-            if scopes:
+            held = [
+                Scope(budget.beyond(run.id, one.name), one.day, beyond[one.name])
+                if one.name in beyond
+                else one
+                for one in scopes
+            ]
+            if held:
                 budget.reserve(
                     tx,
                     id=f"{request_id}:{unit}",
@@ -288,7 +323,7 @@ class Meter:
                     seq=run.seq,
                     day=day,
                     amount=amount,
-                    scopes=scopes,
+                    scopes=held,
                     expires_us=expires,
                 )
 

@@ -55,7 +55,7 @@ def ask(ctx: StepContext, *, meter: Meter) -> Verdict:
         case Unpaid() if outcome.of_run:
             return Fail("cap:usd", f"The money of the replay ends at turn {state['turn'] + 1}.")
         case Unpaid():
-            return outcome.park(state, meter.settings(ctx.run.tenant))
+            return outcome.park(ctx, state, meter.settings(ctx.run.tenant))
         case Blocked():
             return outcome.park(ctx, state)
         case Failed():

@@ -133,7 +133,7 @@ class Turns:
                 return Next("boss-turn", {**state, "last": cap})
             case Unpaid():
                 _forget(ctx)
-                return outcome.park(state, settings)
+                return outcome.park(ctx, state, settings)
             case Blocked():
                 _forget(ctx)
                 return outcome.park(ctx, state)

@@ -31,7 +31,7 @@ _WAKES = {
     Wait.QUESTION: "your answer: `alfred answer`",
     Wait.OPERATOR: "your word on what happened: `alfred approvals list`",
     Wait.PAUSE: "`alfred runs resume`",
-    Wait.BUDGET: "tomorrow's budget, a raised cap, or `alfred runs resume`",
+    Wait.BUDGET: "tomorrow's budget, your yes to its card, a raised cap, or `alfred runs resume`",
     Wait.LIMIT: "the provider, or `alfred runs resume`",
     Wait.TIMER: "its timer",
     Wait.CHILDREN: "its children",

@@ -220,9 +220,10 @@ def _whole(whole: dict[str, Any]) -> None:
     if whole["calls"]:
         terminal.out("")
         terminal.out("calls")
-        turns = list(dict.fromkeys(call["turn"] for call in whole["calls"]))
+        turns = list(dict.fromkeys(c["turn"] for c in whole["calls"] if c["turn"] >= 0))
         for call in whole["calls"]:
-            place = f"{turns.index(call['turn']) + 1}.{call['ordinal'] + 1}"
+            own = call["turn"] < 0  # alfred's, whether the run goes on
+            place = "" if own else f"{turns.index(call['turn']) + 1}.{call['ordinal'] + 1}"
             terminal.out(
                 f"  {place:<5} {call['status']:<9} {terminal.shown(call['action'])} [{call['risk'] or '-'}]"
                 f" {terminal.shown(json.dumps(call['args'], ensure_ascii=False), 100)}"

@@ -118,7 +118,8 @@ class Scope:
     """What a reservation counts against.
 
     Args:
-        name: `day`, `agent:<id>` or `run:<root>`; the ones that count tokens end with `:tokens`.
+        name: `day`, `agent:<id>` or `run:<root>`, or what `beyond` makes of one; the ones that count tokens end with
+            `:tokens`.
         day: The tenant's date; empty for a run.
         cap: The most that may be reserved and spent, micro-USD or tokens; None for no cap.
     """
@@ -232,6 +233,11 @@ def lapse(tx: Tx, *, limit: int = 200) -> int:
             changes[key] = (freed + found.amount, spent + found.amount)
     _count(tx, changes.items())
     return lapsed
+
+
+def beyond(run_id: str, scope: str) -> str:
+    """The scope of what a run may take when that one has no room: nobody else's reservations are in it."""
+    return f"beyond:{run_id}:{scope}"
 
 
 def _order(name: str) -> tuple[bool, str]:
