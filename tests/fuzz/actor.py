@@ -2,8 +2,8 @@
 
 Usage: python -m tests.fuzz.actor URL SEED SECONDS
 
-It crashes by abandoning what it holds, sleeps past its lease, decides, cancels, sends messages, sweeps. What an
-effect does is written to a file of the outside world, whose lines are the oracle of doubled effects.
+It crashes by abandoning what it holds, sleeps past its lease, decides, edits, cancels, forks, sends messages, sweeps.
+What an effect does is written to a file of the outside world, whose lines are the oracle of doubled effects.
 """
 
 from __future__ import annotations
@@ -19,11 +19,16 @@ from typing import Any
 import sqlalchemy as sa
 
 from alfred import clock, errors, ids
-from alfred.actions import approvals
+from alfred.actions import approvals, editing
+from alfred.actions.editing import Editing
 from alfred.actions.ledger import approvals as approvals_ledger
 from alfred.actions.ledger import calls
-from alfred.actions.ledger.approvals import NewCard
-from alfred.runs import budget, claims, endings, leases, ledger, rows, stop, sweep, triggers
+from alfred.actions.ledger.approvals import Approval, NewCard
+from alfred.actions.pipeline import Judged
+from alfred.actions.registry import Registry
+from alfred.actions.surroundings import Surroundings
+from alfred.config_schema import Settings
+from alfred.runs import budget, claims, endings, forks, leases, ledger, rows, stop, sweep, triggers
 from alfred.runs.ledger import Committed
 from alfred.runs.rows import Caps, Full, Holder, Item, Lease, NewRun, Run, Step
 from alfred.runs.states import Status, Wait
@@ -36,6 +41,9 @@ LIVE = sa.text(
 )
 
 
+STEPS = sa.text("select run_id, seq from run_steps order by ended desc limit 40")
+
+
 class Actor:
     def __init__(self, url: str, seed: int, world: Path):
         self.chance = random.Random(seed)
@@ -43,6 +51,16 @@ class Actor:
         self.world = os.open(world, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
         self.holder = Holder(worker=ids.new(), boot=leases.boot(), lease_us=LEASE_US)
         self.counts: dict[str, int] = {}
+        settings = Settings.model_validate({"timezone": "UTC"})
+        self.editing = Editing(
+            self.store,
+            Registry(),
+            Surroundings(
+                home=lambda tenant: world.parent,
+                settings=lambda tenant: settings,
+                secrets=lambda tenant, name: None,
+            ),
+        )
         if self.store.pg:
             from alfred.runs.dispatcher import Dispatcher
             from alfred.runs.procrastinate import PostgresDelivery
@@ -78,6 +96,9 @@ class Actor:
             return
         card = self.chance.choice(open_cards)
         self.store.transact(approvals.delivered, card.id, low_after_us=200_000)
+        if card.kind == "action" and self.chance.random() < 0.3:
+            self.edit(card)
+            return
         decision = self.chance.choice(
             {
                 "action": ("approve", "approve", "approve", "reject", "reject_and_end"),
@@ -100,6 +121,55 @@ class Actor:
             self.count("decided")
         except (errors.AlreadyDecided, errors.StaleHash):
             self.count("second")
+
+    def edit(self, card: Approval) -> None:
+        """As a person who changes a call; sometimes to one that risks more, which is asked about again."""
+        said = json.dumps({"edit": ids.new()})
+        judged = Judged(
+            judgement=calls.Judgement(
+                call_id=card.call_id,
+                status="staged",
+                action=card.action,
+                effect=card.action.removeprefix("world."),
+                risk=self.chance.choice(("low", "medium", "high")),
+                args=said,
+                args_hash=ids.new(),
+            ),
+            title="t",
+            preview="p",
+        )
+        wanted = editing.Edit(args_hash=card.args_hash, by="me", via="fuzz", token=ids.new())
+        try:
+            done = self.editing.edit(card, judged, wanted)
+            self.count("edited" if done.status == "edited" else "asked_again")
+        except (errors.AlreadyDecided, errors.StaleHash):
+            self.count("second")
+
+    def fork(self) -> None:
+        with self.store.read() as look:
+            found = look(STEPS).all()
+        if not found:
+            return
+        run_id, at = self.chance.choice(found)
+
+        def branch(tx: connect.Tx) -> bool:
+            return forks.fork(
+                tx,
+                forks.point(tx, run_id, at),
+                new_id=ids.new(),
+                step="boss",
+                state={},
+                items=(Item(kind="note", item={"kind": "note", "text": "a branch"}),),
+                title="t",
+                model=None,
+                by="me",
+            )
+
+        try:
+            self.store.transact(branch)
+            self.count("forked")
+        except errors.UsageError:
+            self.count("no_past")
 
     def cancel(self) -> None:
         found = self.live()
@@ -227,7 +297,8 @@ class Actor:
         with self.store.read() as look:
             if not rows.fence(look, lease):
                 raise errors.LeaseLost("lost before the send")
-        os.write(self.world, f"{call.effect} {call.id} {key}\n".encode())
+        told = f"{call.effect} {call.id} {key} {call.run_args_hash}\n"
+        os.write(self.world, told.encode())
         if self.chance.random() < 0.05:
             return None
 
@@ -453,6 +524,8 @@ class Actor:
                     self.message()
                 elif dice < 0.503 and busy:
                     self.stop()
+                elif dice < 0.52 and busy:
+                    self.fork()
                 elif not self.work():
                     time.sleep(0.003)
             except errors.StoreUnavailable as problem:

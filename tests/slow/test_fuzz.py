@@ -67,13 +67,25 @@ def test_no_invariant_breaks_under_random_verbs_of_many_processes(
                     )
                 ).all()
             )
+            # What a person allowed last is what was sent: an edit too, and a call that was asked about again.
+            allowed = {
+                row.call_id: row.args_hash
+                for row in look(
+                    sa.text(
+                        "select call_id,args_hash from approvals where kind='action' and status in('approved','auto_approved')"
+                        " order by decided_at"
+                    )
+                ).all()
+            }
     finally:
         store.close()
     # The oracle is what the world received, not what the ledger believes.
     sent: collections.Counter[str] = collections.Counter()
     keys: dict[str, set[str]] = {}
     for line in world.read_text().splitlines():
-        effect, call, key = line.split()
+        effect, call, key, content = line.split()
+        if call in allowed:
+            assert content == allowed[call], "something else was sent than a person had allowed"
         if effect == "blind":
             sent[call] += 1
         keys.setdefault(call, set()).add(key)
@@ -92,5 +104,8 @@ def test_no_invariant_breaks_under_random_verbs_of_many_processes(
         "intents",
         "sweeps",
         "messages",
+        "edited",
+        "asked_again",
+        "forked",
     ):
         assert total[scary] > 0, (scary, total)
