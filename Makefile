@@ -34,7 +34,7 @@ test-all: export ALFRED_TEST_ALL = 1
 test-all: test ## Runs all tests and fails when one is skipped.
 
 crash: export ALFRED_CRASH_POINTS = all
-crash: setup ## Kills the program at every point of every scenario (the tests take a sample).
+crash: setup ## Kills the program at every statement of every story (the tests take what leaves something new behind).
 	$(PYTEST) -m crash --timeout=3600 $(ARGS)
 
 mutants: setup ## Takes each guard out in turn and fails when its test does not notice.

@@ -32,6 +32,8 @@ class Life:
     killed: bool
     points: int
     wrong: list[str]
+    new: tuple[int, ...] = ()
+    """See `points.Points`."""
 
 
 class Lives:
@@ -106,7 +108,8 @@ class Lives:
         return json.loads(line)
 
     def _ended(self, said: dict[str, Any]) -> Life:
-        return Life(said["killed"], said.get("points", 0), said.get("wrong", []))
+        new = tuple(said.get("new", ()))
+        return Life(said["killed"], said.get("points", 0), said.get("wrong", []), new)
 
     def log(self) -> str:
         """The end of what the lives logged."""

@@ -1,13 +1,15 @@
 """Points at which a process may die: before each statement, before each COMMIT, around each effect.
 
 What is after a COMMIT is before the next statement or effect: nothing of the process survives its death, so
-both leave the same behind.
+both leave the same behind. And a transaction that was not committed leaves nothing: of all points only the first
+behind each COMMIT and each effect leave something new (`Points.new`).
 """
 
 from __future__ import annotations
 
 import os
 import signal
+from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
@@ -15,7 +17,18 @@ from sqlalchemy import event
 
 from alfred.store import tx
 
+
+@dataclass(frozen=True, slots=True)
+class Points:
+    """The points of a life."""
+
+    count: int
+    new: tuple[int, ...]
+    """Those at which a death leaves something else behind than at the point before."""
+
+
 _count = 0
+_new: list[int] = []
 _deadly: int | None = None
 _last = ""
 _stopped: int | None = None
@@ -30,16 +43,17 @@ def arm(deadly: int | None, stopped: int | None = None) -> None:
         stopped: It stops itself (SIGSTOP) after the commit of so manieth an intent, before anything else.
     """
     global _count, _deadly, _stopped, _intents, _intending
+    _new.clear()
     _count, _deadly, _stopped, _intents, _intending = 0, deadly, stopped, 0, False
     tx.trace = _sent
     event.listen(sa.Engine, "before_cursor_execute", _by_the_toolkit)
 
 
-def disarm() -> int:
-    """Stops counting; how many points there were."""
+def disarm() -> Points:
+    """Stops counting; the points that there were."""
     tx.trace = None
     event.remove(sa.Engine, "before_cursor_execute", _by_the_toolkit)
-    return _count
+    return Points(_count, tuple(point for point in _new if point <= _count))
 
 
 def reach(what: str) -> None:
@@ -47,6 +61,8 @@ def reach(what: str) -> None:
     global _count, _last
     _count += 1
     _last = what
+    if what in ("commit", "after the effect"):
+        _new.append(_count + (what == "commit"))
     if _count == _deadly:
         os.kill(os.getpid(), signal.SIGKILL)
 

@@ -1,7 +1,7 @@
 """The fork server: one process with everything imported and nothing open, which forks a child for each life.
 
 Usage: python -m tests.crash.server SCRIPT TEMPLATE
-Reads `{"scenario", "url", "home", "deadly", "stopped"}` a line and answers `{"killed", "points", "wrong"}` a line:
+Reads `{"scenario", "url", "home", "deadly", "stopped"}` a line and answers `{"killed", "points", "new", "wrong"}` a line:
 `deadly` is the point at which that life ends by SIGKILL, null to live to the end and be judged; `stopped` the
 intent after whose commit it stops (SIGSTOP): then the answer is `{"stopped": true}`, and `{"go_on": true}` lets
 it go on and is answered with its end.
@@ -42,7 +42,8 @@ def live(order: dict[str, Any]) -> dict[str, Any]:
     scenario = scenarios.SCENARIOS[order["scenario"]]
     points.arm(order["deadly"], order["stopped"])
     whole.play(parts, scenario)
-    return {"points": points.disarm(), "wrong": whole.judge(parts, scenario)}
+    there = points.disarm()
+    return {"points": there.count, "new": there.new, "wrong": whole.judge(parts, scenario)}
 
 
 def warm_up(template: Path) -> None:
