@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -114,13 +114,13 @@ class Machine:
         finally:
             store.close()
 
-    def queue(self, brief: str) -> str:
+    def queue(self, brief: str, *, actions: Sequence[str] = ("files.list",)) -> str:
         """What `run --detach` writes, from this process; the run's id."""
         store = connect.open_store(self.url)
         try:
             at_desk = desk.Desk(store=store, settings=config.Settings(), home=self.home)
             order = orders.Order(brief=brief, folder=self.project)
-            new = at_desk.order(order, model=lambda: self.model, actions=["files.list"])
+            new = at_desk.order(order, model=lambda: self.model, actions=actions)
             at_desk.start(new)
             return new.id
         finally:
