@@ -161,6 +161,10 @@ class Limits(Section):
 
     concurrent_runs: AtLeastOne = Field(8, description="Runs at work at the same time.")
     per_agent: AtLeastOne = Field(2, description="Of these, runs of one agent.")
+    per_provider: dict[Word, AtLeastOne] = Field(
+        default_factory=dict,
+        description="Of these, how many ask one provider at the same moment, by its name, as in `ollama: 1`.",
+    )
     turns: AtLeastOne = Field(60, description="Answers of the model in one run.")
     run_wall_clock: Period = Field(
         14_400_000_000, description="Working time of one run; waiting is free."

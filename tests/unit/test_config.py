@@ -105,6 +105,7 @@ def test_a_missing_file_means_the_defaults_of_the_contract(home: Path):
         "limits": {
             "concurrent_runs": 8,
             "per_agent": 2,
+            "per_provider": {},
             "turns": 60,
             "run_wall_clock": "4h",
             "calls_per_turn": 64,
@@ -510,6 +511,7 @@ def test_every_setting_has_a_variable_and_it_wins(home: Path):
         ),
         "limits.concurrent_runs": ("3", 3),
         "limits.per_agent": ("3", 3),
+        "limits.per_provider": ("{ollama: 1}", {"ollama": 1}),
         "limits.turns": ("3", 3),
         "limits.run_wall_clock": ("3h", "3h"),
         "limits.calls_per_turn": ("3", 3),

@@ -13,7 +13,7 @@ from typing import Any
 
 from alfred.agents import caps
 from alfred.agents import ledger as agent_ledger
-from alfred.agents.metered import Blocked, Failed, Meter, Unpaid
+from alfred.agents.metered import Blocked, Crowded, Failed, Meter, Unpaid
 from alfred.llm import catalog, sizes
 from alfred.llm.contract import ModelAnswer, ModelRequest
 from alfred.runs.rows import Item
@@ -86,7 +86,7 @@ def step(ctx: StepContext, *, meter: Meter, model: str) -> Verdict:
             return Next("boss-turn", {**after, "last": cap})
         case Unpaid():
             return outcome.park(ctx, state, meter.settings(run.tenant))
-        case Blocked():
+        case Blocked() | Crowded():
             return outcome.park(ctx, state)
         case Failed():
             return Fail(

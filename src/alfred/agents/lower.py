@@ -2,7 +2,7 @@
 
 Invariants: the chosen model is tried first in every turn, so that it is back as soon as the budget carries it; a change
 of model is said, in the transcript and to whoever watches, and the model that answers has read it; whatever keeps the
-lower ones from answering leaves the run where the budget had put it.
+lower ones from answering, but for a place that is not free yet, leaves the run where the budget had put it.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from alfred.agents import caps
-from alfred.agents.metered import Meter, Outcome, Unpaid
+from alfred.agents.metered import Crowded, Meter, Outcome, Unpaid
 from alfred.llm.contract import ModelAnswer, ModelRequest
 from alfred.runs.rows import Item
 from alfred.runs.workflow import StepContext
@@ -41,6 +41,8 @@ def ask(
         note = {"kind": "note", "text": said}
         items = [*request.items, note] if model != last else request.items
         outcome = meter.request(ctx, replace(request, model=model, items=items), on_text=on_text)
+        if isinstance(outcome, Crowded):
+            return outcome, None
         if isinstance(outcome, ModelAnswer):
             if model != last:
                 ctx.items.append(Item.of("note", note, labels.TRUSTED))

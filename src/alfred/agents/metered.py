@@ -6,6 +6,7 @@ under its own id, also when the run was cancelled or taken over meanwhile; every
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -16,7 +17,7 @@ from alfred.agents import allowance, caps
 from alfred.agents.caps import micro
 from alfred.llm import catalog, client, prices, stream
 from alfred.llm.contract import ModelAnswer, ModelError, ModelRequest, Usage
-from alfred.runs import budget, events, views
+from alfred.runs import budget, events, places, views
 from alfred.runs.budget import Scope
 from alfred.runs.states import Wait
 from alfred.runs.workflow import Park, StepContext
@@ -99,6 +100,25 @@ class Blocked:
 
 
 @dataclass(frozen=True, slots=True)
+class Crowded:
+    """As many runs as may ask this provider, do."""
+
+    provider: str
+    most: int
+
+    def park(self, ctx: StepContext, state: dict[str, Any]) -> Park:
+        """Waits for a place, and says so once."""
+        run = ctx.run
+        if state.get("waits_at") != self.provider:
+            ctx.emit(
+                "text",
+                note=f"{self.most} at once may ask {self.provider} (limits.per_provider): waiting for a place",
+            )
+        ctx.writes.append(lambda tx, _seq: places.wait(tx, run.id, self.provider))
+        return Park(Wait.TIMER, places.LOOKS_AGAIN, state={**state, "waits_at": self.provider})
+
+
+@dataclass(frozen=True, slots=True)
 class Failed:
     """The request failed for good; `detail` ends with what to do about it, where that is known."""
 
@@ -118,7 +138,7 @@ class _Reserved:
     tokens: int
 
 
-Outcome = ModelAnswer | Unpaid | Blocked | Failed
+Outcome = ModelAnswer | Unpaid | Blocked | Crowded | Failed
 Ask = Callable[..., ModelAnswer]
 
 
@@ -206,6 +226,25 @@ class Meter:
                 return Failed.of(outcome)
 
     def _once(
+        self, ctx: StepContext, request: ModelRequest, on_text: Callable[[str], None] | None
+    ) -> ModelAnswer | Unpaid | Crowded | ModelError:
+        """Asks once, at a place of its own where the provider has only so many."""
+        provider = catalog.parse(request.model).provider
+        limits = self.settings(ctx.run.tenant).limits
+        most = limits.per_provider.get(provider, catalog.PROVIDERS[provider].at_once)
+        if most is None:
+            return self._paid(ctx, request, on_text)
+        if not ctx.store.transact(places.take, ctx.lease, provider, most):
+            return Crowded(provider, most)
+        try:
+            return self._paid(ctx, request, on_text)
+        finally:
+            # An answer that came is not lost with the database: the place ends with the hold on the run.
+            with contextlib.suppress(errors.StoreUnavailable):
+                ctx.store.transact(places.give_back, ctx.lease, provider)
+                ctx.store.transact(places.hand_over, ctx.run.tenant, provider, most)
+
+    def _paid(
         self, ctx: StepContext, request: ModelRequest, on_text: Callable[[str], None] | None
     ) -> ModelAnswer | Unpaid | ModelError:
         run = ctx.run

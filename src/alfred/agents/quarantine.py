@@ -7,12 +7,17 @@ budgets of the run, its agent and its day hold for it.
 from __future__ import annotations
 
 from alfred import errors
-from alfred.agents.metered import Blocked, Meter, Unpaid
+from alfred.agents.metered import Blocked, Crowded, Meter, Unpaid
 from alfred.llm.contract import ModelAnswer, ModelRequest
 from alfred.runs.workflow import StepContext
 
 OUTPUT = 1_000
 """Output tokens of an answer."""
+
+
+TRIES, EVERY = 60, 1.0
+"""How often, and each how many seconds later, a place at the provider is looked for: the step is in the middle of a call,
+and cannot be parked."""
 
 
 def ask(ctx: StepContext, system: str, text: str, *, meter: Meter, model: str) -> str:
@@ -30,12 +35,19 @@ def ask(ctx: StepContext, system: str, text: str, *, meter: Meter, model: str) -
         brief=ctx.run.brief or "",
         run_id=ctx.run.id,
     )
-    match meter.request(ctx, request):
+    outcome = meter.request(ctx, request)
+    for _ in range(TRIES):
+        if not isinstance(outcome, Crowded):
+            break
+        if ctx.slot.stopped.wait(EVERY):
+            raise errors.LeaseLost(f"Run {ctx.run.id} was stopped while it waited for a place.")
+        outcome = meter.request(ctx, request)
+    match outcome:
         case ModelAnswer() as answer:
             return answer.text
         case Unpaid() as unpaid:
             raise errors.CallFailed(f"There is no money left to ask a model ({unpaid.scope}).")
-        case Blocked():
+        case Blocked() | Crowded():
             raise errors.CallFailed("The model cannot be asked now.", next="Try it later.")
         case failed:
             raise errors.CallFailed(f"The model could not be asked: {failed.kind}.")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from alfred.agents import comparison, prompt
 from alfred.agents import ledger as agent_ledger
-from alfred.agents.metered import Blocked, Failed, Meter, Unpaid
+from alfred.agents.metered import Blocked, Crowded, Failed, Meter, Unpaid
 from alfred.llm.contract import ModelAnswer, ModelRequest
 from alfred.runs.rows import Item
 from alfred.runs.workflow import Done, Fail, Next, StepContext, Verdict
@@ -56,7 +56,7 @@ def ask(ctx: StepContext, *, meter: Meter) -> Verdict:
             return Fail("cap:usd", f"The money of the replay ends at turn {state['turn'] + 1}.")
         case Unpaid():
             return outcome.park(ctx, state, meter.settings(ctx.run.tenant))
-        case Blocked():
+        case Blocked() | Crowded():
             return outcome.park(ctx, state)
         case Failed():
             return Fail(f"model:{outcome.kind}", redact.redact(outcome.detail))

@@ -21,7 +21,7 @@ from alfred.actions.ledger.calls import Call, NewCall
 from alfred.actions.registry import Registry
 from alfred.agents import caps, compact, earlier, lower, prompt
 from alfred.agents import ledger as agent_ledger
-from alfred.agents.metered import Blocked, Failed, Meter, Unpaid
+from alfred.agents.metered import Blocked, Crowded, Failed, Meter, Unpaid
 from alfred.agents.registry import AgentConfig
 from alfred.llm import sizes
 from alfred.llm.contract import ModelAnswer, ModelRequest, ProposedCall
@@ -134,7 +134,7 @@ class Turns:
             case Unpaid():
                 _forget(ctx)
                 return outcome.park(ctx, state, settings)
-            case Blocked():
+            case Blocked() | Crowded():
                 _forget(ctx)
                 return outcome.park(ctx, state)
             case Failed() if outcome.kind == "context" and state.get("compacted_at") != run.answers:

@@ -34,6 +34,8 @@ class Provider:
             that speak as it does want none); None for never.
         program: The logged-in program that answers in its place: an engine, with its own names for models, and one of
             its own choice where none is named.
+        at_once: How many runs ask it at the same moment unless `limits.per_provider` says otherwise; None for all that
+            are at work. A program is a process of some 200 MB for each.
     """
 
     keys: tuple[str, ...] = ()
@@ -43,6 +45,7 @@ class Provider:
     prices: str | None = None
     keyless: Literal["always", "moved"] | None = None
     program: str | None = None
+    at_once: int | None = None
 
 
 PROVIDERS: dict[str, Provider] = {
@@ -82,9 +85,10 @@ PROVIDERS: dict[str, Provider] = {
         "anthropic",
         keyless="always",
         program="claude",
+        at_once=4,
     ),
     "codex-cli": Provider(
-        (), "OPENAI_BASE_URL", None, None, "openai", keyless="always", program="codex"
+        (), "OPENAI_BASE_URL", None, None, "openai", keyless="always", program="codex", at_once=4
     ),
     "scripted": Provider(keyless="always"),
 }

@@ -12,21 +12,14 @@ from __future__ import annotations
 
 import json
 import os
-import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from alfred import clock
 from alfred.engines import base, claude, codex
 from alfred.llm import catalog, contract, prices, sizes
 from alfred.llm.stream import DEADLINE_S
 from alfred.trust import text
-
-AT_ONCE = 4
-"""Turns of one program that are under way in this process: each is a process of some 200 MB. More wait."""
-
-POLL_S = 0.05
 
 _FORM = """\
 You take part in a conversation that is given as JSON lines, one object a line, in the order in which things happened:
@@ -60,7 +53,6 @@ _SPEAKERS: dict[str, _Speaker] = {
     "claude-cli": _Speaker(claude.Claude(), True),
     "codex-cli": _Speaker(codex.Codex(), False),
 }
-_free = {provider: threading.BoundedSemaphore(AT_ONCE) for provider in _SPEAKERS}
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,8 +105,6 @@ def answer(
         url=catalog.base_url(name.provider, os.environ),
         timeout=DEADLINE_S,
     )
-    deadline = clock.monotonic() + DEADLINE_S * clock.SECOND
-    _take(name.provider, deadline, cancelled)
     try:
         said = speaker.engine.answer(question, cancelled=cancelled)
     except base.EngineError as problem:
@@ -126,25 +116,10 @@ def answer(
             usage=_usage(problem.spent, name),
             next=problem.next,
         ) from problem
-    finally:
-        _free[name.provider].release()
     made = _answer(said, request, name)
     if on_text is not None and made.text:
         on_text(made.text)
     return made
-
-
-def _take(provider: str, deadline: int, cancelled: contract.Cancel | None) -> None:
-    """Waits for a free place, as long as an answer may take."""
-    while not _free[provider].acquire(timeout=POLL_S):
-        if cancelled is not None and cancelled.is_set():
-            raise contract.ModelError("cancelled", "The request was cancelled.", provider=provider)
-        if clock.monotonic() > deadline:
-            raise contract.ModelError(
-                "overloaded",
-                f"{AT_ONCE} turns of {provider} are under way in this process, and none ended in time.",
-                provider=provider,
-            )
 
 
 # ---- what is asked ----------------------------------------------------------------------------------------

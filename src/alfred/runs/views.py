@@ -74,6 +74,9 @@ _CARDS_OPEN = Sql(
     "select id,kind,title from approvals where run_id=:id and status='pending' order by id"
 )
 _BLOCKED = Sql("select state from runs where id=:id and status='parked' and wait='limit'")
+_PLACE = Sql(
+    "select substr(asks,2) from runs where id=:id and status='parked' and wait='timer' and asks like '?%'"
+)
 _STEPS = Sql(
     "select seq,attempt,name,outcome,worker,started,ended from run_steps where run_id=:id order by seq"
 )
@@ -249,8 +252,12 @@ def waiting(tx: Tx, run_id: str) -> list[Json]:
 
 
 def _waits_for(tx: Tx, run_id: str) -> list[Json]:
-    """Its open cards, and in their shape (kind `limit`) the provider that is not to be asked: its words, until when."""
+    """Its open cards, and in their shape (kind `limit`) the provider that is not to be asked: its words, until when; or
+    that as many runs ask it already as may."""
     cards = waiting(tx, run_id)
+    if (provider := tx(_PLACE, id=run_id).scalar()) is not None:
+        title = f"as many runs as may (limits.per_provider) ask {provider} now; it goes on when a place is free"
+        return [*cards, {"id": provider, "kind": "limit", "title": title}]
     state = shapes.value(tx(_BLOCKED, id=run_id).scalar())
     why = state.get(BLOCKED) if isinstance(state, dict) else None
     if why is None:

@@ -136,6 +136,7 @@ runs = sa.Table(
     _number("priority"),
     _number("cancel"),
     _maybe("max_cost", BigInteger),
+    _maybe("asks"),  # the provider whose place it has; behind a `?`: waits for one
     _maybe("error"),  # JSON {code, detail}
     _maybe("result"),
     _number("created_at", kind=BigInteger),
@@ -171,6 +172,7 @@ _partial("runs_ready", runs.c.priority, runs.c.ready_at, runs.c.id, where="statu
 _partial("runs_live", runs.c.agent, runs.c.tenant, where="status='running'")
 _partial("runs_wake", runs.c.wake_at, where="status='parked'")
 _partial("runs_open", runs.c.parent_id, where=LIVE)
+_partial("runs_asks", runs.c.tenant, runs.c.asks, where="asks is not null")
 Index("runs_listed", runs.c.tenant, runs.c.id)
 Index("runs_counted", runs.c.tenant, runs.c.status)
 

@@ -31,7 +31,7 @@ from alfred.agents.turn import Turns
 from alfred.config_schema import Settings
 from alfred.llm import contract
 from alfred.llm.contract import ModelAnswer, ModelError, ModelRequest, Usage
-from alfred.runs import claims, execute, leases, ledger, rows
+from alfred.runs import claims, execute, leases, ledger, places, rows
 from alfred.runs.execute import Runtime
 from alfred.runs.rows import Caps, NewRun, Run
 from alfred.runs.workflow import Slot
@@ -204,6 +204,14 @@ class Desk:
         run_id = self.start(brief, **more)
         self.go()
         return self.run(run_id)
+
+    def asked_elsewhere(self, provider: str) -> str:
+        """A run of another process, which has the one place at a provider."""
+        run_id = self.start("elsewhere")
+        taken = self.store.transact(claims.claim, leases.new_holder(), _caps, hint=run_id)
+        assert isinstance(taken, tuple)
+        assert self.store.transact(places.take, taken[0], provider, 1)
+        return run_id
 
     def run(self, run_id: str) -> Run:
         with self.store.read() as read:

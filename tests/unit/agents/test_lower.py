@@ -99,3 +99,15 @@ def test_a_cheaper_model_is_no_help_where_money_is_not_what_is_short(
 def test_a_provider_that_is_away_is_no_reason_for_a_lower_tier(tiers: Desk) -> None:
     run = tiers.does(fails("budget"))
     assert (run.wait, len(tiers.requests)) == ("limit", 1)
+
+
+def test_a_lower_tier_that_has_no_place_is_waited_for(tiers: Desk) -> None:
+    tiers.configure(budget={"per_day_usd": "0.5"}, limits={"per_provider": {"claude-cli": 1}})
+    tiers.lower = ("claude-cli",)
+
+    def meanwhile(_request: Any) -> Any:
+        tiers.asked_elsewhere("claude-cli")
+        return say("a", LOOK, usd="0.29")
+
+    run = tiers.does(meanwhile)
+    assert (run.wait, tiers.all("select 1 from approvals")) == ("timer", [])

@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from alfred.llm.contract import ModelAnswer, ModelError, Usage
+from alfred.runs import places, sweep, views
 from alfred.runs.states import Status, Wait
-from tests.unit.agents.conftest import Desk, say
+from tests.unit.agents.conftest import Desk, fails, say
 
 
 def of_a_subscription(answer: ModelAnswer, *, notional: bool = True, usd: str = "0.25") -> Any:
@@ -90,3 +91,82 @@ def test_a_run_waits_for_the_reset_that_the_provider_gave(desk: Desk, clock: Any
     run = desk.does(used_up, model="claude-cli")
     assert (run.status, run.wait) == (Status.PARKED, Wait.LIMIT)
     assert run.wake_at == clock.now() + 9_000_000_000
+
+
+# ---- places at a provider
+
+
+def crowd(desk: Desk, others: int) -> list[str]:
+    """As the first run is answered so many others begin, at a provider that answers one at a time."""
+    desk.configure(limits={"per_provider": {"scripted": 1}})
+    runs: list[str] = []
+
+    def meanwhile(_request: Any) -> Any:
+        runs.extend(desk.start(f"other {n}") for n in range(others))
+        desk.go()
+        assert len(desk.requests) == 1
+        assert [desk.run(r).wait for r in runs] == [Wait.TIMER] * others
+        with desk.store.read() as look:
+            [held] = views.end(look, runs[0])["waiting"]
+        assert (held["id"], held["kind"]) == ("scripted", "limit")
+        return say("first")
+
+    desk.does(meanwhile, *(say(f"other {n}") for n in range(others)))
+    return runs
+
+
+def test_who_finds_no_place_at_a_provider_holds_no_thread_and_goes_on_when_one_is_free(
+    desk: Desk,
+) -> None:
+    runs = crowd(desk, 3)
+    assert [desk.run(r).result for r in runs] == ["other 0", "other 1", "other 2"]
+    assert len(desk.usage()) == 4, "nothing was asked or paid for in vain"
+    said = [body["note"] for kind, body in desk.watched if kind == "text" and "note" in body]
+    assert len(said) == 3 and "limits.per_provider" in said[0]
+    assert not desk.all("select 1 from runs where asks is not null")
+
+
+@pytest.mark.parametrize(
+    "ends", [fails("auth"), fails("budget"), RuntimeError("boom")], ids=["auth", "budget", "crash"]
+)
+def test_a_place_is_given_back_whatever_came_of_the_request(desk: Desk, ends: Any) -> None:
+    desk.configure(limits={"per_provider": {"scripted": 1}})
+    desk.does(ends)
+    assert not desk.all("select 1 from runs where asks is not null")
+
+
+def test_a_place_that_nobody_handed_over_is_found_by_itself(desk: Desk, clock: Any) -> None:
+    desk.configure(limits={"per_provider": {"scripted": 1}})
+    killed = desk.asked_elsewhere("scripted")
+    run = desk.does(say("done"), say("killed, and taken over"))
+    assert (run.wait, run.park_no) == (Wait.TIMER, 1)
+    clock.advance(40)
+    sweep.beat(desk.store)
+    desk.go()
+    assert {desk.run(r).result for r in (run.id, killed)} == {"done", "killed, and taken over"}
+
+
+@pytest.mark.parametrize(
+    ("model", "configured", "most"),
+    [
+        ("claude-cli", {}, 4),
+        ("codex-cli:gpt-5.5", {"claude-cli": 1}, 4),
+        ("claude-cli:opus", {"claude-cli": 2}, 2),
+        ("scripted:/x", {}, None),
+        ("scripted:/x", {"scripted": 3}, 3),
+    ],
+)
+def test_a_program_has_four_places_and_other_providers_what_is_configured(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, model: str, configured: Any, most: int | None
+) -> None:
+    counted: list[int | None] = []
+    before = places.take
+
+    def take(tx: Any, lease: Any, provider: str, most: int) -> bool:
+        counted.append(most)
+        return before(tx, lease, provider, most)
+
+    monkeypatch.setattr(places, "take", take)
+    desk.configure(limits={"per_provider": configured})
+    assert desk.does(say("done"), model=model).status == Status.COMPLETED
+    assert counted == ([most] if most else [])

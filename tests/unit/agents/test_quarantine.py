@@ -12,6 +12,7 @@ from alfred.actions.grant import Grant
 from alfred.agents import quarantine
 from alfred.agents.metered import Meter
 from alfred.integrations import extract
+from alfred.runs import places
 from tests.unit.agents.conftest import Desk, fails, say
 
 FORM = {"pay": {"type": "bool"}, "to": {"type": "choice", "choices": ["anna", "bob"]}}
@@ -75,3 +76,21 @@ def test_the_budget_of_the_run_holds_for_the_reader(reader: Desk) -> None:
     grants = Grant(actions=frozenset({"*"})).encode()
     reader.does(say("", ("w.page", {})), poor, say("done"), grants=grants)
     assert [r for r in reader.requests if r.purpose == "extract"] == []
+
+
+@pytest.mark.parametrize(("free_after", "ends"), [(2, "done"), (99, "failed")])
+def test_a_reader_waits_a_while_for_a_place_at_its_provider(
+    reader: Desk, monkeypatch: pytest.MonkeyPatch, free_after: int, ends: str
+) -> None:
+    monkeypatch.setattr(quarantine, "EVERY", 0)
+    monkeypatch.setattr(quarantine, "TRIES", 5)
+    reader.configure(limits={"per_provider": {"scripted": 1}})
+    asked: list[str] = []
+
+    def take(_tx: Any, _lease: Any, provider: str, _most: int) -> bool:
+        asked.append(provider)
+        return len(asked) < 3 or len(asked) > 2 + free_after or len(asked) > 9
+
+    monkeypatch.setattr(places, "take", take)
+    run = reads(reader, say('{"pay": true}'))
+    assert extracted(reader, run)[0] == ends

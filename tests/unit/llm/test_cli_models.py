@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -454,49 +454,6 @@ def test_a_program_that_takes_too_long_is_ended_as_a_failure_of_the_network(
     with pytest.raises(client.ModelError, match="gave no answer") as raised:
         ask()
     assert raised.value.kind == "network"
-
-
-@pytest.fixture
-def full(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.BoundedSemaphore]:
-    """Every place of the program is taken."""
-    places = threading.BoundedSemaphore(1)
-    places.acquire()
-    monkeypatch.setitem(cli_models._free, "claude-cli", places)
-    yield places
-
-
-def test_no_more_than_so_many_turns_are_under_way_and_waiting_is_cancelled_too(
-    program: Fake, full: threading.BoundedSemaphore, tmp_path: Path, clock: Any
-) -> None:
-    program.says(GOOD)
-    cancelled = threading.Event()
-
-    class Soon:
-        looks = 0
-
-        def is_set(self) -> bool:
-            self.looks += 1
-            return self.looks > 3
-
-    with pytest.raises(client.ModelError) as raised:
-        ask(cancelled=Soon())
-    assert raised.value.kind == "cancelled"
-
-    class Late:
-        def is_set(self) -> bool:
-            clock.advance(1_000)
-            return False
-
-    with pytest.raises(client.ModelError) as raised:
-        ask(cancelled=Late())
-    assert raised.value.kind == "overloaded"
-    assert not (tmp_path / "given.json").exists()
-    full.release()
-    assert ask(cancelled=cancelled).text == "Hi."
-    program.does("sys.exit(3)\n")
-    with pytest.raises(client.ModelError):
-        ask()
-    assert full.acquire(blocking=False)  # a failure gives its place back
 
 
 # ---- which model ------------------------------------------------------------------------------------------

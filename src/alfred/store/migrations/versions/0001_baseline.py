@@ -178,6 +178,7 @@ SQLITE = (
     priority INTEGER DEFAULT '0' NOT NULL,
     cancel INTEGER DEFAULT '0' NOT NULL,
     max_cost BIGINT,
+    asks TEXT,
     error TEXT,
     result TEXT,
     created_at BIGINT DEFAULT '0' NOT NULL,
@@ -194,6 +195,7 @@ SQLITE = (
     CHECK (cancel=0 or status not in('parked','completed','failed')),
     FOREIGN KEY(parent_id) REFERENCES runs (id)
 )""",
+    "CREATE INDEX runs_asks ON runs (tenant, asks) WHERE asks is not null",
     "CREATE UNIQUE INDEX runs_child ON runs (parent_id, parent_call) WHERE parent_id is not null",
     "CREATE INDEX runs_counted ON runs (tenant, status)",
     "CREATE INDEX runs_listed ON runs (tenant, id)",
@@ -654,6 +656,7 @@ POSTGRESQL = (
     priority INTEGER DEFAULT '0' NOT NULL,
     cancel INTEGER DEFAULT '0' NOT NULL,
     max_cost BIGINT,
+    asks TEXT,
     error TEXT,
     result TEXT,
     created_at BIGINT DEFAULT '0' NOT NULL,
@@ -670,6 +673,7 @@ POSTGRESQL = (
     CHECK (cancel=0 or status not in('parked','completed','failed')),
     FOREIGN KEY(parent_id) REFERENCES runs (id)
 )""",
+    "CREATE INDEX runs_asks ON runs (tenant, asks) WHERE asks is not null",
     "CREATE UNIQUE INDEX runs_child ON runs (parent_id, parent_call) WHERE parent_id is not null",
     "CREATE INDEX runs_counted ON runs (tenant, status)",
     "CREATE INDEX runs_listed ON runs (tenant, id)",
