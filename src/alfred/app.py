@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from alfred import config, config_text, errors, home, ids
+from alfred import config, config_edit, config_text, errors, home, ids
 from alfred.agents import registry as agents_registry
 from alfred.config_live import LiveSettings
 from alfred.desk import Desk, person
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from alfred.actions.editing import Editing
     from alfred.actions.explaining import Explained, Hypothesis
     from alfred.actions.registry import LoadError, Registry
+    from alfred.actions.rulemaking import NewRule, Rulemaking
     from alfred.actions.surroundings import Surroundings
     from alfred.runs.execute import Runtime
     from alfred.runs.worker import Worker
@@ -306,6 +307,39 @@ def editing(base: Base) -> Editing:
 
     registry, around = _gate(base)
     return Editing(base.store, registry, around)
+
+
+def rulemaking(base: Base) -> Rulemaking:
+    """What makes rules of cards."""
+    from alfred.actions.rulemaking import Rulemaking
+
+    return Rulemaking(base.store, *_gate(base))
+
+
+def allow(base: Base, rule: NewRule, **about: Any) -> str:
+    """Writes a rule into config.yaml, after its owner's yes, and both into the audit. Where it stands then.
+
+    Args:
+        about: What the audit says besides: what it was made of.
+
+    Raises:
+        UsageError: the rules come from the environment, which wins over the file.
+        ConfigError: the file cannot take it.
+    """
+    tenant = base.desk.tenant
+    place = base.settings.place("policy", "rules") or ""
+    if place.startswith("env:"):
+        raise errors.UsageError(
+            f"The rules come from {place.removeprefix('env:')}, which wins over config.yaml.",
+            next="Add the rule there, or unset it.",
+        )
+    written = config_edit.append(
+        base.home, ("policy", "rules"), rule.tree, tenant=tenant, check=check
+    )
+    sealed = {"by": base.desk.by, "via": base.desk.via, "rule": dict(rule.tree), **about}
+    base.store.transact(lambda tx: audit.append(tx, tenant, "rule", **sealed))
+    seal_rules(base.store, tenant, lambda whose: settings_of(base.home, whose))
+    return written.place("policy", "rules", len(written.policy.rules) - 1) or "config.yaml"
 
 
 def explained(base: Base, wanted: Hypothesis) -> Explained:

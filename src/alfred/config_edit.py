@@ -73,6 +73,42 @@ def edit(
     return settings
 
 
+def append(
+    home: Path,
+    path: Sequence[str],
+    item: Mapping[str, Any],
+    *,
+    tenant: str = home_places.MAIN,
+    check: config.Check | None = None,
+) -> Settings:
+    """Adds one item to the end of a list in config.yaml, and returns the settings that the file now gives.
+
+    Args:
+        path: The key of the list, part by part.
+        item: What is added, written in one line.
+
+    Raises:
+        ConfigError: the item is wrong, or the file is: it stays as it was.
+    """
+    home_places.ensure(home, tenant=tenant)
+    file = home_places.config_file(home_places.of_tenant(home, tenant))
+    written = config_splice.yaml_text(dict(item))
+    with _alone(file):
+        text = config_text.read(file)
+        text = "alfred: 1\n" if text is None else text
+        made = config_text.parse(text, file.name)
+        if made.findings:
+            raise config_text.error(file, made.findings)
+        before: Any = made.tree
+        for part in path:
+            before = before.get(part) if isinstance(before, dict) else None
+        wanted = _put(made.tree, tuple(path), [*(before or []), _value(written, tuple(path), file)])
+        new = config_splice.appended(text, made, tuple(path), written)
+        settings = _judge(file, tenant, check)(_as_wanted(new, wanted, path, file))
+        replace(file, new or "")
+    return settings
+
+
 def as_shown(settings: Settings, key: str) -> str:
     """One setting, or what stands below a key of a raw part, as `edit` would write it, and no secret."""
     path = tuple(key.split("."))
@@ -191,14 +227,26 @@ def _changed(
         )
         raise
     new = config_splice.spliced(text, made, path, written)
-    after = None if new is None else config_text.parse(new, file.name)
     wanted = _put(made.tree, path, _value(written, path, file))
-    if new is None or after is None or after.findings or after.tree != wanted:
+    after = _as_wanted(new, wanted, path, file)
+    return new or "", judge(after)
+
+
+def _as_wanted(
+    new: str | None, wanted: Any, path: Sequence[str], file: Path
+) -> config_text.Document:
+    """The changed text, read again: it says what was wanted, and nothing else has changed.
+
+    Raises:
+        ConfigError: it does not, or there was no place for it.
+    """
+    after = None if new is None else config_text.parse(new, file.name)
+    if after is None or after.findings or after.tree != wanted:
         raise errors.ConfigError(
-            f"{config_text.dotted(path)} cannot be set in {file.name} as that is laid out",
+            f"{config_text.dotted(tuple(path))} cannot be set in {file.name} as that is laid out",
             next=f"Write `{path[-1]}` into {file} by hand.",
         )
-    return new, judge(after)
+    return after
 
 
 def _written(

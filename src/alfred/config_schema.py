@@ -7,20 +7,31 @@ must not be changed.
 
 from __future__ import annotations
 
+import re
 from decimal import Decimal
 from typing import Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+    model_validator,
+)
 
 from alfred import config_text, config_values
 from alfred.config_values import (
     AtLeastOne,
     Count,
     Database,
+    Day,
     Duration,
     Flag,
     Folder,
     Mode,
+    Named,
     Natural,
     Period,
     Port,
@@ -34,7 +45,11 @@ from alfred.config_values import (
     Usd,
     Version,
     Word,
+    Workspace,
 )
+
+_EXACT = re.compile(r"[^*?\[\]]+")
+"""A name that is no pattern."""
 
 
 class Section(BaseModel):
@@ -83,18 +98,49 @@ class Trust(Section):
 
 
 class PolicyRule(Section):
-    """One exception from the mode; it holds where all the patterns that it names fit."""
+    """One exception from the mode; it holds where all the patterns that it names fit.
+
+    With conditions (`folder`, `args`, `free`, `to`, `until`) it lets calls of one kind through that would ask otherwise,
+    and is `autonomous`. Such a rule covers only what it names: an argument that stands neither in `args` nor in `free`
+    must have its default.
+    """
 
     action: Word | None = Field(None, description="Pattern of action names, as in `git.*`.")
     integration: Word | None = Field(None, description="Pattern of integrations, as in `github`.")
     agent: Word | None = Field(None, description="Pattern of agent ids.")
+    folder: Workspace | None = Field(
+        None, description="The folder that the run works in; made: one that alfred made for it."
+    )
+    args: dict[Word, Named] = Field(
+        default_factory=dict,
+        description="What arguments must be: a value, {below: a folder} or {begins: words}.",
+    )
+    free: tuple[Word, ...] = Field((), description="Arguments that may be anything.")
+    to: tuple[Text, ...] = Field((), description="Where the call may lead, as its card shows it.")
+    until: Day | None = Field(None, description="The last day on which it holds.")
     mode: Mode = Field(description="gated, autonomous or off.")
+
+    @property
+    def conditional(self) -> bool:
+        """Whether it looks at more of a call than whose it is, and of what action."""
+        return bool(self.folder or self.args or self.free or self.to or self.until)
+
+    @model_serializer(mode="wrap")
+    def _without_what_it_does_not_say(self, whole: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        conditions = ("folder", "args", "free", "to", "until")
+        return {k: v for k, v in whole(self).items() if v or k not in conditions}
 
     @model_validator(mode="after")
     def _names_something(self) -> PolicyRule:
         if self.action is None and self.integration is None and self.agent is None:
             raise config_values.wrong(
                 "names no action, integration or agent; for all of them set policy.mode"
+            )
+        if self.conditional and (
+            self.mode != "autonomous" or not _EXACT.fullmatch(self.action or "")
+        ):
+            raise config_values.wrong(
+                "has conditions, so its mode must be autonomous and its action the name of one"
             )
         return self
 

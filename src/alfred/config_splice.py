@@ -1,4 +1,5 @@
-"""A value written into the text of config.yaml: over the old one, or as a new key at the end of what it belongs to.
+"""A value written into the text of config.yaml: over the old one, as a new key at the end of what it belongs to, or as
+one more item of a list.
 
 Invariant: everything that is not the value stays to the letter: comments, order, quoting, layout. Where there is
 no simple place for it, nothing is written.
@@ -47,6 +48,30 @@ def spliced(
         if _is_null(node):
             return _over(text, key, node, f"{{{_nested(rest, written)}}}")
     return None
+
+
+def appended(text: str, made: config_text.Document, path: tuple[str, ...], item: str) -> str | None:
+    """The text with one more item at the end of a list; None where there is no simple place for it."""
+    node = config_text.compose(text, made)
+    for part in path:
+        pair = next((p for p in _pairs(node) if p[0].value == part), None)
+        if pair is None:
+            return spliced(text, made, path, f"[{item}]")
+        key, node = pair
+        if node.start_mark.index < key.end_mark.index:
+            return None  # an alias: the list is written elsewhere, for others too
+    if type(node).__name__ != "SequenceNode" or not node.value:
+        return spliced(text, made, path, f"[{item}]")
+    if node.flow_style:
+        at = _end(text, node.value[-1])
+        return f"{text[:at]}, {item}{text[at:]}"
+    line = "\r\n" if "\r\n" in text else "\n"
+    at = _line_end(text, _end(text, node))
+    return f"{text[:at]}{line}{' ' * node.start_mark.column}- {item}{text[at:]}"
+
+
+def _pairs(node: Any) -> Sequence[tuple[Any, Any]]:
+    return node.value if type(node).__name__ == "MappingNode" else ()
 
 
 def _nested(path: Sequence[str], written: str) -> str:

@@ -6,6 +6,7 @@ Units: a `Duration` is microseconds, a `Usd` is US dollars with at most six deci
 
 from __future__ import annotations
 
+import datetime as dt
 import re
 from decimal import Decimal
 from pathlib import Path
@@ -22,6 +23,11 @@ _LONGEST = 3650 * _UNITS["d"]
 _COUNT = re.compile(r"0|[1-9][0-9]{0,17}")
 _USD = re.compile(r"(?:0|[1-9][0-9]{0,8})(?:\.[0-9]{1,6})?")
 _QUIET = re.compile(r"(?:[01][0-9]|2[0-3]):[0-5][0-9]-(?:[01][0-9]|2[0-3]):[0-5][0-9]")
+_DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+MADE = "made"
+"""How a rule names the folders that alfred makes for runs."""
+PATTERNS = frozenset({"below", "begins"})
+"""How a rule names more than one value of an argument."""
 _DATABASE = re.compile(r"sqlite|postgres(?:ql)?://\S+")
 _SECRET_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _LABEL = r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"
@@ -207,6 +213,36 @@ def _folder(value: Any) -> Path:
     return found
 
 
+def _workspace(value: Any) -> str:
+    return MADE if value == MADE else str(_folder(value))
+
+
+def _named(value: Any) -> str | dict[str, str] | None:
+    if value is None:
+        return None
+    if isinstance(value, dict):
+        if (
+            len(value) == 1
+            and value.keys() <= PATTERNS
+            and isinstance(next(iter(value.values())), str)
+        ):
+            return value
+        raise wrong("must be a text, {below: a folder} or {begins: the first words of a command}")
+    return _text(value)
+
+
+def _day(value: Any) -> str:
+    text = _text(value)
+    try:
+        return dt.date.fromisoformat(text).isoformat() if _DAY.fullmatch(text) else _no_day()
+    except ValueError:
+        return _no_day()
+
+
+def _no_day() -> str:
+    raise wrong("must be a day, as in 2026-12-31")
+
+
 def _mapping(value: Any) -> dict[str, Any]:
     if value is None:
         return {}
@@ -292,6 +328,31 @@ Secrets = Annotated[
 ]
 """Names of secrets, each with the hosts that it may be sent to."""
 Folder = Annotated[Path, BeforeValidator(_folder), WithJsonSchema({"type": "string"})]
+Workspace = Annotated[str, BeforeValidator(_workspace), WithJsonSchema({"type": "string"})]
+Day = Annotated[
+    str,
+    BeforeValidator(_day),
+    WithJsonSchema({"type": "string", "pattern": f"^{_DAY.pattern}$"}),
+]
+Named = Annotated[
+    Any,
+    BeforeValidator(_named),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": [*_SCALAR, "null"]},
+                {
+                    "type": "object",
+                    "properties": {name: {"type": "string"} for name in sorted(PATTERNS)},
+                    "additionalProperties": False,
+                    "minProperties": 1,
+                    "maxProperties": 1,
+                },
+            ]
+        }
+    ),
+]
+"""A value that an argument must have, or what it must lie below or begin with."""
 Raw = Annotated[Any, BeforeValidator(config_text.resolve)]
 RawMapping = Annotated[
     dict[str, Any], BeforeValidator(_mapping), WithJsonSchema({"type": ["object", "null"]})

@@ -234,6 +234,68 @@ def test_what_an_alias_stands_for_is_not_changed_by_accident(home: Path):
     assert (home / "config.yaml").read_text() == text
 
 
+RULE = {"action": "git.push", "args": {"branch": {"below": "on"}}, "mode": "autonomous"}
+WRITTEN = '{action: git.push, args: {branch: {below: "on"}}, mode: autonomous}'
+
+
+@table(
+    [
+        ("alfred: 1\n", "policy: {rules: [RULE]}\n"),
+        ("alfred: 1\npolicy:\n", "policy: {rules: [RULE]}\n"),
+        ("alfred: 1\npolicy: {mode: gated} # c\n", "policy: {mode: gated, rules: [RULE]} # c\n"),
+        ("alfred: 1\npolicy:\n  rules: []  # c\n", "  rules: [RULE]  # c\n"),
+        ("alfred: 1\npolicy:\n  rules:   # c\n", "  rules: [RULE]   # c\n"),
+        (
+            "alfred: 1\npolicy: {rules: [{agent: a, mode: off} ]} # c",
+            "policy: {rules: [{agent: a, mode: off}, RULE ]} # c",
+        ),
+        (
+            "alfred: 1\npolicy:\n  rules:\n  # b\n  - agent: a  # c\n    mode: off # d\n# e\n",
+            "    mode: off # d\n  - RULE\n# e\n",
+        ),
+        (
+            "alfred: 1\r\npolicy:\r\n  rules:\r\n    - {agent: a, mode: off}",
+            "    - {agent: a, mode: off}\r\n    - RULE",
+        ),
+    ]
+)
+def test_an_item_is_added_to_a_list_and_every_other_letter_stays(
+    home: Path, before: str, after: str
+):
+    home.mkdir(exist_ok=True)
+    (home / "config.yaml").write_bytes(before.encode())
+    given = config_edit.append(home, ("policy", "rules"), RULE)
+    text = (home / "config.yaml").read_bytes().decode()
+    end = after.replace("RULE", WRITTEN)
+    assert text.endswith(end), text
+    assert set(text.replace(WRITTEN, "").splitlines()) >= set(before.splitlines()[:-1]) - {
+        "policy:"
+    }
+    assert given.policy.rules[-1].args == {"branch": {"below": "on"}}
+    assert given.policy.rules == config.load(home, {}).policy.rules
+
+
+@table(
+    [
+        ("alfred: 1\npolicy: {rules: 5}\n", RULE),
+        ("alfred: 1\npolicy: {rules: [\n", RULE),
+        ("alfred: 1\na: &x []\npolicy: {rules: *x}\n", RULE),
+        ("alfred: 1\n", {"action": "git.*", "free": ["x"], "mode": "autonomous"}),
+        ("alfred: 1\n", {"action": "git.push", "free": ["x"], "mode": "off"}),
+        ("alfred: 1\n", RULE | {"args": {"x": {"above": "y"}}}),
+        ("alfred: 1\n", RULE | {"until": "tomorrow"}),
+    ]
+)
+def test_what_is_wrong_with_an_item_or_its_list_changes_nothing(
+    home: Path, text: str, item: dict[str, Any]
+):
+    home.mkdir(exist_ok=True)
+    (home / "config.yaml").write_text(text)
+    with pytest.raises(errors.ConfigError):
+        config_edit.append(home, ("policy", "rules"), item)
+    assert (home / "config.yaml").read_text() == text
+
+
 # ---- what is refused
 
 REFUSED: list[tuple[str, Any, str]] = [

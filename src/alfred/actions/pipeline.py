@@ -17,7 +17,17 @@ from typing import Any, Literal
 import structlog
 
 from alfred import errors
-from alfred.actions import arguments, canonical, card, outgoing, policy, provenance, risk, taint
+from alfred.actions import (
+    arguments,
+    canonical,
+    card,
+    conditions,
+    outgoing,
+    policy,
+    provenance,
+    risk,
+    taint,
+)
 from alfred.actions.context import ActionContext
 from alfred.actions.declare import Action
 from alfred.actions.grant import Grant
@@ -129,6 +139,7 @@ def judge(
         first_use=not action.built_in and not facts.used_before(action.id),
         dry_run=bool(proposal.run.dry_run),
         forbidden=assessed.forbidden,
+        asked=lambda: conditions.asked(action, args, ctx),
     )
     if decision.verdict == "refuse":
         why = assessed.forbidden or f"{action.id} is switched off by the policy"

@@ -1,17 +1,21 @@
 """Whether a call executes, waits for a person or is refused: one pure function, and its explanation.
 
 Invariants: what is high waits for a person under every mode (the floor); `off` refuses; a rule decides
-only which mode holds, never the floor; whatever is not known (a label, a reach) counts as the worse.
+only which mode holds, never the floor; whatever is not known (a label, a reach) counts as the worse. A rule with
+conditions (`conditions`) only lifts `gated`, in a context without foreign text, and never for the first use of a foreign
+action.
 """
 
 from __future__ import annotations
 
 import fnmatch
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
+from alfred.actions import conditions
+from alfred.actions.conditions import Asked
 from alfred.actions.declare import Action
 from alfred.actions.kinds import Effect, Risk
 
@@ -37,17 +41,15 @@ QUESTION = "ask.user"
 _LITERAL = re.compile(r"\[[^]]*\]|[*?]")
 
 
-class Rule(Protocol):
+class Rule(conditions.Rule, Protocol):
     """A rule of `policy.rules`; what it does not name is None."""
 
     @property
-    def action(self) -> str | None: ...
-    @property
     def integration(self) -> str | None: ...
     @property
-    def agent(self) -> str | None: ...
-    @property
     def mode(self) -> Mode: ...
+    @property
+    def conditional(self) -> bool: ...
 
 
 class Policy(Protocol):
@@ -90,6 +92,7 @@ def decide(
     first_use: bool = True,
     dry_run: bool = False,
     forbidden: str | None = None,
+    asked: Callable[[], Asked] | None = None,
 ) -> Decision:
     """Decides one call. Pure: the same arguments give the same decision.
 
@@ -104,25 +107,27 @@ def decide(
         first_use: This agent never executed this action with this schema; matters for foreign ones only.
         dry_run: Nothing may be changed or staged.
         forbidden: Why the call is never carried out (`risk.assess`), if so.
+        asked: What rules with conditions look at in the call; without it there are none.
     """
     risk = max(risk, action.risk)
     why = [f"risk {risk}: declared {action.risk}"]
+    novel = first_use and not action.built_in
+    # an unknown label is read as the worst
+    foreign = integrity not in ("owner", "trusted", "derived")
     mode, how = resolve(action=action, agent=agent, policy=policy)
     why.append(how)
+    if mode == "gated" and asked is not None:
+        bar = "foreign text" if foreign else "the first use of a foreign action" if novel else None
+        lifted, how = _allowed(action, agent, policy, asked, bar)
+        mode = "autonomous" if lifted else mode
+        why += how
     if STRICTNESS[floor] < STRICTNESS[mode]:
         mode = floor
         why.append(f"the run may not be laxer than {floor}")
-    verdict, reason, said = _verdict(action, risk, mode, integrity, contained, forbidden)
+    verdict, reason, said = _verdict(action, risk, mode, foreign, contained, forbidden)
     why.append(said)
     question = reason == "question"
-    novel = first_use and not action.built_in
-    auto = (
-        verdict == "stage"
-        and not question
-        and risk is Risk.LOW
-        and not novel
-        and integrity in ("owner", "trusted", "derived")
-    )
+    auto = verdict == "stage" and not question and risk is Risk.LOW and not novel and not foreign
     if verdict == "stage" and risk is Risk.LOW and not question:
         why.append(
             "it may approve itself after its time"
@@ -148,8 +153,9 @@ def decide(
 
 
 def resolve(*, action: Action, agent: str, policy: Policy) -> tuple[Mode, str]:
-    """The mode that holds for this action and agent before any floor, and the rule that says so."""
-    fitting = [rule for rule in policy.rules if _fits(rule, action, agent)]
+    """The mode that holds for this action and agent before any floor, and the rule that says so. Of rules without
+    conditions: what the others let through depends on the call."""
+    fitting = [r for r in policy.rules if not r.conditional and _fits(r, action, agent)]
     if not fitting:
         return policy.mode, f"mode {policy.mode}: no rule fits"
     best = max(fitting, key=lambda rule: (*_specificity(rule), -STRICTNESS[rule.mode]))
@@ -166,11 +172,29 @@ def resolve(*, action: Action, agent: str, policy: Policy) -> tuple[Mode, str]:
     return best.mode, f"mode {best.mode}: rule for {named or 'everything'}{others}"
 
 
+def _allowed(
+    action: Action, agent: str, policy: Policy, asked: Callable[[], Asked], bar: str | None
+) -> tuple[bool, list[str]]:
+    """Whether a rule with conditions lets a gated call through, and what is said of those that there are."""
+    fitting = [r for r in policy.rules if r.conditional and _fits(r, action, agent)]
+    if not fitting:
+        return False, []
+    if bar:
+        return False, [f"mode gated: {bar}, which no rule with conditions lets through"]
+    said, call = [], asked()
+    for rule in fitting:
+        why_not = conditions.uncovered(rule, call)
+        if why_not is None:
+            return True, [f"mode autonomous: {conditions.said(rule)}"]
+        said.append(f"mode gated: {conditions.said(rule)} Not this: {why_not}")
+    return False, said
+
+
 def _verdict(
     action: Action,
     risk: Risk,
     mode: Mode,
-    integrity: Integrity,
+    foreign: bool,
     contained: bool,
     forbidden: str | None,
 ) -> tuple[Verdict, Reason, str]:
@@ -182,8 +206,6 @@ def _verdict(
         return "stage", "question", "staged: a question is for a person"
     if risk >= Risk.HIGH:
         return "stage", "floor", "staged: a person decides about high risks in every mode"
-    # an unknown label is read as the worst
-    foreign = integrity not in ("owner", "trusted", "derived")
     if foreign and action.effect is not Effect.PURE and not contained:
         return "stage", "external", "staged: it reaches out, and the context holds foreign text"
     if risk is Risk.NONE:

@@ -84,18 +84,22 @@ def how_together(group: Sequence[Approval]) -> list[str]:
     ]
 
 
-def ask(desk: Desk, group: Sequence[Approval]) -> bool:
+Always = Callable[[Approval], None]
+"""Offers a rule for what a card shows, once it was allowed."""
+
+
+def ask(desk: Desk, group: Sequence[Approval], always: Always | None = None) -> bool:
     """Shows the cards of a run on the terminal and takes the decision. False: the person leaves some of them open."""
     desk.shown(group)
     if len(approvals.together(group)) < 2:
-        return all(_one(desk, card) for card in group)
+        return all(_one(desk, card, always) for card in group)
     group = [desk.card(card.id) for card in group]  # as they are now: their clocks have started
     for line in itertools.chain(heading(group), *(render(card) for card in group)):
         terminal.say(line)
-    return _together(desk, group)
+    return _together(desk, group, always)
 
 
-def _together(desk: Desk, group: Sequence[Approval]) -> bool:
+def _together(desk: Desk, group: Sequence[Approval], always: Always | None) -> bool:
     chosen = approvals.together(group)
     rest = [card for card in group if card not in chosen]
     which = f"all {len(chosen)}" if not rest else f"{len(chosen)} of {len(group)}"
@@ -103,16 +107,16 @@ def _together(desk: Desk, group: Sequence[Approval]) -> bool:
         f"  approve {which}? [y]es / [o]ne by one / [n]o / no, and [e]nd the run / [l]ater:"
     ).lower()
     if said in ("o", "one"):
-        return all(_one(desk, card) for card in group)
+        return all(_one(desk, card, always) for card in group)
     if said in ("y", "yes"):
         for card in chosen:
             _tried(desk.decide, card.id, "approve", args_hash=card.args_hash)
-        return all(_one(desk, card) for card in rest)
+        return all(_one(desk, card, always) for card in rest)
     if said in ("n", "no"):
         why = terminal.line("  why (for the model, may be empty):") or None
         for card in chosen:
             _tried(desk.decide, card.id, "reject", reason=why)
-        return all(_one(desk, card) for card in rest)
+        return all(_one(desk, card, always) for card in rest)
     if said in ("e", "end"):
         why = terminal.line("  why:") or None
         _tried(desk.decide, chosen[0].id, "reject_and_end", reason=why)
@@ -120,7 +124,7 @@ def _together(desk: Desk, group: Sequence[Approval]) -> bool:
     return False
 
 
-def _one(desk: Desk, card: Approval) -> bool:
+def _one(desk: Desk, card: Approval, always: Always | None) -> bool:
     """Shows one card, if it waits still, and takes its decision. False: it is left open, and what comes behind it."""
     # As it is now: its clock has started, and who decided the card before may have ended the run.
     card = desk.card(card.id)
@@ -133,21 +137,29 @@ def _one(desk: Desk, card: Approval) -> bool:
             return _question(desk, card)
         case "outcome":
             return _outcome(desk, card)
-    return _action(desk, card)
+    return _action(desk, card, always)
 
 
-def _tried(decide: Callable[..., object], *said: str, **more: str | None) -> None:
+def _tried(decide: Callable[..., object], *said: str, **more: str | None) -> bool:
     """Decides. When somebody else was first, or the card changed, the ledger's word counts, and the loop looks again."""
     try:
         decide(*said, **more)
     except AlfredError as problem:
         terminal.say(f"  {problem.detail}")
+        return False
+    return True
 
 
-def _action(desk: Desk, card: Approval) -> bool:
-    said = terminal.line("  approve? [y]es / [n]o / no, and [e]nd the run / [l]ater:").lower()
-    if said in ("y", "yes"):
-        _tried(desk.decide, card.id, "approve", args_hash=card.args_hash)
+def _action(desk: Desk, card: Approval, always: Always | None) -> bool:
+    offer = None if card.risk == "high" else always
+    ever = " / yes, and [a]lways" if offer else ""
+    said = terminal.line(
+        f"  approve? [y]es{ever} / [n]o / no, and [e]nd the run / [l]ater:"
+    ).lower()
+    if said in ("y", "yes") or (offer and said in ("a", "always")):
+        done = _tried(desk.decide, card.id, "approve", args_hash=card.args_hash)
+        if done and offer and said in ("a", "always"):
+            offer(card)
     elif said in ("n", "no"):
         why = terminal.line("  why (for the model, may be empty):")
         _tried(desk.decide, card.id, "reject", reason=why or None)

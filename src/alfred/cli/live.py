@@ -63,8 +63,16 @@ def wakes(wait: str | None) -> str:
 class View:
     """Prints what happens; `follow` returns when the run ended or waits for somebody who is not here."""
 
-    def __init__(self, desk: Desk, *, quiet: bool = False, ask: bool | None = None):
+    def __init__(
+        self,
+        desk: Desk,
+        *,
+        quiet: bool = False,
+        ask: bool | None = None,
+        always: cards.Always | None = None,
+    ):
         self.desk = desk
+        self.always = always
         self.quiet = quiet
         self.ask = terminal.interactive() if ask is None else ask
         self._live = not quiet and sys.stderr.isatty()
@@ -146,7 +154,7 @@ class View:
                 if not stay and not (self.ask and fresh):
                     return run
                 if self.ask and fresh:
-                    if not cards.ask(self.desk, fresh):
+                    if not cards.ask(self.desk, fresh, self.always):
                         if not stay:
                             return run
                         asked |= {card.id for card in fresh}

@@ -103,7 +103,10 @@ _GROUPS: dict[str, tuple[tuple[str, str, tuple[Command, ...]], ...]] = {
         (
             "policy",
             "What is decided by itself, and what is asked.",
-            (("explain", "policy:explain", "Say step by step how a call is decided."),),
+            (
+                ("explain", "policy:explain", "Say step by step how a call is decided."),
+                ("allow", "policy:allow", "Make a rule of a card, so that its kind asks no more."),
+            ),
         ),
         (
             "audit",

@@ -1,4 +1,7 @@
-"""Why a call executes, waits or is refused: one that was made, or one that nobody has made yet."""
+"""Why a call executes, waits or is refused; and rules that let one kind of call through from now on.
+
+Invariant: nobody makes a rule whose text they have not seen: a yes on a terminal, or the hash of exactly that text.
+"""
 
 from __future__ import annotations
 
@@ -10,11 +13,14 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from alfred import app, orders
+from alfred import app, errors, orders
 from alfred.actions.explaining import Explained, Hypothesis, stored
-from alfred.cli import terminal
+from alfred.actions.ledger.approvals import Approval
+from alfred.actions.rulemaking import NewRule
+from alfred.cli import cards, terminal
 from alfred.cli.terminal import DEFAULT, Common
 from alfred.runs import views
+from alfred.trust import display
 
 EXAMPLE = '--args \'{"command": "ls"}\''
 
@@ -68,10 +74,85 @@ def explain(
         return 0
 
 
+def allow(
+    card: str,
+    /,
+    *,
+    below: str | None = None,
+    begins: str | None = None,
+    hash: str | None = None,
+    common: Common = DEFAULT,
+) -> int:
+    """Make a rule of a card: calls of exactly its kind do not ask any more.
+
+    The rule is shown first, in words and as it will stand in config.yaml, and wants a yes of its own. It lasts 30 days.
+    High risks, runs that have read what strangers wrote and the first use of a foreign action ask all the same. The card
+    itself is not decided by it.
+
+    Args:
+        card: The card.
+        below: A folder (or the beginning of a branch): everything beneath it, instead of the card's one path.
+        begins: The first words of its command: every one program with words that begin so, instead of the one command.
+        hash: The hash of the rule, where nobody can be asked.
+    """
+    with common.open() as base:
+        found = base.desk.card(card)
+        rule = app.rulemaking(base).of_card(found, below=below, begins=begins)
+        place = _agreed(base, rule, common, hash=hash, approval=found.id)
+        if common.json:
+            told = {"rule": dict(rule.tree), "words": rule.words, "hash": rule.hash, "place": place}
+            terminal.document(told)
+        elif found.status == "pending":
+            terminal.say(f"The card waits still: {cards.how(found)}")
+        return 0
+
+
+def offer(base: app.Base, card: Approval) -> None:
+    """Offers a rule for what somebody has just allowed on this terminal."""
+    try:
+        rule = app.rulemaking(base).of_card(base.desk.card(card.id))
+        _agreed(base, rule, DEFAULT, hash=None, approval=card.id)
+    except errors.AlfredError as problem:
+        terminal.say(f"  {problem.detail}")
+
+
+def _agreed(
+    base: app.Base, rule: NewRule, common: Common, *, hash: str | None, **about: str | list[str]
+) -> str:
+    """Shows a rule, takes the yes, and writes it. Where it stands.
+
+    Raises:
+        HashRequired: nobody said yes.
+        StaleHash: the hash is that of another rule.
+    """
+    if hash is not None and (len(hash) < 8 or not rule.hash.startswith(hash.lower())):
+        raise errors.StaleHash(
+            "The hash is not that of the rule as it would be now.", next="Look at it again."
+        )
+    if not common.json:
+        terminal.say(rule.words)
+        terminal.say("High risks and runs that have read what strangers wrote ask all the same.")
+        if "command" in rule.tree.get("args", {}):
+            terminal.say("What the command runs may change: its text is what is allowed.")
+        terminal.say(f"In config.yaml, under policy.rules:\n  - {display.display(rule.text)}")
+    seen = not common.json and terminal.interactive()
+    if hash is None and not (seen and terminal.yes("Make this rule?")):
+        raise errors.HashRequired(
+            "No rule was made: nobody has said yes to it.",
+            next=f"Say yes to exactly this rule: --hash {rule.hash[:12]}",
+            rule=dict(rule.tree),
+            hash=rule.hash,
+        )
+    place = app.allow(base, rule, **about)
+    if not common.json:
+        terminal.out(f"{place}: {rule.words}")
+    return place
+
+
 def _say(found: Explained) -> None:
     what = json.dumps(found.args, ensure_ascii=False)
     terminal.out(f"{terminal.shown(found.action)} {terminal.shown(what, 300)}")
     risk = f" [{found.risk}]" if found.risk else ""
     terminal.out(f"{_WOULD.get(found.verdict, found.verdict)}{risk}: {found.reason}")
     for step in found.steps:
-        terminal.out(f"  {terminal.shown(step, 300)}")
+        terminal.out(f"  {terminal.shown(step, 1_000)}")

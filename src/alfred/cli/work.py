@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import Parameter
 
 from alfred import app, errors, home, orders
+from alfred.actions.ledger.approvals import Approval
 from alfred.agents import comparison
 from alfred.cli import live, outcome, terminal
 from alfred.cli.leaving import Left, Signals
@@ -114,7 +115,7 @@ def resume(
                 "Which run?", next="`alfred runs list` shows them; --all resumes what was stopped."
             )
         found = base.desk.wake(run)
-        view = live.View(base.desk, quiet=common.json)
+        view = _view(base, common)
         # A worker of our own in any case: it takes the run now, or when its holder should go.
         return _go_on(base, _whole(base, view), view, found.id, False, common, dict)
 
@@ -205,7 +206,7 @@ def watch(run: str, /, *, common: Common = DEFAULT) -> int:
             note = outcome.unattended(base, found)
             if note:
                 terminal.say(note)
-        view = live.View(base.desk, quiet=common.json)
+        view = _view(base, common)
         with Signals(signal.SIGINT, signal.SIGTERM) as signals:
             ended = view.follow(found.id, wait=signals.wait, stay=True)
         return outcome.ended(base, view, ended, as_json=common.json)
@@ -219,8 +220,19 @@ def _ready(base: app.Base, common: Common, *, detach: bool) -> tuple[live.View, 
     """
     if not detach:
         base.desk.refuse_if_stopped()
-    view = live.View(base.desk, quiet=common.json)
+    view = _view(base, common)
     return view, _whole(base, view)
+
+
+def _view(base: app.Base, common: Common) -> live.View:
+    """Who watches a run here, is asked what it waits for, and may make a rule of it."""
+
+    def always(card: Approval) -> None:
+        from alfred.cli import policy
+
+        policy.offer(base, card)
+
+    return live.View(base.desk, quiet=common.json, always=always)
 
 
 def _left(

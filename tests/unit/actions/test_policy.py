@@ -9,22 +9,27 @@ from typing import Any, cast
 import pytest
 
 from alfred.actions import Effect, Risk, action, declare, policy
+from alfred.actions.conditions import Asked
 from alfred.actions.policy import Mode
+from alfred.config_schema import PolicyRule
 from tests.table import table
 
 
-@dataclass(frozen=True)
-class Rule:
-    mode: Mode
-    action: str | None = None
-    integration: str | None = None
-    agent: str | None = None
+def ruled(
+    mode: str,
+    action: str | None = None,
+    integration: str | None = None,
+    agent: str | None = None,
+    **conditions: Any,
+) -> PolicyRule:
+    named = {"action": action, "integration": integration, "agent": agent, **conditions}
+    return PolicyRule.model_validate({"mode": mode, **named})
 
 
 @dataclass(frozen=True)
 class Policy:
     mode: Mode = "gated"
-    rules: tuple[Rule, ...] = ()
+    rules: tuple[PolicyRule, ...] = ()
 
 
 def make(id: str = "world.append", source: str = "alfred", **more: Any) -> declare.Action:
@@ -85,27 +90,27 @@ def test_what_is_forbidden_is_refused_under_every_mode() -> None:
 
 # each rule is more specific than the one after it
 LADDER = [
-    Rule("off", action="github.label", agent="ops"),
-    Rule("off", action="github.label", agent="o*"),
-    Rule("off", action="github.label"),
-    Rule("off", action="github.la*", agent="ops"),
-    Rule("off", action="github.la*"),
-    Rule("off", action="github.*"),
-    Rule("off", integration="github", agent="ops"),
-    Rule("off", integration="github", agent="o*"),
-    Rule("off", integration="github"),
-    Rule("off", integration="git*"),
-    Rule("off", agent="ops"),
-    Rule("off", agent="o*"),
+    ruled("off", action="github.label", agent="ops"),
+    ruled("off", action="github.label", agent="o*"),
+    ruled("off", action="github.label"),
+    ruled("off", action="github.la*", agent="ops"),
+    ruled("off", action="github.la*"),
+    ruled("off", action="github.*"),
+    ruled("off", integration="github", agent="ops"),
+    ruled("off", integration="github", agent="o*"),
+    ruled("off", integration="github"),
+    ruled("off", integration="git*"),
+    ruled("off", agent="ops"),
+    ruled("off", agent="o*"),
 ]
 
 
 @table(list(itertools.pairwise(LADDER)))
-def test_the_more_specific_rule_wins_in_either_order(upper: Rule, lower: Rule) -> None:
+def test_the_more_specific_rule_wins_in_either_order(upper: PolicyRule, lower: PolicyRule) -> None:
     for won, lost in (("autonomous", "off"), ("off", "autonomous"), ("gated", "autonomous")):
         rules = (
-            Rule(won, upper.action, upper.integration, upper.agent),  # type: ignore[arg-type]
-            Rule(lost, lower.action, lower.integration, lower.agent),  # type: ignore[arg-type]
+            ruled(won, upper.action, upper.integration, upper.agent),
+            ruled(lost, lower.action, lower.integration, lower.agent),
         )
         for order in (rules, rules[::-1]):
             decision = decide(
@@ -117,31 +122,31 @@ def test_the_more_specific_rule_wins_in_either_order(upper: Rule, lower: Rule) -
 @pytest.mark.parametrize(
     "rule",
     [
-        Rule("off", action="github.*"),
-        Rule("off", action="world.append", agent="ops"),
-        Rule("off", integration="github"),
-        Rule("off", agent="other"),
-        Rule("off", action="World.Append"),
-        Rule("off", action="world.append", integration="github"),
+        ruled("off", action="github.*"),
+        ruled("off", action="world.append", agent="ops"),
+        ruled("off", integration="github"),
+        ruled("off", agent="other"),
+        ruled("off", action="World.Append"),
+        ruled("off", action="world.append", integration="github"),
     ],
 )
-def test_a_rule_that_does_not_fit_in_every_part_does_not_hold(rule: Rule) -> None:
+def test_a_rule_that_does_not_fit_in_every_part_does_not_hold(rule: PolicyRule) -> None:
     assert decide(policy=Policy("gated", (rule,))).mode == "gated"
 
 
 def test_between_equals_the_stricter_rule_wins() -> None:
     for modes in itertools.permutations(("off", "gated", "autonomous")):
-        rules = tuple(Rule(mode, action="world.append") for mode in modes)  # type: ignore[arg-type]
+        rules = tuple(ruled(mode, action="world.append") for mode in modes)
         assert decide(policy=Policy("gated", rules)).mode == "off"
 
 
 def test_a_bare_star_names_nothing() -> None:
-    rules = (Rule("autonomous", action="*", agent="main"), Rule("off", integration="world"))
+    rules = (ruled("autonomous", action="*", agent="main"), ruled("off", integration="world"))
     assert decide(policy=Policy("gated", rules)).mode == "off"
 
 
 def test_a_rule_beats_the_general_mode_but_never_the_floor() -> None:
-    rules = (Rule("autonomous", action="world.append"),)
+    rules = (ruled("autonomous", action="world.append"),)
     assert decide(Risk.MEDIUM, policy=Policy("off", rules)).verdict == "execute"
     assert decide(Risk.HIGH, policy=Policy("off", rules)).verdict == "stage"
 
@@ -228,7 +233,7 @@ def test_in_a_dry_run_only_reads_run() -> None:
 
 
 def test_every_decision_explains_each_step() -> None:
-    rules = (Rule("autonomous", action="world.*"), Rule("gated", agent="main"))
+    rules = (ruled("autonomous", action="world.*"), ruled("gated", agent="main"))
     decision = decide(Risk.LOW, policy=Policy("gated", rules), floor="gated", dry_run=True)
     assert decision.explanation == (
         "risk low: declared none",
@@ -254,3 +259,69 @@ def test_raising_the_risk_never_makes_a_decision_laxer() -> None:
             for risk in Risk
         ]
         assert order == sorted(order)
+
+
+# ---- rules with conditions
+
+ALLOWED = Policy("gated", (ruled("autonomous", action="world.append", until="2999-01-01"),))
+
+
+def call(**more: Any) -> Asked:
+    said: dict[str, Any] = {
+        "action": make(),
+        "args": {},
+        "folder": "/p",
+        "to": lambda: None,
+        "today": "2026-01-01",
+    }
+    return Asked(**said | more)
+
+
+@table(
+    [
+        (Risk.LOW, ALLOWED, {}, "execute", "autonomous"),
+        (Risk.MEDIUM, ALLOWED, {}, "execute", "autonomous"),
+        (Risk.HIGH, ALLOWED, {}, "stage", "floor"),
+        (Risk.MEDIUM, ALLOWED, {"integrity": "external"}, "stage", "external"),
+        (Risk.MEDIUM, ALLOWED, {"integrity": "external", "contained": True}, "stage", "gated"),
+        (Risk.MEDIUM, ALLOWED, {"integrity": "damaged", "contained": True}, "stage", "gated"),
+        (Risk.MEDIUM, ALLOWED, {"floor": "gated"}, "stage", "gated"),
+        (Risk.MEDIUM, ALLOWED, {"forbidden": "no"}, "refuse", "forbidden"),
+        (Risk.MEDIUM, Policy("off", ALLOWED.rules), {}, "refuse", "mode_off"),
+        (
+            Risk.MEDIUM,
+            Policy("gated", (*ALLOWED.rules, ruled("off", integration="world"))),
+            {},
+            "refuse",
+            "mode_off",
+        ),
+        (Risk.MEDIUM, ALLOWED, {"agent": "other"}, "execute", "autonomous"),
+        (Risk.MEDIUM, ALLOWED, {"asked": None}, "stage", "gated"),
+        (Risk.MEDIUM, ALLOWED, {"asked": lambda: call(args={"x": 1})}, "stage", "gated"),
+        (Risk.MEDIUM, ALLOWED, {"asked": lambda: call(today="2999-01-02")}, "stage", "gated"),
+    ]
+)
+def test_a_rule_with_conditions_lifts_what_is_gated_and_nothing_else(
+    risk: Risk, said: Policy, more: dict[str, Any], verdict: str, reason: str
+) -> None:
+    decision = decide(risk, policy=said, **{"asked": call} | more)
+    assert (decision.verdict, decision.reason) == (verdict, reason), decision.explanation
+
+
+@table([(True, "stage"), (False, "execute")])
+def test_no_rule_with_conditions_lets_the_first_use_of_a_foreign_action_through(
+    first: bool, verdict: str
+) -> None:
+    foreign = make(source="actions/x.py")
+    decision = decide(
+        Risk.MEDIUM, action=foreign, policy=ALLOWED, first_use=first, asked=lambda: call()
+    )
+    assert decision.verdict == verdict
+
+
+def test_the_rule_that_lets_a_call_through_is_named_and_so_is_why_another_does_not() -> None:
+    why = decide(Risk.MEDIUM, policy=ALLOWED, asked=call).explanation
+    words = "every agent may call world.append without asking, until 2999-01-01."
+    assert f"mode autonomous: {words}" in why
+    why = decide(Risk.MEDIUM, policy=ALLOWED, asked=lambda: call(args={"x": 1})).explanation
+    assert f"mode gated: {words} Not this: it says nothing of x" in why
