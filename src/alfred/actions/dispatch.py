@@ -69,42 +69,47 @@ class Dispatch:
         self, ctx: StepContext, first: int, wanted: Sequence[tuple[str, dict[str, Any]]]
     ) -> list[Any]:
         """Several calls of a fixed step: results in order, with an error in the place of a call that has none."""
-        new = self._new(ctx, first, wanted)
+        turn = ctx.run.turn
+        with self.store.read() as look:
+            known = calls_ledger.of_turn(look, ctx.run.id, turn)
+        new = self._new(ctx, known, first, wanted)
+        there = sorted([*known, *map(calls_ledger.unstored, new)], key=_place)
         if len(new) > 1:  # they count for each other while they are judged
             self.store.transact(
                 calls_ledger.fenced, ctx.lease, lambda tx: calls_ledger.propose(tx, new)
             )
             new = []
-        settled = {call.ordinal: call for call in self.settle(ctx, ctx.run.turn, new)}
+        settled = {call.ordinal: call for call in self._settle(ctx, turn, there, new)}
         for offset in range(len(wanted)):
             ctx.joins(self.label_of(settled[first + offset]))
         return [results.value_of(settled[first + offset]) for offset in range(len(wanted))]
 
-    def settle(self, ctx: StepContext, turn: int, new: Sequence[NewCall] = ()) -> list[Call]:
+    def settle(self, ctx: StepContext, turn: int) -> list[Call]:
         """Brings every call of a turn to its end, and returns them.
-
-        Args:
-            ctx: The step.
-            turn: Which.
-            new: Calls of the turn that are not in the ledger yet. They are stored with what is decided about them.
 
         Raises:
             Leave: a person, a retry or a later entry is needed first.
             LeaseLost: the run is not ours any more.
         """
+        with self.store.read() as look:
+            calls = calls_ledger.of_turn(look, ctx.run.id, turn)
+        return self._settle(ctx, turn, calls, ())
+
+    def _settle(
+        self, ctx: StepContext, turn: int, calls: list[Call], new: Sequence[NewCall]
+    ) -> list[Call]:
+        """`new`: those that are not in the ledger yet. They are stored with what is decided about them."""
         while True:
-            with self.store.read() as look:
-                calls = calls_ledger.of_turn(look, ctx.run.id, turn)
-            if new:
-                calls = sorted([*calls, *map(calls_ledger.unstored, new)], key=_place)
             if judged := self.judging.ready(ctx, calls):
                 self._write(ctx, calls, judged, new)
                 new = ()
-                continue
-            head = next((c for c in calls if not c.settled), None)
-            if head is None:
-                return calls
-            self._advance(ctx, head, calls)
+            else:
+                head = next((c for c in calls if not c.settled), None)
+                if head is None:
+                    return calls
+                self._advance(ctx, head, calls)
+            with self.store.read() as look:
+                calls = calls_ledger.of_turn(look, ctx.run.id, turn)
 
     def label_of(self, call: Call) -> Label:
         """The label of what a settled call has come to. It joins the context of the run that reads it."""
@@ -113,12 +118,14 @@ class Dispatch:
     # ---- judging ----
 
     def _new(
-        self, ctx: StepContext, first: int, wanted: Sequence[tuple[str, dict[str, Any]]]
+        self,
+        ctx: StepContext,
+        there: Sequence[Call],
+        first: int,
+        wanted: Sequence[tuple[str, dict[str, Any]]],
     ) -> list[NewCall]:
         """Those calls of a fixed step that the ledger does not have yet."""
-        turn = ctx.run.turn
-        with self.store.read() as look:
-            known = {c.ordinal: c for c in calls_ledger.of_turn(look, ctx.run.id, turn)}
+        known = {c.ordinal: c for c in there}
         new = []
         for offset, (name, args) in enumerate(wanted):
             said = canonical.canonical_json(args)
@@ -128,7 +135,7 @@ class Dispatch:
                     NewCall(
                         id=ids.new(),
                         run_id=ctx.run.id,
-                        turn=turn,
+                        turn=ctx.run.turn,
                         ordinal=first + offset,
                         action=name,
                         args=said,

@@ -67,9 +67,16 @@ class Surroundings:
 
 def workspace_of(run: Run, home: Path) -> Workspace:
     """The folder that a run works in; one of its own when nobody named one."""
-    place = json.loads(run.workspace or "{}")
+    return _workspace(run.workspace, home, run.id)
+
+
+@functools.lru_cache(
+    maxsize=256
+)  # every call asks for it again, to be judged and to be carried out
+def _workspace(said: str | None, home: Path, run_id: str) -> Workspace:
+    place = json.loads(said or "{}")
     return Workspace(
-        root=Path(place.get("root") or home / "workspaces" / run.id),
+        root=Path(place.get("root") or home / "workspaces" / run_id),
         made=bool(place.get("made", not place)),
         trusted=bool(place.get("trusted")),
     )

@@ -119,6 +119,9 @@ class Judgement:
 
 
 _COLUMNS = ",".join(f.name for f in fields(Call))
+_NOTHING: dict[str, Any] = dict.fromkeys(f.name for f in fields(Call))
+_PROPOSED = tuple(f.name for f in fields(NewCall) if f.name != "refusal")
+_DECIDED = tuple(f.name for f in fields(Judgement) if f.name not in ("call_id", "question"))
 _INSTALLATION_KEY = Sql("select v from meta where k='installation_key'")
 _GET = Sql(f"select {_COLUMNS} from calls where id=:id")
 _OF_TURN = Sql(f"select {_COLUMNS} from calls where run_id=:run_id and turn=:turn order by ordinal")
@@ -241,7 +244,7 @@ def propose(tx: Tx, calls: Sequence[NewCall]) -> None:
         _PROPOSE,
         [
             {
-                **{f.name: getattr(call, f.name) for f in fields(NewCall) if f.name != "refusal"},
+                **{name: getattr(call, name) for name in _PROPOSED},
                 "status": "refused" if call.refusal else "proposed",
                 "result": call.refusal,
             }
@@ -252,9 +255,8 @@ def propose(tx: Tx, calls: Sequence[NewCall]) -> None:
 
 def unstored(call: NewCall) -> Call:
     """The row that a call will have, before it is stored."""
-    known = {f.name: getattr(call, f.name) for f in fields(NewCall) if f.name != "refusal"}
-    row: dict[str, Any] = dict.fromkeys(f.name for f in fields(Call))
-    return Call(**row | known | {"gated": 0, "status": "proposed", "created_at": 0})
+    known = {name: getattr(call, name) for name in _PROPOSED}
+    return Call(**_NOTHING | known | {"gated": 0, "status": "proposed", "created_at": 0})
 
 
 def judge(tx: Tx, judgement: Judgement) -> bool:
@@ -268,8 +270,7 @@ def decided(call: Call, judgement: Judgement) -> Call:
 
 
 def _decided(judgement: Judgement) -> dict[str, Any]:
-    named = {f.name: getattr(judgement, f.name) for f in fields(Judgement)}
-    del named["call_id"], named["question"]
+    named = {name: getattr(judgement, name) for name in _DECIDED}
     executes = judgement.status == "proposed"
     return named | {
         "gated": int(judgement.status == "staged" and not judgement.question),
