@@ -159,12 +159,11 @@ class Core:
         )
 
     def child(self, parent: str, **fields: Any) -> str:
-        child = ids.new()
+        fields = {"id": ids.new(), **fields}
         above = self.run(parent)
         return self.start(
-            id=child,
             parent_id=parent,
-            parent_call=child,
+            parent_call=fields["id"],
             root_id=above.root_id,
             depth=above.depth + 1,
             **fields,

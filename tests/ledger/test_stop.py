@@ -25,6 +25,14 @@ def test_what_runs_is_parked_and_what_waits_stays(core: Core) -> None:
     assert core.run(timed.run_id).wait == "timer"
 
 
+def test_runs_are_locked_from_the_root_whatever_their_ids(core: Core) -> None:
+    younger, older = sorted([ids.new(), ids.new()])
+    parent = core.held(id=older)
+    child = core.take(core.child(parent.run_id, id=younger))
+    assert stop_all(core) == [parent.run_id, child.run_id]
+    assert core.do(stop.resume, "main", by="me", token=ids.new()) == [parent.run_id, child.run_id]
+
+
 def test_after_stop_no_effect_can_begin_and_nothing_is_committed(core: Core) -> None:
     lease = core.held()
     core.staged(lease, kinds=("none",), parked=False)

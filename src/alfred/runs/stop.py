@@ -19,7 +19,7 @@ _SET = Sql(
 _CLEAR = Sql("delete from switches where tenant=:tenant and name='stop'")
 _GET = Sql("select at from switches where tenant=:tenant and name='stop'")
 _RUNNING = Sql(
-    "select id from runs where tenant=:tenant and status='running' and cancel=0 order by id"
+    "select id from runs where tenant=:tenant and status='running' and cancel=0 order by depth,id"
 )
 _PAUSE = Sql(
     "update runs set status='parked',wait='pause',wake_at=alfred_now()+:for_us,park_us=:for_us,park_no=park_no+1,"
@@ -37,9 +37,9 @@ _SLOTS_PASS = Sql(
     "update triggers set next_fire_at=alfred_now()+:far"
     " where enabled=1 and removed=0 and next_fire_at<=alfred_now()"
 )
-_HONOURED = Sql("select id from runs where status='running' and cancel=1 order by id")
+_HONOURED = Sql("select id from runs where status='running' and cancel=1 order by depth,id")
 _PAUSED = Sql(
-    "select id from runs where tenant=:tenant and status='parked' and wait='pause' order by id limit :most"
+    "select id from runs where tenant=:tenant and status='parked' and wait='pause' order by depth,id limit :most"
 )
 _RESUME = Sql(
     "update runs set status='queued',wait=null,wake_at=null,ready_at=alfred_now()"
