@@ -470,6 +470,8 @@ def test_spend(alfred: Alfred, parked: dict[str, Any]) -> None:
             "cost_usd": 0.004,
             "input_tokens": 90,
             "output_tokens": 8,
+            "cache_read_tokens": 0,
+            "cache_write_tokens": 0,
         }
     ]
 

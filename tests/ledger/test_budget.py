@@ -424,7 +424,8 @@ def test_spend_tells_today_by_run_agent_and_model(store: Store) -> None:
     run(store, "R")
     run(store, "S")
     for changes in (
-        {"cost": 4000, "input_tokens": 900, "output_tokens": 80},
+        {"cost": 4000, "input_tokens": 900, "output_tokens": 80, "cache_read_tokens": 700}
+        | {"cache_write_tokens": 100},
         {"cost": 500, "agent": "ops", "run_id": "S", "model": "openai:m", "model_served": "m-1"},
         {"cost": None, "run_id": "S", "agent": "ops", "input_tokens": 10},
         {"cost": 77, "tenant": "other"},
@@ -444,6 +445,8 @@ def test_spend_tells_today_by_run_agent_and_model(store: Store) -> None:
                     "cost_usd": 0.004,
                     "input_tokens": 900,
                     "output_tokens": 80,
+                    "cache_read_tokens": 700,
+                    "cache_write_tokens": 100,
                 },
                 {
                     "id": "S",
@@ -451,11 +454,20 @@ def test_spend_tells_today_by_run_agent_and_model(store: Store) -> None:
                     "cost_usd": 0.0005,
                     "input_tokens": 10,
                     "output_tokens": 0,
+                    "cache_read_tokens": 0,
+                    "cache_write_tokens": 0,
                 },
             ],
             "by_agent": {"main": 0.004, "ops": 0.0005},
             "by_model": {"m-1": 0.0005, "scripted:x": 0.004},
         }
+        assert budget.tokens_today(look, "main", "Europe/Berlin") == {
+            "input_tokens": 910,
+            "output_tokens": 80,
+            "cache_read_tokens": 700,
+            "cache_write_tokens": 100,
+        }
+        assert budget.tokens_today(look, "nobody", "UTC")["input_tokens"] == 0
         assert budget.unpriced_today(look, "main", "Europe/Berlin") == 1
         assert budget.unpriced_today(look, "nobody", "UTC") == 0
         assert budget.spend(look, "nobody", "UTC") == {

@@ -112,7 +112,7 @@ class Crowded:
         if state.get("waits_at") != self.provider:
             ctx.emit(
                 "text",
-                note=f"{self.most} at once may ask {self.provider} (limits.per_provider): waiting for a place",
+                note=f"at most {self.most} at once ask {self.provider} (limits.per_provider): waiting for a place",
             )
         ctx.writes.append(lambda tx, _seq: places.wait(tx, run.id, self.provider))
         return Park(Wait.TIMER, places.LOOKS_AGAIN, state={**state, "waits_at": self.provider})

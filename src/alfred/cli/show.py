@@ -314,6 +314,7 @@ def spend(*, common: Common = DEFAULT) -> int:
         with base.store.read() as look:
             told = budget.spend(look, base.desk.tenant, base.settings.timezone)
             unpriced = budget.unpriced_today(look, base.desk.tenant, base.settings.timezone)
+            used = budget.tokens_today(look, base.desk.tenant, base.settings.timezone)
         if common.json:
             terminal.document(told)
             return 0
@@ -325,6 +326,12 @@ def spend(*, common: Common = DEFAULT) -> int:
             requests = terminal.count(unpriced, "request")
             terminal.out(
                 f"       (of {requests} the price is not known: tokens are counted, dollars not)"
+            )
+        if used["input_tokens"]:
+            read, whole = used["cache_read_tokens"], used["input_tokens"]
+            terminal.out(
+                f"tokens: {whole:,} in, of these {read:,} ({100 * read // whole} %) read from the provider's cache"
+                f" and {used['cache_write_tokens']:,} written to it; {used['output_tokens']:,} out"
             )
         for title, noun in (("by_agent", "agent"), ("by_model", "model")):
             if told[title]:
@@ -339,13 +346,14 @@ def spend(*, common: Common = DEFAULT) -> int:
         if told["runs"]:
             terminal.out("")
             terminal.table(
-                ("run", "agent", "cost", "tokens in", "out"),
+                ("run", "agent", "cost", "tokens in", "from cache", "out"),
                 [
                     (
                         terminal.short(run["id"]),
                         run["agent"],
                         terminal.money(run["cost_usd"]),
                         f"{run['input_tokens']:,}",
+                        f"{run['cache_read_tokens']:,}",
                         f"{run['output_tokens']:,}",
                     )
                     for run in told["runs"]

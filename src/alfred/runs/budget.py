@@ -91,9 +91,11 @@ _BY_MODEL = Sql(
     f"select coalesce(model_served,model) as name, {_KNOWN} as cost {_SINCE}"
     " group by coalesce(model_served,model) order by name"
 )
+_TOKENS = ("input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens")
+_SUMS = ",".join(f"cast(coalesce(sum({name}),0) as bigint) as {name}" for name in _TOKENS)
+_USED = Sql(f"select {_SUMS} {_SINCE}")
 _BY_RUN = Sql(
-    f"select run_id, agent, {_KNOWN} as cost, sum(input_tokens) as input_tokens,"
-    f" sum(output_tokens) as output_tokens {_SINCE} group by run_id, agent"
+    f"select run_id, agent, {_KNOWN} as cost, {_SUMS} {_SINCE} group by run_id, agent"
     f" order by coalesce({_KNOWN},0) desc, run_id desc limit :limit"
 )
 
@@ -408,8 +410,16 @@ def unpriced_today(tx: Tx, tenant: str, zone: str) -> int:
     return tx(_UNPRICED, tenant=tenant, since=since).scalar_one()
 
 
+def tokens_today(tx: Tx, tenant: str, zone: str) -> dict[str, int]:
+    """Tokens that the tenant's requests used since its midnight: in, out, and of those in what was read from a provider's
+    cache, and written to it."""
+    since = schedule.midnight(clock.now(), zone)
+    return tx(_USED, tenant=tenant, since=since).one()._asdict()
+
+
 def spend(tx: Tx, tenant: str, zone: str, *, limit: int = 50) -> dict[str, Any]:
-    """Today's spending, as `alfred spend` tells it: the whole, the dearest runs, each agent, each model; in USD.
+    """Today's spending, as `alfred spend` tells it: the whole, the dearest runs, each agent, each model; in USD. Tokens
+    that were read from a provider's cache or written to it are among the input.
 
     None where no price of anything is known. What has known and unknown prices is told as what is known, and so is the
     whole: with `unpriced_today` it is a lower bound.
@@ -423,8 +433,7 @@ def spend(tx: Tx, tenant: str, zone: str, *, limit: int = 50) -> dict[str, Any]:
                 "id": row.run_id,
                 "agent": row.agent,
                 "cost_usd": shapes.usd(row.cost),
-                "input_tokens": int(row.input_tokens),
-                "output_tokens": int(row.output_tokens),
+                **{name: getattr(row, name) for name in _TOKENS},
             }
             for row in tx(_BY_RUN, **told, limit=limit).all()
         ],
