@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from alfred import config, config_edit, config_text, errors, home, ids
+from alfred.agents import named
 from alfred.agents import registry as agents_registry
 from alfred.config_live import LiveSettings
 from alfred.desk import Desk, person
@@ -112,7 +113,7 @@ def check(tree: Mapping[str, Any]) -> list[config_text.Finding]:
         tree: The configuration as it is written. There are no `Settings` of one that is wrong elsewhere, and all that
             is wrong is told at once.
     """
-    return agents_registry.problems(tree)
+    return [*agents_registry.problems(tree), *named.problems(tree)]
 
 
 def base_despite(problem: errors.AlfredError, folder: Path) -> tuple[Base, str | None]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import re
 from collections.abc import Callable, Mapping
@@ -115,7 +116,7 @@ def parse(text: str) -> Name:
     absolute, so that every worker finds the same file.
 
     Raises:
-        errors.ConfigError: No provider has this name (the nearest is named), or the model is missing.
+        errors.ConfigError: No provider has this name (the nearest is named), the model is missing or none can be called so.
     """
     cut = min((at for at in (text.find(":"), text.find("/")) if at >= 0), default=-1)
     provider, model = (
@@ -138,8 +139,30 @@ def parse(text: str) -> Name:
             next=f"Write e.g. {provider}:{PROVIDERS[provider].boss or 'NAME'}.",
         )
     if provider == "scripted":
-        model = str(Path(model).expanduser().absolute())
+        return Name(provider, str(Path(model).expanduser().absolute()))
+    if not model.isprintable() or any(letter.isspace() for letter in model):
+        near = nearest(text)
+        raise errors.ConfigError(
+            f"The model {text!r} has white space in its name: none is called so.",
+            next=f"Write {near}." if near else f"Write {provider}:NAME.",
+        )
     return Name(provider, model)
+
+
+def nearest(text: str) -> str | None:
+    """The name of a model that was probably meant by a text that is none; None when nobody can say."""
+    dashed = "-".join(text.split())
+    if not {":", "/"} & set(text) and (whose := _provider_of(dashed)):
+        return f"{whose}:{dashed}"
+    provider, *rest = re.split(r"[:/\s]+", text.strip(), maxsplit=1)
+    near = difflib.get_close_matches(provider.lower(), PROVIDERS, n=1, cutoff=0.5)
+    model = "-".join(rest[0].split()) if rest else ""
+    model = model or (PROVIDERS[near[0]].boss or "" if near else "")
+    for meant in (dashed, *(f"{name}:{model}" for name in near)):
+        if meant != text:
+            with contextlib.suppress(errors.ConfigError):
+                return str(parse(meant))
+    return None
 
 
 def _unknown(text: str, provider: str) -> errors.ConfigError:

@@ -70,6 +70,31 @@ def test_a_name_that_is_none_is_refused_with_what_was_probably_meant(text: str, 
     assert told in f"{raised.value.detail} {raised.value.next}"
 
 
+@table(
+    [
+        ("anthropic:claude sonnet 5-5", "anthropic:claude-sonnet-5-5"),
+        ("claude-sonnet-5-5", "anthropic:claude-sonnet-5-5"),
+        ("gpt 6.1 sol", "openai:gpt-6.1-sol"),
+        ("openai gpt-5", "openai:gpt-5"),
+        ("antropic:x", "anthropic:x"),
+        ("opena1/a b", "openai:a-b"),
+        ("anthropic:", "anthropic:claude-sonnet-5-5"),
+        ("claude cli", "claude-cli"),
+        ("foo bar", None),
+        ("auto", None),
+        ("", None),
+        (" : ", None),
+        ("xyzzy:model", None),
+        ("claude-cli:--x", None),
+        ("Anthropic:a\0b", None),
+    ]
+)
+def test_what_was_probably_meant_is_a_name(text: str, meant: str | None) -> None:
+    assert catalog.nearest(text) == meant
+    with pytest.raises(errors.ConfigError):
+        catalog.parse(text)
+
+
 # ---- tiers ------------------------------------------------------------------------------------------------
 
 

@@ -1,0 +1,71 @@
+"""What is wrong with the models and providers that a configuration names, before anybody asks one of them.
+
+A command that only looks at rows reads the configuration too: what knows the names is loaded when there are some.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from alfred import config_text, errors
+from alfred.config_text import Finding, Where
+
+
+def problems(tree: Mapping[str, Any]) -> list[Finding]:
+    """Each name that none can have, with the nearest that one has. Places are not known here.
+
+    Args:
+        tree: The whole configuration as it is written: it need not be right otherwise.
+    """
+    models = [
+        (path, text, auto) for path, text, auto in _models(tree) if not auto or text != "auto"
+    ]
+    limits = tree.get("limits")
+    places = limits.get("per_provider") if isinstance(limits, Mapping) else None
+    providers = list(places) if isinstance(places, Mapping) else []
+    if not models and not providers:
+        return []
+    from alfred.llm import catalog
+
+    known = ", ".join(catalog.PROVIDERS)
+    found = []
+    for path, text, auto in models:
+        try:
+            catalog.parse(text)
+        except errors.ConfigError:
+            near = catalog.nearest(text)
+            any_of = f": write provider:model with {known}{', or auto alone' if auto else ''}"
+            meant = f", did you mean {near}?" if near else any_of
+            found.append(Finding(path, f"names no model{meant}", config_text.shown(text)))
+    for name in providers:
+        if name not in catalog.PROVIDERS:
+            near = config_text.nearest(str(name), catalog.PROVIDERS)
+            meant = f", did you mean {near}?" if near else f"; known: {known}"
+            path = ("limits", "per_provider", str(name))
+            found.append(Finding(path, f"names no provider{meant}", config_text.shown(name)))
+    return found
+
+
+def _models(tree: Mapping[str, Any]) -> Iterator[tuple[Where, str, bool]]:
+    """Where a model is named, as what, and whether `auto` may stand there; what is no word at all is told elsewhere."""
+    tiers, agents = tree.get("models"), tree.get("agents")
+    tiers = tiers if isinstance(tiers, Mapping) else {}
+    named: list[tuple[Where, Any, bool]] = [
+        (("model",), tree.get("model"), True),
+        (("models", "boss"), tiers.get("boss"), True),
+        (("models", "helper"), tiers.get("helper"), False),
+        (("models", "cheap"), tiers.get("cheap"), False),
+    ]
+    others = tiers.get("fallback")
+    for number, name in enumerate(others if isinstance(others, list) else ()):
+        named.append((("models", "fallback", number), name, False))
+    for agent, entry in agents.items() if isinstance(agents, Mapping) else ():
+        if isinstance(entry, Mapping):
+            named.append((("agents", str(agent), "model"), entry.get("model"), True))
+    for path, name, auto in named:
+        if name is None or isinstance(name, Mapping | list):
+            continue
+        text = config_text.as_text(name)
+        if text and text == text.strip() and text.isprintable():
+            yield path, text, auto
