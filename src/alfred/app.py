@@ -75,6 +75,8 @@ class Whole:
     runtime: Runtime
     worker: Callable[..., Worker]
     secrets: Callable[[str, str], str | None]
+    propose: Callable[[], None]
+    """Looks whether a rule is to be proposed: for commands that end before the sweep comes to it."""
 
 
 def base(*, folder: Path | None = None, tenant: str = "main", upgrade: bool = True) -> Base:
@@ -176,6 +178,7 @@ def _opened(folder: Path, settings: config.Settings) -> Store:
 def whole(base: Base, *, watch: Callable[[str, str, dict[str, Any]], None] | None = None) -> Whole:
     """Adds everything that executes. `watch(run, kind, body)` sees what runs of this process stream."""
     from alfred.actions.dispatch import Dispatch
+    from alfred.actions.earned import Earned
     from alfred.actions.grant import Grant
     from alfred.actions.surroundings import Surroundings
     from alfred.agents import choice, quarantine
@@ -211,11 +214,9 @@ def whole(base: Base, *, watch: Callable[[str, str, dict[str, Any]], None] | Non
         model = cheap(ctx.run.tenant, ctx.run.model or "")
         return quarantine.ask(ctx, system, text, meter=meter, model=model)
 
-    gate = Dispatch(
-        base.store,
-        registry,
-        Surroundings(home=settings.home, settings=settings.of, secrets=secret, ask=ask),
-    )
+    around = Surroundings(home=settings.home, settings=settings.of, secrets=secret, ask=ask)
+    gate = Dispatch(base.store, registry, around)
+    earned = Earned(registry, around)
     turns = Turns(
         gate=gate,
         actions=registry,
@@ -274,6 +275,7 @@ def whole(base: Base, *, watch: Callable[[str, str, dict[str, Any]], None] | Non
                 quiet=lambda tenant: _is_quiet(settings, tenant),
                 settings=settings.of,
                 tenants=lambda: home.tenants(base.home),
+                earned=earned.beat,
                 crons=options.get("root") is None,
             ),
             **options,
@@ -286,6 +288,7 @@ def whole(base: Base, *, watch: Callable[[str, str, dict[str, Any]], None] | Non
         runtime=runtime,
         worker=worker,
         secrets=secret,
+        propose=lambda: earned.beat(base.store, base.desk.tenant),
     )
 
 
@@ -409,6 +412,7 @@ def beats(
     quiet: Callable[[str], bool],
     settings: Callable[[str], config.Settings],
     tenants: Callable[[], Sequence[str]],
+    earned: Callable[[Store, str], None],
     crons: bool,
 ) -> Sequence[Callable[[Store], None]]:
     """What the sweep does besides the core's own, in order.
@@ -417,6 +421,7 @@ def beats(
         quiet: Whether it is a tenant's quiet hours now: nothing approves itself then.
         settings: A tenant's settings as they are now: its caps may have been raised.
         tenants: Whose settings there are.
+        earned: Writes down which rules are to be proposed to a tenant.
         crons: Whether this process fires them: a command that stays with one run would leave their runs queued.
     """
     from alfred.actions import approvals
@@ -440,10 +445,15 @@ def beats(
             with contextlib.suppress(errors.ConfigError):  # it is said by whatever needs them
                 seal_rules(store, tenant, settings)
 
+    def propose(store: Store) -> None:
+        for tenant in tenants():
+            with contextlib.suppress(errors.ConfigError):
+                earned(store, tenant)
+
     def fire(store: Store) -> None:
         triggers.beat(store, start=start, zone=zone)
 
-    always = (rules, expire, auto, lapse, raised)
+    always = (rules, expire, auto, lapse, raised, propose)
     return (*always, fire) if crons else always
 
 

@@ -17,7 +17,9 @@ from alfred import background, clock, errors, ids, orders
 from alfred.actions import approvals
 from alfred.actions.approvals import Decision
 from alfred.actions.ledger import approvals as approvals_ledger
+from alfred.actions.ledger import proposals as proposals_ledger
 from alfred.actions.ledger.approvals import Approval
+from alfred.actions.ledger.proposals import Proposal
 from alfred.agents import branch
 from alfred.agents.branch import Branch
 from alfred.agents.comparison import REPLAY
@@ -185,6 +187,25 @@ class Desk:
                 self.store.transact(
                     approvals.delivered, card.id, low_after_us=self.settings.approvals.low_after
                 )
+
+    def proposals(self) -> list[Proposal]:
+        """Rules that would have covered what was allowed again and again, and wait for an answer."""
+        with self.store.read() as look:
+            return proposals_ledger.open_(look, self.tenant)
+
+    def proposal(self, ref: str) -> Proposal:
+        """The rule that an id, or an unambiguous beginning or end of one, names."""
+        with self.store.read() as look:
+            found = proposals_ledger.get(look, views.resolve(look, "proposals", self.tenant, ref))
+        if found is None:
+            raise errors.NotFound(
+                f"No open proposal has the id {ref!r}.", next="`alfred approvals list`"
+            )
+        return found
+
+    def answer_proposal(self, proposal: Proposal, said: proposals_ledger.Answer) -> bool:
+        """Whether it was open still. One that is declined is not proposed again for 30 days."""
+        return self.store.transact(proposals_ledger.answer, proposal.id, said, by=self.by)
 
     # ---- steering ----
 

@@ -11,6 +11,7 @@ import pytest
 import sqlalchemy as sa
 
 from alfred import app
+from alfred.actions import earned
 from alfred.cli import cards, policy, terminal
 from alfred.runs import audit
 from alfred.trust import sandbox
@@ -174,3 +175,33 @@ def test_no_rule_is_offered_for_a_high_risk(asks: Asks, monkeypatch: pytest.Monk
     with app.base() as base:
         assert not cards.ask(base.desk, base.desk.cards(), lambda card: pytest.fail("offered"))
         assert base.desk.cards()
+
+
+def test_what_is_allowed_again_and_again_is_proposed_as_a_rule_and_a_person_decides(
+    alfred: Alfred, script: Callable[..., str], folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(earned, "ENOUGH", 2)
+    turns = [{"calls": [write(f"docs/{n}.md"), write("a.md", str(n))]} for n in range(2)]
+    run = alfred("run", "x", "--in", folder, "--model", script(*turns, {"say": "Done."}), "--json")
+    for _ in turns:
+        assert alfred("status", "--json").json["proposals"] == []
+        assert alfred("approve", "--run", run.json["id"]).code == 0
+        alfred("runs", "resume", run.json["id"])
+    told = alfred("approvals", "list").out
+    assert told.count("2 times you allowed, unchanged:") == 2
+    assert "files.write docs/1.md" in told and "path is below docs" in told
+    proposed = {
+        json.dumps(one["rule"]["args"]): one["id"]
+        for one in alfred("status", "--json").json["proposals"]
+    }
+    below, exact = proposed['{"path": {"below": "docs"}}'], proposed['{"path": "a.md"}']
+    assert "`alfred approvals list`" in alfred("status").out
+    assert alfred("policy", "decline", exact).code == 0
+    shown = alfred("policy", "accept", below, "--json").json["error"]
+    assert shown["code"] == "hash_required" and shown["rule"]["until"]
+    made = alfred("policy", "accept", below, "--hash", shown["hash"], "--json").json
+    assert made["rule"] == shown["rule"]
+    assert alfred("status", "--json").json["proposals"] == []
+    assert alfred("policy", "accept", below, "--json").json["error"]["code"] == "not_found"
+    again = script({"calls": [write("docs/9.md")]}, {"say": "Done."})
+    assert alfred("run", "x", "--in", folder, "--model", again, "--json").json["wait"] is None

@@ -22,7 +22,7 @@ from alfred.runs import schedule
 from alfred.trust import display
 
 if TYPE_CHECKING:
-    from alfred.actions.context import ActionContext
+    from alfred.actions.context import ActionContext, Workspace
 
 
 _NOTHING = object()
@@ -73,10 +73,15 @@ def asked(action: Action, args: Mapping[str, Any], ctx: ActionContext) -> Asked:
     return Asked(
         action=action,
         args=args,
-        folder=MADE if ctx.workspace.made else os.path.realpath(ctx.workspace.root),
+        folder=folder_of(ctx.workspace),
         to=to,
         today=day(ctx.settings.timezone),
     )
+
+
+def folder_of(place: Workspace) -> str:
+    """A workspace as a rule names it."""
+    return MADE if place.made else os.path.realpath(place.root)
 
 
 def day(zone: str, *, later: int = 0) -> str:
@@ -171,9 +176,9 @@ def fits(wanted: Any, name: str, value: Any) -> bool:
     """Whether an argument is what a rule says of it."""
     if not isinstance(wanted, Mapping):
         return wanted == text_of(value)
+    # a command may look like a path, and of anything else nobody knows what its first words mean
     if "below" in wanted:
-        return lies_below(wanted["below"], value)
-    # of an argument that is no command nobody knows what its first words mean
+        return not card.is_command(name) and lies_below(wanted["below"], value)
     return card.is_command(name) and begins(wanted["begins"], value)
 
 

@@ -116,30 +116,37 @@ class Rulemaking:
 
 def _rule(asked: Asked, *, agent: str, until: str, wider: Mapping[str, str]) -> NewRule:
     """The narrowest rule that covers a call; with what is `below` a folder or `begins` with words, where that is said."""
-    free = [name for name in asked.args if asked.action.built_in and name in FREE]
+    free = free_of(asked)
     named = {
         name: value
         for name, value in asked.args.items()
         if name not in free and value != conditions.default(asked.action, name)
     }
-    args: dict[str, Any] = {name: _written(value) for name, value in named.items()}
+    args: dict[str, Any] = {name: written(value) for name, value in named.items()}
     for how, what in wider.items():
         fit = [n for n, value in named.items() if conditions.fits({how: what}, n, value)]
         if not fit:
             raise _refused(f"nothing that it names {_HOW[how]} {what!r}", "Name less of it.")
         args |= {name: {how: what} for name in fit}
-    to = asked.to()
-    tree = {
-        "action": asked.action.id,
-        "agent": agent,
-        "folder": asked.folder,
-        "args": args,
-        "free": free,
-        "to": list(to or ()),
-        "until": until,
-        "mode": "autonomous",
-    }
-    return checked({key: value for key, value in tree.items() if value}, [asked])
+    about = {"action": asked.action.id, "agent": agent, "folder": asked.folder}
+    said = tree(**about, args=args, free=free, to=list(asked.to() or ()))
+    return checked(until_day(said, until), [asked])
+
+
+def tree(*, args: dict[str, Any], free: list[str], to: list[str], **about: str) -> dict[str, Any]:
+    """A rule as it stands in the configuration, but for its last day."""
+    whole = {**about, "args": args, "free": free, "to": to, "mode": "autonomous"}
+    return {key: value for key, value in whole.items() if value}
+
+
+def until_day(rule: Mapping[str, Any], day: str) -> dict[str, Any]:
+    """A rule with its last day."""
+    return {**{k: v for k, v in rule.items() if k != "mode"}, "until": day, "mode": rule["mode"]}
+
+
+def free_of(asked: Asked) -> list[str]:
+    """The arguments of a call that a rule leaves free."""
+    return [name for name in asked.args if asked.action.built_in and name in FREE]
 
 
 def checked(tree: dict[str, Any], covers: list[Asked]) -> NewRule:
@@ -169,7 +176,7 @@ def _other(rule: PolicyRule, tree: Mapping[str, Any], asked: Asked) -> bool:
     return not same or conditions.uncovered(rule, asked) is not None
 
 
-def _written(value: Any) -> Any:
+def written(value: Any) -> Any:
     """An argument as it stands in a rule: a truth value or a whole number as such."""
     plain = isinstance(value, bool | int)
     return value if plain else conditions.text_of(value)

@@ -67,13 +67,13 @@ class Surroundings:
 
 def workspace_of(run: Run, home: Path) -> Workspace:
     """The folder that a run works in; one of its own when nobody named one."""
-    return _workspace(run.workspace, home, run.id)
+    return workspace(run.id, run.workspace, home)
 
 
-@functools.lru_cache(
-    maxsize=256
-)  # every call asks for it again, to be judged and to be carried out
-def _workspace(said: str | None, home: Path, run_id: str) -> Workspace:
+# every call asks for it again, to be judged and to be carried out
+@functools.lru_cache(maxsize=256)
+def workspace(run_id: str, said: str | None, home: Path) -> Workspace:
+    """The same, from what the row of the run says."""
     place = json.loads(said or "{}")
     return Workspace(
         root=Path(place.get("root") or home / "workspaces" / run_id),

@@ -64,6 +64,10 @@ def approvals_list(
             terminal.out("Nothing waits for you." if status == "pending" else "There are no cards.")
         for group in cards.groups(found[::-1]) if status == "pending" else [found[::-1]]:
             _listed(group)
+        if status == "pending" and run is None and not cursor:
+            for proposal in desk.proposals():
+                for line in cards.proposed(desk, proposal):
+                    terminal.out(line)
         if more:
             which = f" --status {status}" * (status != "pending") + (f" --run {run}" if run else "")
             terminal.out(

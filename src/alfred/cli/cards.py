@@ -12,10 +12,15 @@ from collections.abc import Callable, Sequence
 
 from alfred import clock
 from alfred.actions import approvals
+from alfred.actions.ledger import proposals
 from alfred.actions.ledger.approvals import Approval
+from alfred.actions.ledger.proposals import Proposal
 from alfred.cli import terminal
 from alfred.desk import Desk
 from alfred.errors import AlfredError
+
+SHOWN = 5
+"""Calls that a proposal tells of."""
 
 _COLOUR = {"high": "red", "medium": "yellow", "low": "blue", "none": "grey"}
 
@@ -186,6 +191,30 @@ def _outcome(desk: Desk, card: Approval) -> bool:
         return False
     _tried(desk.decide, card.id, decision, args_hash=card.args_hash)
     return True
+
+
+def proposed(desk: Desk, proposal: Proposal) -> list[str]:
+    """A rule that alfred proposes, with what it is proposed for, and how it is answered."""
+    ref = terminal.short(proposal.id)
+    return [
+        *evidence(desk, proposal),
+        f"  A rule would have covered it: {proposal.words}",
+        f"  alfred policy accept {ref}   or   alfred policy decline {ref}",
+    ]
+
+
+def evidence(desk: Desk, proposal: Proposal) -> list[str]:
+    """What a rule is proposed for: the calls that were allowed, unchanged, each time that they were asked about."""
+    with desk.store.read() as look:
+        allowed = proposals.cards(look, proposal.cards)
+    lines = [f"{proposal.times} times you allowed, unchanged:"]
+    for card in allowed[-SHOWN:]:
+        lines.append(
+            f"  {str(clock.rfc3339(card.decided_at))[:10]}  {terminal.short(card.id)}  {card.title}"
+        )
+    if len(allowed) > SHOWN:
+        lines.append(f"  and {len(allowed) - SHOWN} more before")
+    return lines
 
 
 def how(card: Approval) -> str:

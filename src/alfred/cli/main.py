@@ -106,6 +106,8 @@ _GROUPS: dict[str, tuple[tuple[str, str, tuple[Command, ...]], ...]] = {
             (
                 ("explain", "policy:explain", "Say step by step how a call is decided."),
                 ("allow", "policy:allow", "Make a rule of a card, so that its kind asks no more."),
+                ("accept", "policy:accept", "Make a rule that alfred proposes."),
+                ("decline", "policy:decline", "Say no to a rule that alfred proposes."),
             ),
         ),
         (

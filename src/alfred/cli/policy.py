@@ -9,11 +9,12 @@ import dataclasses
 import json
 import tempfile
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from cyclopts import Parameter
 
 from alfred import app, errors, orders
+from alfred.actions import conditions, rulemaking
 from alfred.actions.explaining import Explained, Hypothesis, stored
 from alfred.actions.ledger.approvals import Approval
 from alfred.actions.rulemaking import NewRule
@@ -100,11 +101,53 @@ def allow(
         rule = app.rulemaking(base).of_card(found, below=below, begins=begins)
         place = _agreed(base, rule, common, hash=hash, approval=found.id)
         if common.json:
-            told = {"rule": dict(rule.tree), "words": rule.words, "hash": rule.hash, "place": place}
-            terminal.document(told)
+            terminal.document(_made(rule, place))
         elif found.status == "pending":
             terminal.say(f"The card waits still: {cards.how(found)}")
         return 0
+
+
+def accept(proposal: str, /, *, hash: str | None = None, common: Common = DEFAULT) -> int:
+    """Make the rule that alfred proposes, after a look at what it is proposed for.
+
+    Args:
+        proposal: The proposal's id.
+        hash: The hash of the rule, where nobody can be asked.
+    """
+    with common.open() as base:
+        found = base.desk.proposal(proposal)
+        until = conditions.day(base.settings.timezone, later=rulemaking.DAYS)
+        rule = rulemaking.checked(rulemaking.until_day(found.rule, until), [])
+        if not common.json:
+            for line in cards.evidence(base.desk, found):
+                terminal.say(line)
+        place = _agreed(base, rule, common, hash=hash, proposal=found.id, cards=list(found.cards))
+        base.desk.answer_proposal(found, "accepted")
+        if common.json:
+            terminal.document(_made(rule, place))
+        return 0
+
+
+def decline(proposal: str, /, *, common: Common = DEFAULT) -> int:
+    """Say no to a rule that alfred proposes; it stays quiet about it for 30 days.
+
+    Args:
+        proposal: The proposal's id.
+    """
+    with common.open() as base:
+        found = base.desk.proposal(proposal)
+        base.desk.answer_proposal(found, "declined")
+        if common.json:
+            terminal.document({"id": found.id, "status": "declined"})
+        else:
+            terminal.out(
+                "Declined: calls of this kind go on asking, and nothing is proposed for 30 days."
+            )
+        return 0
+
+
+def _made(rule: NewRule, place: str) -> dict[str, Any]:
+    return {"rule": dict(rule.tree), "words": rule.words, "hash": rule.hash, "place": place}
 
 
 def offer(base: app.Base, card: Approval) -> None:

@@ -67,6 +67,7 @@ def _serve(
                     # Gone from the list of workers first, then one more look: whoever queued a run meanwhile
                     # either saw this worker, and its run is seen here, or starts another one.
                     made.stop()
+                    whole.propose()
                     if made.idle():
                         return _ended(common, kind, made, "idle")
                     made = _started(whole, kind, slots)

@@ -38,6 +38,11 @@ def status(*, common: Common = DEFAULT) -> int:
             told = views.status(look, base.desk.tenant, base.settings.timezone)
             halted = stop.stopped(look, base.desk.tenant)
             open_cards = views.approvals(look, base.desk.tenant, limit=10)["approvals"]
+        proposed = base.desk.proposals()
+        told["proposals"] = [
+            {"id": p.id, "words": p.words, "rule": p.rule, "times": p.times, "cards": list(p.cards)}
+            for p in proposed
+        ]
         if common.json:
             terminal.document(told)
             return 0
@@ -79,6 +84,11 @@ def status(*, common: Common = DEFAULT) -> int:
             if many > len(open_cards):
                 terminal.out(f"  and {many - len(open_cards)} more")
             terminal.out("  alfred approvals list")
+        if proposed:
+            many = terminal.count(proposed, "rule")
+            terminal.out(
+                f"{many} would have spared you cards: `alfred approvals list` shows what and why."
+            )
         if note:
             terminal.say(note)
         return 0

@@ -81,7 +81,7 @@ def run(
             )
         make_folder(new)
         worker = whole.worker(kind="run", root=new.id)
-        return _drive(base, worker, view, new.id, lambda: worker.begin(new), common)
+        return _drive(whole, worker, view, new.id, lambda: worker.begin(new), common)
 
 
 def resume(
@@ -256,7 +256,7 @@ def _go_on(
     if detach:
         return _left(base, run_id, common, more)
     worker = whole.worker(kind="run", root=run_id)
-    return _drive(base, worker, view, run_id, lambda: worker.claim_once(run_id), common, more)
+    return _drive(whole, worker, view, run_id, lambda: worker.claim_once(run_id), common, more)
 
 
 def _whole(base: app.Base, view: live.View) -> app.Whole:
@@ -297,7 +297,7 @@ def _priced(model: str | None, settings: Any) -> bool:
 
 
 def _drive(
-    base: app.Base,
+    whole: app.Whole,
     worker: Worker,
     view: live.View,
     run_id: str,
@@ -306,6 +306,7 @@ def _drive(
     more: Callable[[], dict[str, Any]] = dict,
 ) -> int:
     """Stays with a run. Ctrl-C and SIGTERM hand it back; when the window closes, a worker goes on with it."""
+    base = whole.base
     with Signals(signal.SIGINT, signal.SIGTERM, signal.SIGHUP) as signals:
         try:
             worker.start()
@@ -328,6 +329,7 @@ def _drive(
                     terminal.document(outcome.of(base, base.desk.run(run_id)) | more())
             return left.code
         worker.stop(grace=0 if found.live else 5)
+        whole.propose()
         return outcome.ended(base, view, found, as_json=common.json, more=more())
 
 

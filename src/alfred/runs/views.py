@@ -27,10 +27,14 @@ BLOCKED = "blocked"
 GRACE = 30 * clock.SECOND
 """With a worker there, a timer is late after this: the sweep looks every 5 seconds."""
 
-Table = Literal["runs", "approvals", "triggers"]
+Table = Literal["runs", "approvals", "proposals", "triggers"]
 
 NEWEST = "Z" * 27  # behind every ULID, in any collation
-_KNOWN = {"runs": "`alfred runs list`", "approvals": "`alfred approvals list`"}
+_KNOWN = {
+    "runs": "`alfred runs list`",
+    "approvals": "`alfred approvals list`",
+    "proposals": "`alfred approvals list`",
+}
 
 
 def _resolving(table: str, guard: str = "") -> tuple[Sql, Sql]:
@@ -47,6 +51,7 @@ def _resolving(table: str, guard: str = "") -> tuple[Sql, Sql]:
 _RESOLVE: dict[str, tuple[Sql, Sql]] = {
     "runs": _resolving("runs"),
     "approvals": _resolving("approvals"),
+    "proposals": _resolving("proposals", " and status='open'"),
     "triggers": _resolving("triggers", " and removed=0"),
 }
 

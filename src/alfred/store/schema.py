@@ -377,6 +377,12 @@ _partial(
 )
 Index("approvals_run", approvals.c.run_id)
 Index("approvals_listed", approvals.c.tenant, approvals.c.id)
+_partial(
+    "approvals_decided",
+    approvals.c.tenant,
+    approvals.c.decided_at,
+    where="decided_at is not null",
+)
 
 notices = sa.Table(
     "notices",
@@ -389,6 +395,23 @@ notices = sa.Table(
     _maybe("holder"),
     _maybe("holder_until", BigInteger),
     CheckConstraint("shown<=want"),
+)
+
+proposals = sa.Table(
+    "proposals",
+    METADATA,
+    _column("id", primary_key=True),
+    _column("tenant"),
+    _column("rule_hash"),
+    _column("rule"),  # as an item of policy.rules, without its last day
+    _column("words"),
+    _number("times"),
+    _column("cards"),  # what it is proposed for
+    _column("status"),
+    _maybe("by"),
+    _number("at", kind=BigInteger),  # when it was found last, or answered
+    UniqueConstraint("tenant", "rule_hash"),
+    _one_of("status", "open accepted declined"),
 )
 
 # ---- triggers, keys (runs.triggers, runs.ledger) ----------------------------------------------------------

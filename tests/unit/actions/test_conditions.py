@@ -79,6 +79,7 @@ PATH = {"path": "docs/a.md"}
         ({"args": PATH | {"paths": {"below": "docs"}}}, {"paths": ["docs/a", "b"]}, False),
         ({"args": PATH | {"paths": {"below": "docs"}}}, {"paths": []}, False),
         ({"args": {"path": {"begins": "docs/a.md"}}}, {}, False),  # that is no command
+        ({"args": PATH | {"command": {"below": "cat x"}}}, {"command": "cat x/a; rm b"}, False),
         # where, to whom, how long
         ({"args": PATH, "folder": "/p"}, {}, True),
         ({"args": PATH, "folder": "/p"}, {"folder": "/p/q"}, False),

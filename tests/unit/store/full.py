@@ -233,6 +233,17 @@ ROWS: dict[str, list[dict[str, Any]]] = {
     ],
     "todos": [{"id": "td1", "tenant": "main", "agent": "main", "text": HOSTILE}],
     "scratch": [{"run_id": PARENT, "path": "notes", "value": HOSTILE, "author": "main"}],
+    "proposals": [
+        {
+            "id": "pr1",
+            "tenant": "main",
+            "rule_hash": "h",
+            "rule": HOSTILE,
+            "words": HOSTILE,
+            "cards": "[]",
+            "status": "open",
+        },
+    ],
     "outbox": [{"id": "o1", "tenant": "main", "target": "ntfy", "kind": "text", "body": HOSTILE}],
 }
 

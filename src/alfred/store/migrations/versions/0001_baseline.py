@@ -113,6 +113,21 @@ SQLITE = (
     PRIMARY KEY (id)
 )""",
     "CREATE INDEX outbox_due ON outbox (next_at) WHERE sent_at is null",
+    """CREATE TABLE proposals (
+    id TEXT NOT NULL,
+    tenant TEXT NOT NULL,
+    rule_hash TEXT NOT NULL,
+    rule TEXT NOT NULL,
+    words TEXT NOT NULL,
+    times INTEGER DEFAULT '0' NOT NULL,
+    cards TEXT NOT NULL,
+    status TEXT NOT NULL,
+    "by" TEXT,
+    at BIGINT DEFAULT '0' NOT NULL,
+    PRIMARY KEY (id),
+    UNIQUE (tenant, rule_hash),
+    CHECK (status in('open','accepted','declined'))
+)""",
     """CREATE TABLE reservations (
     id TEXT NOT NULL,
     tenant TEXT NOT NULL,
@@ -466,6 +481,7 @@ SQLITE = (
     UNIQUE (decision_token)
 )""",
     "CREATE INDEX approvals_auto ON approvals (auto_approve_at) WHERE status='pending' and auto_approve_at is not null",
+    "CREATE INDEX approvals_decided ON approvals (tenant, decided_at) WHERE decided_at is not null",
     "CREATE INDEX approvals_due ON approvals (expires_at) WHERE status='pending'",
     "CREATE INDEX approvals_listed ON approvals (tenant, id)",
     "CREATE UNIQUE INDEX approvals_one ON approvals (call_id) WHERE status='pending'",
@@ -591,6 +607,21 @@ POSTGRESQL = (
     PRIMARY KEY (id)
 )""",
     "CREATE INDEX outbox_due ON outbox (next_at) WHERE sent_at is null",
+    """CREATE TABLE proposals (
+    id TEXT NOT NULL,
+    tenant TEXT NOT NULL,
+    rule_hash TEXT NOT NULL,
+    rule TEXT NOT NULL,
+    words TEXT NOT NULL,
+    times INTEGER DEFAULT '0' NOT NULL,
+    cards TEXT NOT NULL,
+    status TEXT NOT NULL,
+    by TEXT,
+    at BIGINT DEFAULT '0' NOT NULL,
+    PRIMARY KEY (id),
+    UNIQUE (tenant, rule_hash),
+    CHECK (status in('open','accepted','declined'))
+)""",
     """CREATE TABLE reservations (
     id TEXT NOT NULL,
     tenant TEXT NOT NULL,
@@ -944,6 +975,7 @@ POSTGRESQL = (
     UNIQUE (decision_token)
 )""",
     "CREATE INDEX approvals_auto ON approvals (auto_approve_at) WHERE status='pending' and auto_approve_at is not null",
+    "CREATE INDEX approvals_decided ON approvals (tenant, decided_at) WHERE decided_at is not null",
     "CREATE INDEX approvals_due ON approvals (expires_at) WHERE status='pending'",
     "CREATE INDEX approvals_listed ON approvals (tenant, id)",
     "CREATE UNIQUE INDEX approvals_one ON approvals (call_id) WHERE status='pending'",
