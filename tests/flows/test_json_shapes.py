@@ -100,7 +100,19 @@ def test_run_that_is_left_to_a_worker(alfred: Alfred, script: Any, folder: Path)
 def test_run_that_fails_has_code_and_detail(alfred: Alfred, script: Any, folder: Path) -> None:
     said = alfred("run", "x", "--in", folder, "--model", script({"error": "auth"}, DONE), "--json")
     assert set(said.json["error"]) == {"code", "detail"}
-    assert said.json["usage"]["cost_usd"] is None, "a price that is not known is not 0"
+    assert said.json["usage"]["cost_usd"] == 0, "what used no token cost nothing"
+
+
+def test_a_price_that_is_not_known_is_not_0_for_any_command(
+    alfred: Alfred, script: Any, folder: Path
+) -> None:
+    model = script(DONE | {"usage": {"input": 9, "output": 9}})
+    run = alfred("run", "x", "--in", folder, "--model", model, "--json").json
+    shown = alfred("runs", "show", run["id"], "--json").json["run"]
+    [listed] = alfred("runs", "list", "--json").json
+    [spent] = alfred("spend", "--json").json["runs"]
+    costs = [run["usage"], shown["usage"], listed, spent]
+    assert [cost["cost_usd"] for cost in costs] == [None] * 4
 
 
 def test_run_that_is_dry_says_what_it_would_have_done(

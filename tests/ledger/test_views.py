@@ -259,16 +259,26 @@ def test_runs_are_listed_by_status(store: Store) -> None:
 
 
 def test_cost_is_known_zero_or_unknown(store: Store) -> None:
-    idle, priced, unknown, mixed, notional = (start(store) for _ in range(5))
+    idle, priced, unknown, mixed, notional, refused = (start(store) for _ in range(6))
     used(store, priced, cost=4000)
     used(store, priced, cost=500)
-    used(store, unknown, cost=None)
-    used(store, mixed, cost=None)
+    used(store, unknown, cost=None, input_tokens=9)
+    used(store, mixed, cost=None, input_tokens=9)
     used(store, mixed, cost=1)
-    used(store, notional, cost=9999, notional=True)
+    used(store, notional, cost=9999, notional=True, input_tokens=9)
+    used(store, refused, cost=None, outcome="auth")
     with store.read() as look:
         cost = {line["id"]: line["cost_usd"] for line in views.runs(look, "main")[0]}
-    assert cost == {idle: 0.0, priced: 0.0045, unknown: None, mixed: 0.000001, notional: None}
+        spent = {line["id"]: line["cost_usd"] for line in budget.spend(look, "main", "UTC")["runs"]}
+    assert cost == {
+        idle: 0,
+        priced: 0.0045,
+        unknown: None,
+        mixed: 0.000001,
+        notional: 0,
+        refused: 0,
+    }
+    assert spent == {run: usd for run, usd in cost.items() if run != idle}, "by the same rule"
 
 
 # ---- one run ----

@@ -81,22 +81,23 @@ _SINCE = "from usage where tenant=:tenant and at>=:since"
 _TODAY = Sql(f"select coalesce({_CHARGED},0) {_SINCE}")
 _HAS_NO_PRICE = "notional=0 and cost is null and input_tokens+output_tokens>0"
 _UNPRICED = Sql(f"select count(*) {_SINCE} and {_HAS_NO_PRICE}")
-# What used no token, a request that was refused say, cost nothing; nothing else is nothing when no price is known.
-_KNOWN = (
+COST = (
     f"case when max(case when {_HAS_NO_PRICE} then 1 else 0 end)=1"
     f" then {_CHARGED} else coalesce({_CHARGED},0) end"
 )
-_BY_AGENT = Sql(f"select agent as name, {_KNOWN} as cost {_SINCE} group by agent order by agent")
+"""What rows of `usage` cost together, wherever that is told: what is known of it, null where nothing is. What used no token,
+a request that was refused say, cost nothing, and so did what a subscription includes."""
+_BY_AGENT = Sql(f"select agent as name, {COST} as cost {_SINCE} group by agent order by agent")
 _BY_MODEL = Sql(
-    f"select coalesce(model_served,model) as name, {_KNOWN} as cost {_SINCE}"
+    f"select coalesce(model_served,model) as name, {COST} as cost {_SINCE}"
     " group by coalesce(model_served,model) order by name"
 )
 _TOKENS = ("input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens")
 _SUMS = ",".join(f"cast(coalesce(sum({name}),0) as bigint) as {name}" for name in _TOKENS)
 _USED = Sql(f"select {_SUMS} {_SINCE}")
 _BY_RUN = Sql(
-    f"select run_id, agent, {_KNOWN} as cost, {_SUMS} {_SINCE} group by run_id, agent"
-    f" order by coalesce({_KNOWN},0) desc, run_id desc limit :limit"
+    f"select run_id, agent, {COST} as cost, {_SUMS} {_SINCE} group by run_id, agent"
+    f" order by coalesce({COST},0) desc, run_id desc limit :limit"
 )
 
 _BLOCK = Sql(

@@ -55,11 +55,7 @@ _RESOLVE: dict[str, tuple[Sql, Sql]] = {
     "triggers": _resolving("triggers", " and removed=0"),
 }
 
-_SUMS = (
-    # a run that asked nothing cost nothing; one whose prices are all unknown cost null
-    "(select case when count(*)=0 then 0 else sum(case when notional=0 then cost end) end"
-    " from usage u where u.run_id=r.id) as cost"
-)
+_SUMS = f"(select {budget.COST} from usage u where u.run_id=r.id) as cost"
 _TOKENS = (
     "(select coalesce(sum(input_tokens),0) from usage u where u.run_id=r.id) as input_tokens,"
     "(select coalesce(sum(output_tokens),0) from usage u where u.run_id=r.id) as output_tokens"
