@@ -30,6 +30,7 @@ from alfred.runs.rows import NewRun, Run
 from alfred.runs.states import Status, Wait
 from alfred.store.connect import Store
 from alfred.store.tx import Tx
+from alfred.trust import redact
 
 MESSAGE_LIMIT = 16_000
 """Bytes of a message to a run."""
@@ -212,7 +213,7 @@ class Desk:
     def tell(self, ref: str, text: str) -> Told:
         """Gives a run a message. To its one open question it is the answer. What is said to an ended run is said to
         the one that follows it up, which begins with it when there is none."""
-        body = text.strip()
+        body = redact.redact(text.strip())
         if not body:
             raise errors.UsageError(
                 "The message is empty.", next='Say something: alfred tell RUN "…".'

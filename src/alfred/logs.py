@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import logging.handlers
 import sys
+import threading
 from collections.abc import MutableMapping
 from pathlib import Path
 from typing import Any
@@ -37,7 +38,10 @@ def configure(home: Path) -> None:
         structlog.stdlib.ProcessorFormatter(
             processors=[
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-                structlog.processors.dict_tracebacks,
+                structlog.processors.ExceptionRenderer(
+                    # Without the variables of each frame: they are cut, and half a secret is known to nobody.
+                    structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
+                ),
                 _bounded,
                 structlog.processors.JSONRenderer(ensure_ascii=True, default=str),
             ],
@@ -55,6 +59,8 @@ def configure(home: Path) -> None:
             before.close()
     root.addHandler(handler)
     root.setLevel(logging.INFO)
+    if threading.excepthook is threading.__excepthook__:
+        threading.excepthook = _lost
     for noisy in ("procrastinate", "httpx", "httpx2", "httpcore", "psycopg.pool"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     structlog.configure(
@@ -68,6 +74,13 @@ def configure(home: Path) -> None:
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=False,
     )
+
+
+def _lost(died: threading.ExceptHookArgs) -> None:
+    """What ends a thread goes to the log: Python would print it as it is, with whatever secret its words hold."""
+    if died.exc_value is not None:
+        why = (died.exc_type, died.exc_value, died.exc_traceback)
+        logging.getLogger(__name__).error("thread.failed", exc_info=why)
 
 
 class _File(logging.handlers.RotatingFileHandler):

@@ -17,6 +17,7 @@ from alfred.actions.grant import Grant
 from alfred.agents.comparison import REPLAY
 from alfred.agents.registry import AgentRegistry
 from alfred.runs.rows import NewRun, Run
+from alfred.trust import redact
 
 if TYPE_CHECKING:
     from alfred.config import Settings
@@ -114,7 +115,9 @@ def replay(run: Run, *, model: str, max_cost_usd: float | None) -> NewRun:
 
 
 def said(text: str, what: str) -> str:
-    """What a person says to a run, without the space around it.
+    """What a person says to a run, without the space around it and without secrets.
+
+    They are taken out here, before a title is cut from it: half a secret is known to nobody.
 
     Args:
         what: What it is called when it is refused.
@@ -131,7 +134,7 @@ def said(text: str, what: str) -> str:
             f"The {what} has {size} bytes, more than {BRIEF_LIMIT}.",
             next="Give long material with --input FILE.",
         )
-    return said
+    return redact.redact(said)
 
 
 def workspace(

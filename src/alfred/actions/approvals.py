@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -22,6 +22,7 @@ from alfred.runs import audit, endings, events, ledger, rows, schedule
 from alfred.runs.states import Wait
 from alfred.store.connect import Store
 from alfred.store.tx import Tx
+from alfred.trust import redact
 
 AUTO_PER_HOUR = 30
 AUTO_PENDING = 10
@@ -96,6 +97,7 @@ def decide(tx: Tx, wanted: Decision) -> Approval:
         StaleHash: the card shows something else by now.
         AlreadyDecided: somebody or something else was first; who and when are in the error.
     """
+    wanted = replace(wanted, text=_clean(wanted.text), reason=_clean(wanted.reason))
     card = cards.get(tx, wanted.approval_id)
     if card is None:
         raise errors.NotFound(
@@ -166,6 +168,11 @@ def together(group: Iterable[Approval]) -> list[Approval]:
         for card in group
         if card.kind == "action" and card.status == "pending" and card.risk != "high"
     ]
+
+
+def _clean(text: str | None) -> str | None:
+    """What a person says about a card, as it is kept and told to the model: without secrets."""
+    return None if text is None else redact.redact(text)
 
 
 def _status(decision: str) -> str:

@@ -17,6 +17,7 @@ from typing import Any
 from alfred.actions import canonical
 from alfred.actions.declare import Action
 from alfred.errors import Problem
+from alfred.trust import redact
 
 SHOWN = 20
 """How many problems of one call are told; the rest is counted."""
@@ -196,6 +197,6 @@ def _invalid(*problems: Problem) -> Invalid:
 
 
 def _short(value: Any) -> str:
-    text = value if isinstance(value, str) else repr(value)
+    text = redact.redact(value if isinstance(value, str) else repr(value))
     text = text[:200].encode("utf-8", "backslashreplace").decode().replace("\0", "\\0")
     return text if len(text) < 100 else f"{text[:100]}…"

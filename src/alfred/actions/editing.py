@@ -55,6 +55,13 @@ class Editing:
         """Somebody opens the form: a low card waits for them."""
         self.store.transact(cards.hold, approval_id, FORM)
 
+    def arguments(self, card: Approval) -> dict[str, Any]:
+        """What the call of a card would be carried out with, secrets included."""
+        with self.store.read() as look:
+            call = calls.get(look, card.call_id)
+        assert call is not None
+        return call.arguments
+
     def judged(self, card: Approval, args: dict[str, Any]) -> Judged:
         """What the checks say about the changed call.
 

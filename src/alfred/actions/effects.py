@@ -23,6 +23,7 @@ from alfred.actions.invoke import Ended
 from alfred.actions.kinds import Effect, Happened
 from alfred.actions.ledger import approvals as approvals_ledger
 from alfred.actions.ledger import calls as calls_ledger
+from alfred.actions.ledger import sealed
 from alfred.actions.ledger.calls import Call
 from alfred.actions.registry import Registry
 from alfred.actions.surroundings import Surroundings
@@ -224,11 +225,6 @@ class Effects:
         """The effect key: the same over retries of one call, another for two equal calls, not to be guessed."""
         if self._installation_key is None:
             with self.store.read() as look:
-                found = calls_ledger.installation_key(look)
-            if not found:
-                raise errors.StoreUnavailable(
-                    "The database has no installation key.", next="`alfred doctor --fix`"
-                )
-            self._installation_key = found
+                self._installation_key = sealed.installation_key(look)
         said = f"{ctx.run.tenant}|{call.run_id}|{call.turn}.{call.ordinal}|{call.action}|{canonical.text_digest(call.args)}"
         return hmac.new(self._installation_key, said.encode(), hashlib.sha256).hexdigest()

@@ -44,11 +44,9 @@ def attempt(action: Action, call: Call, key: str | None, context: ActionContext)
     except errors.OutcomeUnknown as problem:
         return Ended("unknown", None, redact.redact(problem.detail))
     except errors.AlfredError as problem:
-        detail = redact.redact(problem.detail)
-        said = {"code": problem.code, "detail": detail, "next": problem.next}
-        return Ended(
-            "failed", results.as_json({"error": {k: v for k, v in said.items() if v}}), detail
-        )
+        said = {"code": problem.code, "detail": problem.detail, "next": problem.next}
+        told = results.stored({"error": {k: v for k, v in said.items() if v}})
+        return Ended("failed", told, redact.redact(problem.detail))
     except ConnectionRefusedError as problem:
         return Ended("failed", None, redact.redact(f"{type(problem).__name__}: {problem}")[:2000])
     except (TimeoutError, ConnectionError) as problem:

@@ -36,6 +36,7 @@ from alfred.actions.ledger.calls import Judgement
 from alfred.actions.provenance import Source
 from alfred.actions.registry import Registry
 from alfred.runs.rows import Run
+from alfred.trust import redact
 
 log = structlog.get_logger()
 
@@ -177,7 +178,7 @@ def judge(
     explanation = {
         "verdict": decision.verdict,
         "reason": decision.reason,
-        "steps": [*assessed.explanation, tainted.explanation, *decision.explanation],
+        "steps": _told(*assessed.explanation, tainted.explanation, *decision.explanation),
     }
     would = canonical.canonical_json({"dry_run": True, "would": shown})
     return Judged(
@@ -264,7 +265,13 @@ def rendered(action: Action, args: dict[str, Any], ctx: ActionContext) -> str | 
 def refusal(code: str, detail: str, **more: Any) -> str:
     """A refusal as the model reads it."""
     told = {name: value for name, value in more.items() if value is not None}
-    return json.dumps({"error": {"code": code, "detail": detail, **told}}, ensure_ascii=False)
+    said = redact.redact_data({"error": {"code": code, "detail": detail, **told}})
+    return json.dumps(said, ensure_ascii=False)
+
+
+def _told(*steps: str) -> list[str]:
+    """How a decision came about, in words that may quote the arguments."""
+    return [redact.redact(step) for step in steps]
 
 
 def _safe(args: Any) -> str:
@@ -283,7 +290,7 @@ class _Refusal:
     ) -> Judged:
         explanation = {"verdict": "refuse", "reason": code}
         if decision:
-            explanation["steps"] = list(decision.explanation)  # type: ignore[assignment]
+            explanation["steps"] = _told(*decision.explanation)  # type: ignore[assignment]
         return Judged(
             judgement=Judgement(
                 call_id=self.proposal.call_id,

@@ -16,9 +16,13 @@ from alfred.runs import forks
 from alfred.runs.forks import Point
 from alfred.runs.rows import Item
 from alfred.store.tx import Tx
+from alfred.trust import labels
+from alfred.trust.labels import Confidentiality, Integrity, Label
 
 _OF_THIS_BRANCH_ALONE = ("last", "cut", "blocked")
 """Keys of the state that a cap, an output limit or a provider's block of the other run has left."""
+
+_CLOSED = Label(Integrity.TRUSTED, Confidentiality.PRIVATE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,7 +81,7 @@ def fork(
     items = [_closing(call, call["id"] in made, reject) for call in opened]
     if brief is not None:
         said = {"kind": "user", "text": brief}
-        items.append(Item(kind="user", item=said, integrity="owner"))
+        items.append(Item.of("user", said, labels.OWNER))
     state = {k: v for k, v in point.state.items() if k not in _OF_THIS_BRANCH_ALONE}
     forks.fork(
         tx,
@@ -119,7 +123,7 @@ def _closing(call: dict[str, Any], made: bool, reject: str | None) -> Item:
         "text": text,
         "error": True,
     }
-    return Item(kind="result", item=said, integrity="trusted" if reject is None else "owner")
+    return Item.of("result", said, _CLOSED if reject is None else labels.OWNER)
 
 
 def _title(brief: str | None, run_id: str, at: int) -> str:

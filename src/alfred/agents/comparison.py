@@ -50,8 +50,9 @@ def summary(found: list[dict[str, Any]]) -> str:
 
 def said(item: dict[str, Any]) -> Said:
     """What an assistant's item says."""
-    calls = tuple((c["tool"], canonical.canonical_json(c["args"])) for c in item.get("calls") or ())
-    return Said(redact.redact(item.get("text") or ""), calls)
+    clean = redact.redact_data({"text": item.get("text") or "", "calls": item.get("calls") or ()})
+    calls = tuple((c["tool"], canonical.canonical_json(c["args"])) for c in clean["calls"])
+    return Said(clean["text"], calls)
 
 
 def compare(recorded: Said, answered: Said) -> dict[str, Any]:

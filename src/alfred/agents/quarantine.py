@@ -10,6 +10,7 @@ from alfred import errors
 from alfred.agents.metered import Blocked, Crowded, Meter, Unpaid
 from alfred.llm.contract import ModelAnswer, ModelRequest
 from alfred.runs.workflow import StepContext
+from alfred.trust import redact
 
 OUTPUT = 1_000
 """Output tokens of an answer."""
@@ -29,7 +30,7 @@ def ask(ctx: StepContext, system: str, text: str, *, meter: Meter, model: str) -
     request = ModelRequest(
         model=model,
         system=system,
-        items=[{"kind": "user", "text": text}],
+        items=[{"kind": "user", "text": redact.redact(text)}],
         purpose="extract",
         max_output=OUTPUT,
         brief=ctx.run.brief or "",

@@ -13,9 +13,12 @@ from alfred.llm.contract import ModelAnswer, ModelRequest
 from alfred.runs.rows import Item
 from alfred.runs.workflow import Done, Fail, Next, StepContext, Verdict
 from alfred.trust import redact, text
+from alfred.trust.labels import Confidentiality, Integrity, Label
 
 ASK = "ask"
 """The one step."""
+
+_MADE = Label(Integrity.EXTERNAL, Confidentiality.PRIVATE)
 
 
 def ask(ctx: StepContext, *, meter: Meter) -> Verdict:
@@ -47,9 +50,8 @@ def ask(ctx: StepContext, *, meter: Meter) -> Verdict:
                 "text": comparison.line(state["turn"], found),
                 "replayed": found,
             }
-            clean = redact.redact_data(text.sanitize(note)[0])
             # What a model makes of a transcript that held text from outside is text from outside.
-            ctx.items.append(Item(kind="note", item=clean, integrity="external"))
+            ctx.items.append(Item.of("note", text.sanitize(note)[0], _MADE))
             ctx.answers = 1
             return Next(ASK, {"of": state["of"], "turn": state["turn"] + 1})
         case Unpaid() if outcome.of_run:

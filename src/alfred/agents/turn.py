@@ -162,7 +162,8 @@ class Turns:
             grant=Grant.decode(run.grants),
             secrets=self.settings(run.tenant).secrets,
         )
-        ctx.items.append(Item.of("system", head, labels.TRUSTED))
+        pinned = Item.of("system", head, labels.TRUSTED)
+        ctx.items.append(pinned)
         remembered = self.recall(ctx) if agent.memory_enabled else None
         with ctx.store.read() as look:
             said = earlier.exchange(look, run)
@@ -176,14 +177,14 @@ class Turns:
             first.append(self._keep(ctx, "note", note, ctx.label))
         brief = text.sanitize(run.brief or "")[0]
         first.append(self._keep(ctx, "user", {"kind": "user", "text": brief}, labels.OWNER))
-        return head, first
+        return pinned.item, first
 
     def _keep(
         self, ctx: StepContext, kind: str, item: dict[str, Any], label: Label = labels.TRUSTED
     ) -> dict[str, Any]:
-        clean = text.sanitize(item)[0]
-        ctx.items.append(Item.of(kind, clean, label))
-        return clean
+        kept = Item.of(kind, text.sanitize(item)[0], label)
+        ctx.items.append(kept)
+        return kept.item
 
     def _cap(self, ctx: StepContext, settings: Any, turns: int) -> str | None:
         """Which cap of the run is reached, so that this turn is its last."""
@@ -204,10 +205,10 @@ class Turns:
     ) -> Verdict:
         run = ctx.run
         item = text.sanitize(answer.item())[0]
-        words = redact.redact(item["text"])
-        if words != item["text"]:
-            # The provider's own form of the answer holds the secret too: the neutral one is kept without it.
-            item = {**item, "text": words, "native": None}
+        clean = redact.redact_data(item)
+        if clean != item:
+            # The provider's own form of the answer would not be taken back when something of it is missing.
+            item = {**clean, "native": None}
         ctx.items.append(Item.of("assistant", item, ctx.label))
         ctx.answers = 1
         said = (state.get("text") or "") if state.get("cut") else ""

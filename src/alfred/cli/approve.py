@@ -201,6 +201,7 @@ def answer(id: str, text: str, /, *, common: Common = DEFAULT) -> int:
         text: Your answer.
     """
     with common.open() as base:
+        terminal.without_secrets(text)
         return _each(
             base,
             (id,),

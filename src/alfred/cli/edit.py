@@ -88,10 +88,8 @@ def _opened(editing: Editing, card: Approval, base: app.Base) -> Judged:
             "There is no terminal to open an editor on.",
             next="Give the arguments with --args JSON.",
         )
-    with base.store.read() as look:
-        shown = views.approval(look, card.id)["args"]
-    hidden = redact.redact_data(shown)
-    if hidden != shown:
+    shown = editing.arguments(card)
+    if redact.redact_data(shown) != shown:
         raise errors.UsageError(
             "The arguments hold a secret, which no editor should have.",
             next="Reject the card, and say why; or give all arguments with --args JSON.",

@@ -22,6 +22,7 @@ def tell(run: str, text: str, /, *, common: Common = DEFAULT) -> int:
     """
     with common.open() as base:
         told = base.desk.tell(run, text)
+        terminal.without_secrets(text)
         note = base.desk.ensure_worker()
         if common.json:
             terminal.document(

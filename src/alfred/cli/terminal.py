@@ -76,6 +76,15 @@ def document(value: Any) -> None:
     sys.stdout.write(told + "\n")
 
 
+def without_secrets(said: str | None) -> None:
+    """Tells who has typed a secret that it was taken out, and how a call gets one."""
+    if said is not None and redact.found(said):
+        say(
+            "What you wrote holds a secret. It was taken out: neither the model nor the ledger has it. A call that needs"
+            " it names it: `secrets` in config.yaml, then secret://NAME."
+        )
+
+
 def interactive() -> bool:
     """Whether somebody can be asked: both ends are a terminal and nobody forbade it."""
     return sys.stdin.isatty() and sys.stderr.isatty() and not os.environ.get(NO_INPUT)

@@ -67,6 +67,7 @@ def run(
         new = base.desk.order(
             order, model=lambda: _model(whole, agent, model), actions=whole.actions.names()
         )
+        terminal.without_secrets(brief)
         if max_cost is not None and not _priced(new.model, base.settings):
             terminal.say(
                 f"{terminal.shown(new.model, 200)} has no price that is known and charged, so --max-cost cannot be "
@@ -149,6 +150,7 @@ def fork(
         own = base.desk.run(run)
         chosen = _model(whole, own.agent, model) if model else own.model
         made = base.desk.fork(run, at=at, brief=brief, model=chosen, reject=reject)
+        terminal.without_secrets(brief)
         told = outcome.branched(own, made)
         return _go_on(base, whole, view, made.id, detach, common, lambda: told)
 

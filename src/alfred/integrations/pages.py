@@ -1,7 +1,8 @@
 """One page of a file: which bytes, as which text, and where the next page begins.
 
 Invariant: pages read one after another give the whole text, no character twice and none lost, wherever they
-were cut; a page takes no more room than an excerpt has.
+were cut; a page takes no more room than an excerpt has. A secret is taken out of each page that it reaches into: read
+in slices it would be known to nobody.
 """
 
 from __future__ import annotations
@@ -10,9 +11,13 @@ import os
 from typing import IO, Any
 
 from alfred.integrations import excerpt
+from alfred.trust import redact
 
 LOOK = 8192
 """Bytes in which a NUL says that a file is no text."""
+
+AROUND = 4096
+"""Bytes before and behind a page that are looked at for secrets which reach into it."""
 
 
 def kind(start: bytes) -> str:
@@ -26,11 +31,12 @@ def page(file: IO[bytes], offset: int, limit: int | None) -> dict[str, Any]:
     """The page of a text file at `offset`, of at most `limit` bytes (but always a whole character)."""
     size = os.fstat(file.fileno()).st_size
     wanted = max(4, min(limit or excerpt.ROOM, excerpt.ROOM))
-    begin = max(0, offset - 3)
+    begin = max(0, offset - AROUND)
     file.seek(begin)
-    raw = file.read(offset - begin + wanted + 4)
+    raw = file.read(offset - begin + wanted + AROUND)
     skip = _into_character(raw, offset - begin)
-    found = raw[offset - begin + skip :]
+    first = offset - begin + skip
+    found = raw[first : first + wanted + 1]
     at = offset + skip
     if len(found) > wanted or at + len(found) < size:
         found = _whole_characters(found[:wanted])
@@ -42,12 +48,18 @@ def page(file: IO[bytes], offset: int, limit: int | None) -> dict[str, Any]:
     rest = at + len(found)
     answer = {
         "offset": at,
-        "content": text,
+        "content": redact.within(*_beside(raw, first, len(found), text)),
         "next_offset": rest if rest < size and found else None,
     }
     if "\ufffd" in text and "\ufffd".encode() not in found:
         answer["note"] = "Some bytes are no UTF-8; they are shown as \ufffd."
     return answer
+
+
+def _beside(raw: bytes, first: int, length: int, text: str) -> tuple[str, str, str]:
+    """What stands before a page, the page, and what stands behind it."""
+    before, after = raw[:first], raw[first + length :]
+    return before.decode("utf-8", "replace"), text, after.decode("utf-8", "replace")
 
 
 def _into_character(raw: bytes, at: int) -> int:

@@ -19,7 +19,7 @@ from decimal import Decimal
 from typing import Any, ClassVar, Literal, Protocol
 
 from alfred import errors
-from alfred.trust import text
+from alfred.trust import redact, text
 
 MAX_DEPTH = 64  # how deep arguments may nest: the limit of every JSON that the program takes in
 MAX_CALLS = 512  # of one answer that are read: far above what a turn may use, and the SDK's time grows by their square
@@ -224,7 +224,7 @@ def propose(
     for raw_id, raw_tool, raw_args in itertools.islice(raw_calls, MAX_CALLS):
         given = text.sanitize(str(raw_id))[0]
         wanted = given if _ID.fullmatch(given) else "call_" + _digest(given)
-        tool = text.sanitize(str(raw_tool))[0][:MAX_NAME]
+        tool = redact.redact(text.sanitize(str(raw_tool))[0])[:MAX_NAME]
         args, raw, problem = _arguments(raw_args)
         if tool not in known:
             problem = strange[tool] = strange.get(tool) or _unknown(tool, known)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from alfred import clock
 from alfred.store.statement import Sql
 from alfred.store.tx import Tx
-from alfred.trust import labels
+from alfred.trust import labels, redact
 from alfred.trust.labels import Label
 
 PREFIX = 3
@@ -73,13 +73,13 @@ def remember(
     integrity: str,
     confidentiality: str,
 ) -> str:
-    """Stores a memory; the same key again is the same memory. Returns its id."""
+    """Stores a memory, without secrets; the same key again is the same memory. Returns its id."""
     tx(
         _REMEMBER,
         id=id,
         tenant=tenant,
         agent=agent,
-        text=text,
+        text=redact.redact(text),
         source_run=source_run,
         key=key,
         integrity=integrity,
@@ -147,6 +147,7 @@ def add_todo(
     source_run: str,
     key: str,
 ) -> str:
-    """Stores a todo; the same key again is the same todo. Returns its id."""
-    tx(_ADD, id=id, tenant=tenant, agent=agent, text=text, due=due, source_run=source_run, key=key)
+    """Stores a todo, without secrets; the same key again is the same todo. Returns its id."""
+    said = redact.redact(text)
+    tx(_ADD, id=id, tenant=tenant, agent=agent, text=said, due=due, source_run=source_run, key=key)
     return tx(_TODO_OF, key=key).scalar_one()

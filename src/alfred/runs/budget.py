@@ -22,6 +22,7 @@ from alfred.runs import events, ledger, rows, schedule, shapes
 from alfred.runs.states import Wait
 from alfred.store.statement import Sql
 from alfred.store.tx import Tx
+from alfred.trust import redact
 
 _RESERVE = Sql(
     "insert into reservations(id,tenant,run_id,attempt,seq,scopes,day,amount,status,expires_at)"
@@ -367,7 +368,7 @@ def record_usage(
         cost=cost,
         notional=int(notional),
         outcome=outcome,
-        detail=detail,
+        detail=None if detail is None else redact.redact(detail),
     )
     if made.rowcount:
         events.emit(
@@ -448,7 +449,8 @@ def spend(tx: Tx, tenant: str, zone: str, *, limit: int = 50) -> dict[str, Any]:
 
 def block(tx: Tx, tenant: str, provider: str, until: int, reason: str) -> None:
     """Nothing is asked of the provider before `until` (microseconds); of two blocks the longer one stands."""
-    tx(_BLOCK, tenant=tenant, provider=provider, until=until, reason=reason)
+    said = redact.redact(reason)
+    tx(_BLOCK, tenant=tenant, provider=provider, until=until, reason=said)
 
 
 def blocked_until(tx: Tx, tenant: str, provider: str) -> int | None:

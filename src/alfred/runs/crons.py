@@ -17,6 +17,7 @@ from alfred import errors
 from alfred.runs import events, schedule
 from alfred.store.statement import Sql
 from alfred.store.tx import Tx
+from alfred.trust import redact
 
 CHANGEABLE = (
     "name",
@@ -182,7 +183,7 @@ def update(tx: Tx, trigger_id: str, *, zone: str, **changes: Any) -> Trigger:
     try:
         tx(
             _CHANGE,
-            **{name: getattr(new, name) for name in CHANGEABLE} | {"enabled": int(new.enabled)},
+            **_columns(new, CHANGEABLE),
             id=trigger_id,
             rev=old.rev,
             next_fire_at=following if new.enabled else None,
@@ -260,8 +261,18 @@ def _first(tx: Tx, spec: str, zone: str) -> int:
 def _insert(
     tx: Tx, new: NewTrigger, *, next_fire_at: int | None, problem: str | None = None
 ) -> bool:
-    values = {name: getattr(new, name) for name in _NEW} | {"enabled": int(new.enabled)}
-    return tx(_INSERT, **values, next_fire_at=next_fire_at, problem=problem).rowcount == 1
+    return (
+        tx(_INSERT, **_columns(new, _NEW), next_fire_at=next_fire_at, problem=problem).rowcount == 1
+    )
+
+
+def _columns(trigger: Trigger | NewTrigger, names: Sequence[str]) -> dict[str, Any]:
+    """Columns of a trigger's row; what is said in it is kept without secrets."""
+    clean = {name: redact.redact(getattr(trigger, name)) for name in ("task", "description")}
+    return {name: getattr(trigger, name) for name in names} | {
+        **clean,
+        "enabled": int(trigger.enabled),
+    }
 
 
 def _taken(name: str) -> errors.NameTaken:

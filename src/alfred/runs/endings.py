@@ -14,6 +14,7 @@ from alfred.runs.states import Status
 from alfred.store.guarded import Guarded
 from alfred.store.statement import Sql
 from alfred.store.tx import Tx
+from alfred.trust import redact
 
 _CARDS_TOLD = (
     "update notices set want=want+1 from held where approval_id in("
@@ -79,7 +80,7 @@ def terminal(
         id=run_id,
         status=status,
         error=_text(error),
-        result=result,
+        result=None if result is None else redact.redact(result),
         attempt=attempt,
         why=status,
         event="run.terminal",
@@ -98,7 +99,7 @@ def terminal(
 
 
 def _text(error: dict[str, Any] | None) -> str | None:
-    return json.dumps(error, ensure_ascii=False) if error else None
+    return json.dumps(redact.redact_data(error), ensure_ascii=False) if error else None
 
 
 def cancel(

@@ -15,6 +15,7 @@ from typing import Any, ClassVar
 from alfred import errors
 from alfred.store.statement import Sql
 from alfred.store.tx import Tx
+from alfred.trust import redact
 
 _INSERT = Sql(
     "insert into events(tenant,run_id,kind,body,at) values(:tenant,:run_id,:kind,:body,alfred_now())"
@@ -86,8 +87,8 @@ def emit(tx: Tx, *, tenant: str, run_id: str | None, kind: str, **said: Any) -> 
 
 
 def body(said: dict[str, Any]) -> str:
-    """What an event says, as it is stored."""
-    return json.dumps(said, ensure_ascii=False)
+    """What an event says, as it is stored: without secrets."""
+    return json.dumps(redact.redact_data(said), ensure_ascii=False)
 
 
 def epoch(tx: Tx) -> str:

@@ -22,6 +22,7 @@ from alfred.runs.states import ON_A_PERSON, Status, Wait
 from alfred.store.guarded import Guarded
 from alfred.store.statement import Sql
 from alfred.store.tx import Tx
+from alfred.trust import redact
 
 _NEW_COLUMNS = [f.name for f in fields(NewRun)]
 
@@ -73,7 +74,7 @@ _CONSUME = Sql("update interjections set consumed_seq=:seq where id=:id and cons
 
 
 def start(tx: Tx, new: NewRun) -> bool:
-    """Inserts a queued run. False when its id, its key of one live run, or its parent's call has one already, or when
+    """Inserts a queued run, its brief without secrets. False when its id, its key of one live run, or its parent's call has one already, or when
     its parent is over or being cancelled."""
     if new.parent_id:
         rows.lock(tx, new.parent_id)
@@ -86,6 +87,8 @@ def start(tx: Tx, new: NewRun) -> bool:
         )
     values: dict[str, Any] = {name: getattr(new, name) for name in _NEW_COLUMNS}
     values["root_id"] = new.root_id or new.id
+    values["title"] = redact.redact(new.title)
+    values["brief"] = None if new.brief is None else redact.redact(new.brief)
     told = events.body({"agent": new.agent, "workflow": new.workflow})
     if _START(tx, **values, event="run.queued", told=told) is None:
         return False
@@ -231,7 +234,8 @@ def message(tx: Tx, run_id: str, *, message_id: str, body: str, author: str) -> 
     waiting, with the message behind it.
     """
     rows.lock(tx, run_id)
-    taken = tx(_MESSAGE, id=message_id, run_id=run_id, body=body, author=author).rowcount
+    said = redact.redact(body)
+    taken = tx(_MESSAGE, id=message_id, run_id=run_id, body=said, author=author).rowcount
     if not taken and tx(_MESSAGE_IS_THERE, id=message_id).scalar() is None:
         return None
     wake(tx, run_id, (Wait.TIMER, Wait.EVENT))

@@ -11,7 +11,7 @@ from alfred import clock
 from alfred.runs.states import OVER
 from alfred.store.statement import Sql
 from alfred.store.tx import Tx
-from alfred.trust import labels
+from alfred.trust import labels, redact
 from alfred.trust.labels import Label
 
 FOREVER = 3650 * clock.DAY
@@ -164,8 +164,8 @@ class Item:
 
     @classmethod
     def of(cls, kind: str, item: dict[str, Any], label: Label) -> Item:
-        """An item with its label in one."""
-        return cls(kind=kind, item=item, **labels.halves(label))
+        """An item with its label in one, and without secrets: what is in the transcript is in every prompt after it."""
+        return cls(kind=kind, item=redact.redact_data(item), **labels.halves(label))
 
     @property
     def label(self) -> Label:

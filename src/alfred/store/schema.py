@@ -275,12 +275,14 @@ calls = sa.Table(
     _column("effect"),
     _maybe("risk"),  # null until the gate has judged it
     _number("gated"),
-    _column("args"),
+    _column("args"),  # without the secrets in them
+    _maybe("sealed"),  # the whole, when something is left out: `actions.ledger.sealed`
     _column("args_hash"),
     _maybe("run_args_hash"),  # the hash that was approved
     _maybe(
         "asked_args"
     ),  # what was proposed, when a person changed it: `args` is what they made of it
+    _maybe("asked_sealed"),
     _maybe("target"),  # JSON: what it touches, as it was when judged
     _maybe("preview"),
     _maybe("claim"),  # the model's stated reason

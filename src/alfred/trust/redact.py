@@ -12,6 +12,7 @@ that nobody registered, that has no known format and that no name announces.
 from __future__ import annotations
 
 import base64
+import functools
 import hashlib
 import html
 import json
@@ -22,7 +23,7 @@ import string
 import threading
 import urllib.parse
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from alfred import trust
@@ -34,8 +35,10 @@ _MIN_FORM = 8  # of an encoded piece of a secret
 _MIN_LINE = 16  # of one line of a secret with several
 _HOLD = 65_536  # characters without any place to cut, before a stream is cut anyway
 _CONTEXT = 256  # characters before the cut that the next piece is judged with
+_SHORT = 256  # characters of a text that is looked at once, however often it is written down
 
 _FOLD = re.compile(r"[ \t]*\r?\n[ \t]*")
+_QUOTED = re.compile(r"[ \t]*\r?\n[+>|#*-]?[ \t]*")  # a line end in a diff, or in something quoted
 _TAG = re.compile(r"\[redacted:[A-Za-z0-9_.-]+:[0-9a-f]{4}\]")
 
 
@@ -50,6 +53,7 @@ class _Span(NamedTuple):
 _lock = threading.Lock()
 _known: dict[str, str] = {}  # value -> name
 _forms: tuple[tuple[str, str], ...] = ()  # (form, tag), longest first
+_age = 0  # raised behind every change of the forms: what was looked at before counts no more
 
 
 def register(value: str, name: str) -> bool:
@@ -58,22 +62,24 @@ def register(value: str, name: str) -> bool:
     Returns whether it can be hidden: a value shorter than six characters is not taken, because it
     would be hidden in every number and word that contains it.
     """
-    global _forms
+    global _forms, _age
     if len(value.strip()) < MIN_KNOWN:
         return False
     with _lock:
         if value not in _known:
             _known[value] = name
             _forms = _sorted(_forms + tuple(_forms_of(value, name)))
+            _age += 1
     return True
 
 
 def forget_all() -> None:
     """Forgets every registered value: for tests, and when the secrets of a process are read anew."""
-    global _forms
+    global _forms, _age
     with _lock:
         _known.clear()
         _forms = ()
+        _age += 1
 
 
 def tag(kind: str, secret: str) -> str:
@@ -116,6 +122,7 @@ def _spellings(value: str) -> Iterator[str]:
         inner = json.dumps(value, ensure_ascii=ascii_only)[1:-1]
         yield inner
         yield inner.replace("/", "\\/")
+        yield re.sub("[<>&]", lambda m: f"\\u{ord(m[0]):04x}", inner)  # Go's
         yield json.dumps(inner, ensure_ascii=ascii_only)[1:-1]  # JSON within JSON
     yield repr(value)[1:-1]
     yield html.escape(value)
@@ -149,20 +156,28 @@ def _known_spans(text: str, forms: tuple[tuple[str, str], ...]) -> Iterator[_Spa
     if len(folded) == len(text):
         return
     # Wrapped lines (base64 at 76 columns, a pasted key): search without line ends, map back.
+    yield from _folded_spans(text, folded, _FOLD, forms)
+    if len(quoted := _QUOTED.sub("", text)) < len(folded):
+        yield from _folded_spans(text, quoted, _QUOTED, forms)
+
+
+def _folded_spans(
+    text: str, folded: str, fold: re.Pattern[str], forms: tuple[tuple[str, str], ...]
+) -> Iterator[_Span]:
     where: list[int] | None = None
     for form, shown in forms:
         at = folded.find(form)
         while at >= 0:
-            where = where or _unfold(text)
+            where = where or _unfold(text, fold)
             yield _Span(where[at], where[at + len(form) - 1] + 1, shown)
             at = folded.find(form, at + len(form))
 
 
-def _unfold(text: str) -> list[int]:
+def _unfold(text: str, pattern: re.Pattern[str]) -> list[int]:
     """For each character of the folded text its place in the text."""
     where: list[int] = []
     done = 0
-    for fold in _FOLD.finditer(text):
+    for fold in pattern.finditer(text):
         where.extend(range(done, fold.start()))
         done = fold.end()
     where.extend(range(done, len(text)))
@@ -221,6 +236,8 @@ def _announced_spans(text: str) -> Iterator[_Span]:
         first = at
         while first > max(0, at - 64) and text[first - 1] in tokens.NAME_LETTERS:
             first -= 1
+        for escape in tokens.ESCAPE.finditer(text, max(0, first - 8), at):
+            first = max(first, escape.end())
         name = text[first : found.start("sep")]
         if not found["sep"].strip() and not name.startswith("-"):
             continue  # "the token foo": only an option is followed by its value without = or :
@@ -319,8 +336,27 @@ def _given(known: Iterable[str]) -> tuple[tuple[str, str], ...]:
 
 def redact(text: str, known: Iterable[str] = ()) -> str:
     """The text without secrets. `known`: further exact values, besides the registered ones."""
-    spans = _spans(text, _given(known))
+    if known:
+        spans = _spans(text, _given(known))
+        return _replaced(text, spans, 0, len(text)) if spans else text
+    return _redacted(text, _age) if len(text) <= _SHORT else _redacted.__wrapped__(text, _age)
+
+
+@functools.lru_cache(4096)
+def _redacted(text: str, age: int) -> str:
+    spans = _spans(text, ())
     return _replaced(text, spans, 0, len(text)) if spans else text
+
+
+def within(before: str, text: str, after: str) -> str:
+    """A piece of a text without its secrets, those included that begin before the piece or end behind it."""
+    whole = f"{before}{text}{after}"
+    return _replaced(whole, _spans(whole, ()), len(before), len(before) + len(text))
+
+
+def found(text: str) -> list[str]:
+    """What secrets `redact` would take out of a text: the name of each known one, the kind of each other, once each."""
+    return list(dict.fromkeys(span.tag.split(":")[1] for span in _spans(text, ())))
 
 
 def redact_data(value: Any, known: Iterable[str] = ()) -> Any:
@@ -348,8 +384,21 @@ def _redact_data(value: Any, known: tuple[str, ...], name: str | None) -> Any:
             cleaned[new_key] = _redact_data(item, known, key if is_text else None)
         return cleaned
     if isinstance(value, list | tuple):
+        if len(value) > 1 and all(isinstance(item, str) for item in value):
+            value = _lines(value, known)  # what none of them holds, they may hold together
         return [_redact_data(item, known, name) for item in value]
     return value
+
+
+def _lines(texts: Sequence[str], known: tuple[str, ...]) -> list[str]:
+    """Texts as the lines of one: a key of several lines is hidden in each of them."""
+    whole = "\n".join(texts)
+    spans = _spans(whole, _given(known))
+    clean, start = [], 0
+    for text in texts:
+        clean.append(_replaced(whole, spans, start, start + len(text)) if spans else text)
+        start += len(text) + 1
+    return clean
 
 
 class StreamRedactor:

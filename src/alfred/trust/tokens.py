@@ -27,15 +27,26 @@ class Format(NamedTuple):
         return re.compile(self.source)
 
 
-_LEFT = r"(?<![A-Za-z0-9_-])"  # not in the middle of a longer word
+# The letter before a word may be the end of an escape: `\n`, `\u0026`, `%3D`, the colour of a terminal.
+_ESCAPES = (
+    *(r"\\[nrtbf]", r"\\u[0-9A-Fa-f]{4}", "%[0-9A-Fa-f]{2}"),
+    *(r"\x1b\[m", r"\x1b\[\dm", r"\x1b\[\d\dm", r"\x1b\[\d;\d\dm"),
+)
+ESCAPE = re.compile("|".join(_ESCAPES))
 _END = r"(?![A-Za-z0-9])"
 
 
-def _f(kind: str, hint: str, pattern: str, *, left: str = _LEFT, end: str = _END) -> Format:
-    if left == _LEFT and pattern.startswith(hint):
+def _begins(literal: str = "") -> str:
+    """What stands before this place, and before the literal that has just been read, is no part of a longer word."""
+    escaped = (f"(?<={escape}{literal})" for escape in _ESCAPES)
+    return f"(?:(?<![A-Za-z0-9_-]{literal})|{'|'.join(escaped)})"
+
+
+def _f(kind: str, hint: str, pattern: str, *, left: str = "", end: str = _END) -> Format:
+    if not left and pattern.startswith(hint):
         # First the literal, then what may not stand before it: only so does `re` look for the literal.
-        return Format(kind, hint, f"{hint}(?<![A-Za-z0-9_-]{hint}){pattern[len(hint) :]}{end}")
-    return Format(kind, hint, left + pattern + end)
+        return Format(kind, hint, f"{hint}{_begins(hint)}{pattern[len(hint) :]}{end}")
+    return Format(kind, hint, _begins() + left + pattern + end)
 
 
 FORMATS: tuple[Format, ...] = (
@@ -135,7 +146,7 @@ FORMATS: tuple[Format, ...] = (
         "telegram-token",
         ":",
         r"\d{8,10}:[A-Za-z0-9_-]{35}",
-        left=r"(?<![A-Za-z0-9_-])(?:bot)?(?=\d)",
+        left=r"(?:bot)?(?=\d)",
     ),
     Format(
         "teams-webhook",
@@ -181,17 +192,22 @@ FORMATS: tuple[Format, ...] = (
             r"(?i:(?:proxy-)?authorization)[\"']?[ \t]*[:=][ \t]*[\"']?(?:(?i:bearer|basic|token|digest|bot|apikey|negotiate|aws4-hmac-sha256)[ \t]+)?(?P<v>[^\s\"',;]{6,8192})"
         ),
     ),
-    Format("bearer", "earer ", (r"\b[Bb]earer[ \t]+(?P<v>[A-Za-z0-9._~+/=-]{16,8192})")),
+    Format("bearer", "earer ", (_begins() + r"[Bb]earer[ \t]+(?P<v>[A-Za-z0-9._~+/=-]{16,8192})")),
     Format(
         "cookie",
         "ookie",
-        (r"(?im:^[ \t<>*]*(?:set-)?cookie[\"']?[ \t]*:[ \t]*[\"']?)(?P<v>[^\r\n\"']{6,8192})"),
+        (
+            r"(?im:(?:^|"
+            + "|".join(_ESCAPES)
+            + r")[ \t<>*+-]*(?:set-)?cookie[\"']?[ \t]*:[ \t]*[\"']?)(?P<v>[^\r\n\"']{6,8192})"
+        ),
     ),
     Format(
         "basic-auth",
         "curl",
         (
-            r"\bcurl\b[^\n|;]{0,200}?[ \t](?:-u|--user)[ \t=]?[\"']?[^\s:\"']{1,128}:(?P<v>[^\s\"']{3,256})"
+            _begins()
+            + r"curl\b[^\n|;]{0,200}?[ \t](?:-u|--user)[ \t=]?[\"']?[^\s:\"']{1,128}:(?P<v>[^\s\"']{3,256})"
         ),
     ),
 )

@@ -15,6 +15,7 @@ from pydantic import BaseModel
 
 from alfred.actions import Secret, action, arguments, declare
 from alfred.actions.arguments import Invalid, Valid
+from alfred.trust import redact
 from tests.table import table
 
 
@@ -248,6 +249,16 @@ def test_a_long_value_is_not_repeated() -> None:
     told = problems({"path": "a", "max_results": "x" * 1_000_000, "y" * 1_000_000: 1})
     assert len(str(told)) < 2_000
     assert all(len(str(problem.got)) < 200 for problem in told.problems)
+
+
+def test_a_secret_is_out_before_a_value_is_cut() -> None:
+    secret = "correct horse battery staple"
+    redact.register(secret, "MINE")
+    try:
+        for told in (problems({"x" * 85 + secret: 1}), problems({"nothing": "x" * 85 + secret})):
+            assert "correct" not in str(told) + str([problem.got for problem in told.problems])
+    finally:
+        redact.forget_all()
 
 
 def test_an_action_without_arguments_says_so() -> None:

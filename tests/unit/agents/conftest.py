@@ -244,13 +244,18 @@ class Desk:
     def tell(self, run: str, text: str) -> None:
         self.store.transact(ledger.message, run, message_id=ids.new(), body=text, author="local:1")
 
-    def decide(self, decision: str) -> None:
+    def decide(self, decision: str, **more: Any) -> None:
         with self.store.read() as read:
             (card,) = approvals_ledger.listed(read, "main")
         self.store.transact(
             approvals.decide,
             Decision(
-                approval_id=card.id, decision=decision, by="local:1", via="cli", token=ids.new()
+                approval_id=card.id,
+                decision=decision,
+                by="local:1",
+                via="cli",
+                token=ids.new(),
+                **more,
             ),
         )
 

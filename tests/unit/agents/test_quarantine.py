@@ -13,6 +13,7 @@ from alfred.agents import quarantine
 from alfred.agents.metered import Meter
 from alfred.integrations import extract
 from alfred.runs import places
+from alfred.trust import redact
 from tests.unit.agents.conftest import Desk, fails, say
 
 FORM = {"pay": {"type": "bool"}, "to": {"type": "choice", "choices": ["anna", "bob"]}}
@@ -94,3 +95,18 @@ def test_a_reader_waits_a_while_for_a_place_at_its_provider(
     monkeypatch.setattr(places, "take", take)
     run = reads(reader, say('{"pay": true}'))
     assert extracted(reader, run)[0] == ends
+
+
+def test_the_reader_is_told_no_secret(reader: Desk) -> None:
+    words = "open sesame please"
+    redact.register(words, "WORDS")
+    reader.summaries[:] = [say('{"pay": true}')]
+    form = {"pay": {"type": "bool", "about": f"whether it says {words}"}}
+    asks = say("", ("text.extract", {"form": form, "call": "w.page"}))
+    grants = Grant(actions=frozenset({"*"})).encode()
+    try:
+        reader.does(say("", ("w.page", {})), asks, say("done"), grants=grants)
+    finally:
+        redact.forget_all()
+    (request,) = [r for r in reader.requests if r.purpose == "extract"]
+    assert "whether it says [redacted:WORDS:" in request.items[0]["text"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -586,3 +587,32 @@ def test_words_come_one_by_one_to_who_watches(desk: Desk) -> None:
     desk.does(say("one two three"))
     pieces = [body["text"] for kind, body in desk.watched if kind == "stream"]
     assert pieces == ["one ", "two ", "three "]
+
+
+# ---- secrets
+
+
+def test_no_prompt_holds_a_secret_whoever_wrote_it(desk: Desk) -> None:
+    words = "open sesame please"
+    redact.register(words, "WORDS")
+    desk.recall = lambda ctx: f"It was {words}."
+    (desk.home / "SOUL.md").write_text(f"Never say {words}.")
+    answer = say(f"I say {words}", ("w.send", {"text": words}), ("w.ask", {"text": "x"}))
+    desk.model[:] = [replace(answer, native={"said": words}), say("done")]
+    try:
+        run_id = desk.start(f"Say {words}")
+        desk.tell(run_id, f"Really {words}")
+        desk.go()
+        desk.decide("reject", reason=f"not {words}")
+        desk.go()
+    finally:
+        redact.forget_all()
+    run = desk.run(run_id)
+    assert (run.status, len(desk.requests)) == ("completed", 2)
+    sent = [json.dumps([request.system, list(request.items)]) for request in desk.requests]
+    assert words not in "".join(sent)
+    assert sent[-1].count("[redacted:WORDS:") == 8
+    kept = next(item for item in desk.items(run) if item["kind"] == "assistant")
+    assert kept["native"] is None, "the provider would not take back what has something missing"
+    assert kept["calls"][0]["args"]["text"].startswith("[redacted:WORDS:")
+    assert [call.arguments["text"] for call in desk.calls(run, 0)] == [words, "x"]

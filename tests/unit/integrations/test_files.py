@@ -44,6 +44,21 @@ def test_a_small_file_is_read_in_one_page(bench: Any) -> None:
     }
 
 
+def test_a_secret_that_is_read_in_slices_is_read_in_none_of_them(bench: Any) -> None:
+    whole = f"héllo\nkey: {FAKE_KEY}\n" + "x" * 9_000 + f" {FAKE_KEY} end"
+    (root(bench) / "a.txt").write_text(whole)
+    said, at = "", 0
+    while at is not None:
+        page = bench.call(files.read, path="a.txt", offset=at, limit=7)
+        assert not [
+            FAKE_KEY[n : n + 5] for n in range(16) if FAKE_KEY[n : n + 5] in page["content"]
+        ]
+        said, at = said + page["content"], page["next_offset"]
+    assert said.startswith("héllo\nkey: [redacted:aws-key-id:")
+    assert said.endswith(" end")
+    assert said.count("x") == 9_000
+
+
 def test_an_empty_file_is_an_empty_page(bench: Any) -> None:
     (root(bench) / "a.txt").touch()
     page = bench.call(files.read, path="a.txt")

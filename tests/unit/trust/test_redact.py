@@ -364,6 +364,7 @@ def forms(value: str) -> dict[str, str]:
         "json": json.dumps({"a": value}),
         "json-utf8": json.dumps({"a": value}, ensure_ascii=False),
         "json-slashes": json.dumps({"a": value}).replace("/", "\\/"),
+        "json-go": re.sub("[<>&]", lambda m: f"\\u00{ord(m[0]):x}", json.dumps({"a": value})),
         "json-in-json": json.dumps(json.dumps({"a": value})),
         "repr": repr(value),
         "shell": shlex.quote(value),
@@ -410,6 +411,8 @@ def test_a_known_value_is_found_across_wrapped_lines() -> None:
         textwrap.indent(textwrap.fill(value, 64), "    "),
         "\r\n".join(textwrap.wrap(base64.b64encode(value.encode()).decode(), 76)),
         base64.encodebytes(b"user:" + value.encode()).decode(),
+        textwrap.indent(textwrap.fill(value, 64), "+"),
+        textwrap.indent(textwrap.fill(base64.b64encode(value.encode()).decode(), 64), "> "),
     ):
         clean = redact(f"start\n{text}\nend")
         assert tag("LONG", value) in clean
@@ -486,6 +489,47 @@ def test_two_keys_that_become_one_are_both_kept() -> None:
     register(base64.b64encode(b"value-one-1").decode(), "A")
     data = {"value-one-1": 1, "value-one-1 ": 2, "other": 3}
     assert sorted(map(str, redact_data(data).values())) == ["1", "2", "3"]
+
+
+def test_the_lines_of_a_list_are_read_together() -> None:
+    for lines in (pem("RSA ").splitlines(), textwrap.wrap(JWT, 40, break_on_hyphens=False)[:1]):
+        clean = redact_data({"matches": ["before", *lines, "after"]})["matches"]
+        assert (clean[0], clean[-1], len(clean)) == ("before", "after", len(lines) + 2)
+        assert not [line for line in lines[1:-1] if line in json.dumps(clean)]
+    value = some(120)
+    register(value, "LONG")
+    wrapped = textwrap.wrap(base64.b64encode(value.encode()).decode(), 40)
+    assert not [line for line in wrapped if line in json.dumps(redact_data(["x", *wrapped]))]
+    assert redact_data(["a", "b\nc", ""]) == ["a", "b\nc", ""]
+
+
+@table([entry for entry in MUST_HIDE if len(entry[0]) < 300 and "\n" not in entry[0]])
+def test_an_escape_before_a_secret_is_no_letter_of_it(text: str, secret: str) -> None:
+    for before in ("a\\n", "a\\t", "x\\u003d", "\x1b[32m", "\x1b[1;31m", "\x1b[0m"):
+        assert secret not in redact(before + text), before
+    token = "gh" + "p_" + some(36)
+    assert token not in redact(f"https://x.org/?next=%2Fa%3Ftoken%3D{token}%26b%3D1")
+
+
+def test_a_piece_is_judged_with_what_stands_around_it() -> None:
+    token = "gh" + "p_" + some(36)
+    whole = f"some words {token} and more"
+    for start in range(0, len(whole), 3):
+        for end in range(start, len(whole), 5):
+            clean = redaction.within(whole[:start], whole[start:end], whole[end:])
+            assert not [token[at : at + 6] for at in range(35) if token[at : at + 6] in clean]
+            if end <= 11 or start >= 11 + len(token):
+                assert clean == whole[start:end]
+
+
+def test_what_was_looked_at_before_a_value_was_known_is_looked_at_again() -> None:
+    assert redact("x hunter2-known") == "x hunter2-known"
+    register("hunter2-known", "K")
+    assert "hunter2" not in redact("x hunter2-known")
+    assert redaction.found("x hunter2-known, password=Tr0ub4dor and hunter2-known") == [
+        "K",
+        "password",
+    ]
 
 
 # ---- streams

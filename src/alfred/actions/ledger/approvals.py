@@ -12,6 +12,7 @@ from dataclasses import dataclass, fields
 from typing import Any, Literal
 
 from alfred import clock
+from alfred.actions.ledger import sealed
 from alfred.store.statement import Sql
 from alfred.store.tx import Tx
 
@@ -214,7 +215,7 @@ def decide(
 
 def edited(tx: Tx, approval_id: str, args: str, *, token: str) -> None:
     """What the person who decided a card made of its arguments."""
-    tx(_EDITED, id=approval_id, args=args, token=token)
+    tx(_EDITED, id=approval_id, args=sealed.clean(args), token=token)
 
 
 def hold(tx: Tx, approval_id: str, for_us: int) -> None:

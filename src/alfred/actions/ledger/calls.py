@@ -2,7 +2,8 @@
 
 Invariants: an intent is committed before the first byte of an effect leaves, and only by the run's holder; an
 outcome is recorded by call and intent, never fenced by the run, so a known outcome survives a cancel or a
-takeover; a call's identity is (run, turn, ordinal), the provider's own call id is data.
+takeover; a call's identity is (run, turn, ordinal), the provider's own call id is data. A `Call` has its arguments as
+they are carried out, its row has them without secrets (`sealed`).
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from alfred import errors
+from alfred.actions.ledger import sealed
 from alfred.runs import events, rows
 from alfred.runs.rows import Lease
 from alfred.store.statement import Sql
@@ -26,7 +28,7 @@ SETTLED = ("done", "failed", "rejected", "refused", "skipped")
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A call's row, as it was when it was read."""
+    """A call's row, as it was when it was read, with its seals opened."""
 
     id: str
     run_id: str
@@ -39,9 +41,11 @@ class Call:
     risk: str | None
     gated: int
     args: str
+    sealed: str | None
     args_hash: str
     run_args_hash: str | None
     asked_args: str | None
+    asked_sealed: str | None
     target: str | None
     preview: str | None
     claim: str | None
@@ -122,7 +126,6 @@ _COLUMNS = ",".join(f.name for f in fields(Call))
 _NOTHING: dict[str, Any] = dict.fromkeys(f.name for f in fields(Call))
 _PROPOSED = tuple(f.name for f in fields(NewCall) if f.name != "refusal")
 _DECIDED = tuple(f.name for f in fields(Judgement) if f.name not in ("call_id", "question"))
-_INSTALLATION_KEY = Sql("select v from meta where k='installation_key'")
 _GET = Sql(f"select {_COLUMNS} from calls where id=:id")
 _OF_TURN = Sql(f"select {_COLUMNS} from calls where run_id=:run_id and turn=:turn order by ordinal")
 _SKIPPED = Sql(
@@ -133,14 +136,14 @@ _EFFECTS = Sql(
     " and status in('executing','done','unknown') order by turn,ordinal"
 )
 _PROPOSE = Sql(
-    "insert into calls(id,run_id,turn,ordinal,tool_call_id,action,integration,effect,args,args_hash,claim,"
+    "insert into calls(id,run_id,turn,ordinal,tool_call_id,action,integration,effect,args,sealed,args_hash,claim,"
     "integrity,confidentiality,status,result,created_at)"
-    " values(:id,:run_id,:turn,:ordinal,:tool_call_id,:action,:integration,:effect,:args,:args_hash,:claim,"
+    " values(:id,:run_id,:turn,:ordinal,:tool_call_id,:action,:integration,:effect,:args,:sealed,:args_hash,:claim,"
     ":integrity,:confidentiality,:status,:result,alfred_now()) on conflict do nothing"
 )
 _JUDGE = Sql(
     "update calls set status=:status,action=:action,integration=:integration,effect=:effect,risk=:risk,"
-    "gated=:gated,args=:args,args_hash=:args_hash,run_args_hash=:run_args_hash,target=:target,"
+    "gated=:gated,args=:args,sealed=:sealed,args_hash=:args_hash,run_args_hash=:run_args_hash,target=:target,"
     "preview=:preview,decision=:decision,result=:result"
     " where id=:call_id and status='proposed' and risk is null"
 )
@@ -167,7 +170,8 @@ _ANSWER = Sql(
     " where id=:id and status='staged'"
 )
 _EDIT = Sql(
-    "update calls set asked_args=coalesce(asked_args,args),args=:args,args_hash=:args_hash,target=:target,"
+    "update calls set asked_sealed=case when asked_args is null then sealed else asked_sealed end,"
+    "asked_args=coalesce(asked_args,args),args=:args,sealed=:sealed,args_hash=:args_hash,target=:target,"
     "preview=:preview,risk=:risk,decision=:decision where id=:call_id and status='staged'"
 )
 _RESTAGE = Sql(
@@ -211,31 +215,25 @@ _ENTER = Sql(
 _ANEW = Sql("update calls set risk=null where run_id=:run_id and status='proposed'")
 
 
-def installation_key(tx: Tx) -> bytes | None:
-    """The secret of this installation that effect keys are made with, None before the schema is there."""
-    found = tx(_INSTALLATION_KEY).scalar()
-    return bytes.fromhex(found) if found else None
-
-
 def get(tx: Tx, call_id: str) -> Call | None:
     """The call's row as it is now."""
     row = tx(_GET, id=call_id).one_or_none()
-    return Call(*row) if row else None
+    return _read(tx, row) if row else None
 
 
 def of_turn(tx: Tx, run_id: str, turn: int) -> list[Call]:
     """The calls of one turn, in their order."""
-    return [Call(*row) for row in tx(_OF_TURN, run_id=run_id, turn=turn).all()]
+    return [_read(tx, row) for row in tx(_OF_TURN, run_id=run_id, turn=turn).all()]
 
 
 def skipped(tx: Tx, run_id: str) -> list[Call]:
     """Calls that were not carried out: in a dry run, what would have been done."""
-    return [Call(*row) for row in tx(_SKIPPED, run_id=run_id).all()]
+    return [_read(tx, row) for row in tx(_SKIPPED, run_id=run_id).all()]
 
 
 def effects(tx: Tx, run_id: str, turn: int) -> list[Call]:
     """What a run has changed in the world since a turn, or may have."""
-    return [Call(*row) for row in tx(_EFFECTS, run_id=run_id, turn=turn).all()]
+    return [_read(tx, row) for row in tx(_EFFECTS, run_id=run_id, turn=turn).all()]
 
 
 def propose(tx: Tx, calls: Sequence[NewCall]) -> None:
@@ -245,6 +243,7 @@ def propose(tx: Tx, calls: Sequence[NewCall]) -> None:
         [
             {
                 **{name: getattr(call, name) for name in _PROPOSED},
+                **_kept(tx, call.args),
                 "status": "refused" if call.refusal else "proposed",
                 "result": call.refusal,
             }
@@ -261,7 +260,8 @@ def unstored(call: NewCall) -> Call:
 
 def judge(tx: Tx, judgement: Judgement) -> bool:
     """proposed -> what was decided, once."""
-    return tx(_JUDGE, call_id=judgement.call_id, **_decided(judgement)).rowcount == 1
+    values = _decided(judgement) | _kept(tx, judgement.args)
+    return tx(_JUDGE, call_id=judgement.call_id, **values).rowcount == 1
 
 
 def decided(call: Call, judgement: Judgement) -> Call:
@@ -303,7 +303,7 @@ def restage(
 def edit(tx: Tx, judgement: Judgement) -> None:
     """A staged call is what a person made of it. What was proposed is kept."""
     values = {f.name: getattr(judgement, f.name) for f in fields(Judgement)}
-    tx(_EDIT, **values)
+    tx(_EDIT, **values | _kept(tx, judgement.args))
 
 
 def refuse(tx: Tx, call_id: str, result: str | None) -> None:
@@ -335,7 +335,8 @@ def skip(tx: Tx, call_id: str, result: str) -> None:
 
 def rejected_before(tx: Tx, run_id: str, action: str, args: str) -> bool:
     """Whether a person has said no to this very call in this run."""
-    return tx(_REJECTED, run_id=run_id, action=action, args=args).scalar() is not None
+    shown = sealed.clean(args)
+    return tx(_REJECTED, run_id=run_id, action=action, args=shown).scalar() is not None
 
 
 def used_before(tx: Tx, tenant: str, agent: str, action: str) -> bool:
@@ -464,6 +465,21 @@ def enter(tx: Tx, lease: Lease) -> None:
 def deferred(tx: Tx, run_id: str) -> int:
     """How often the run was put off since a step of it was committed: so many times its calls went unheard."""
     return tx(_DEFERRED, run_id=run_id).scalar_one()
+
+
+def _read(tx: Tx, row: Any) -> Call:
+    """A call as it was proposed: the seals of its row are opened."""
+    call = Call(*row)
+    if call.sealed is None and call.asked_sealed is None:
+        return call
+    asked = call.asked_args and sealed.open_(tx, call.asked_args, call.asked_sealed)
+    return replace(call, args=sealed.open_(tx, call.args, call.sealed), asked_args=asked)
+
+
+def _kept(tx: Tx, args: str) -> dict[str, str | None]:
+    """The columns of arguments."""
+    shown, seal = sealed.close(tx, args)
+    return {"args": shown, "sealed": seal}
 
 
 def _tell(tx: Tx, lease: Lease, call: Call, status: str) -> None:
