@@ -251,7 +251,7 @@ def whole(base: Base, *, watch: Callable[[str, str, dict[str, Any]], None] | Non
             triggers.run_of(trigger, run_id),
             trigger_kind="cron",
             model=found.model,
-            grants=Grant(actions=frozenset(registry.names())).encode(),
+            grants=Grant(actions=frozenset(registry.names()), scratch="").encode(),
         )
 
     def caps(tenant: str, _agent: str) -> Caps:
@@ -395,10 +395,10 @@ def actions_of(folder: Path) -> tuple[Registry, tuple[LoadError, ...]]:
     """Every action: the built-in ones, the home's own files, installed packages; and what could not be loaded."""
     from alfred.actions.registry import Registry
     from alfred.integrations import ask, extract, files, git, notify, shell, web
-    from alfred.memory import search, todos
+    from alfred.memory import scratch, search, todos
 
     registry = Registry()
-    for module in (files, shell, git, web, extract, notify, todos, search, ask):
+    for module in (files, shell, git, web, extract, notify, todos, search, scratch, ask):
         registry.register(module.ACTIONS)
     with contextlib.redirect_stdout(sys.stderr):  # a `print` in one of them is no part of an answer
         problems = (*registry.load_home(folder), *registry.load_entry_points())

@@ -78,7 +78,7 @@ def read(
         brief=brief,
         title=brief.splitlines()[0][:80],
         model=model(),
-        grants=Grant(actions=frozenset(actions)).encode(),
+        grants=Grant(actions=frozenset(actions), scratch="").encode(),
         workspace=json.dumps(place),
         inputs=json.dumps(inputs),
         session_id=run_id,

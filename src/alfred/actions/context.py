@@ -56,6 +56,8 @@ class ActionContext:
     """Whether text from outside has joined the run's context: what is written down now is external too."""
     private: bool = False
     """Whether something private has joined it."""
+    scratch: str | None = None
+    """The prefix of the names that the run may write in its scratch; None: none. Empty: all."""
 
     @property
     def label(self) -> Label:

@@ -15,7 +15,7 @@ class Grant:
     Attributes:
         actions: ids (or `family.*` patterns) of the actions that it may propose; an empty set means none.
         hosts: hosts that the owner named for it; they are not a limit but what counts as expected.
-        scratch: the prefix of scratch paths that it may write, None for none.
+        scratch: the prefix of scratch paths that it may write; empty for all, None for none.
     """
 
     actions: frozenset[str]

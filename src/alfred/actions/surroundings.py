@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from alfred.actions.context import ActionContext, Workspace
+from alfred.actions.grant import Grant
 from alfred.actions.ledger.calls import Call
 from alfred.runs.rows import Run
 from alfred.runs.workflow import StepContext
@@ -56,6 +57,7 @@ class Surroundings:
             inputs={name: Path(path) for name, path in json.loads(run.inputs or "{}").items()},
             external=run.label.external,
             private=run.label.private,
+            scratch=Grant.decode(run.grants).scratch,
             settings=self.settings(run.tenant),
             store=store,
             cancelled=lambda: False,

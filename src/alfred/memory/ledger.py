@@ -1,4 +1,7 @@
-"""The rows of what an agent remembers and of what is to be done. Every row belongs to a tenant and an agent."""
+"""The rows of what an agent remembers, of what is to be done, and of what a run notes for itself.
+
+Every row belongs to a tenant and an agent, or to one run.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ import unicodedata
 from dataclasses import dataclass
 
 from alfred import clock
+from alfred.runs import rows
 from alfred.store.statement import Sql
 from alfred.store.tx import Tx
 from alfred.trust import labels, redact
@@ -40,6 +44,17 @@ _ADD = Sql(
     " values(:id,:tenant,:agent,:text,:due,:source_run,:key,alfred_now()) on conflict do nothing"
 )
 _TODO_OF = Sql("select id from todos where effect_key=:key")
+_NOTE = Sql(
+    "insert into scratch(run_id,path,value,author,integrity,confidentiality,at)"
+    " select :run_id,:path,:value,:author,:integrity,:confidentiality,alfred_now()"
+    " where (select count(*) from scratch where run_id=:run_id and path<>:path)<:most"
+    " on conflict(run_id,path) do update set value=excluded.value,author=excluded.author,"
+    "integrity=excluded.integrity,confidentiality=excluded.confidentiality,at=excluded.at returning path"
+)
+_NOTES = Sql("select path,value,at,integrity,confidentiality from scratch where run_id=:run_id")
+_NOTED = Sql(
+    "select path,value,at,integrity,confidentiality from scratch where run_id=:run_id and path=:path"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +74,21 @@ class Memory:
     @property
     def when(self) -> str:
         return clock.rfc3339(self.at) or ""
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """One value of a run's scratch."""
+
+    path: str
+    value: str
+    at: int
+    integrity: str
+    confidentiality: str
+
+    @property
+    def label(self) -> Label:
+        return labels.of_row(self.integrity, self.confidentiality)
 
 
 def remember(
@@ -151,3 +181,43 @@ def add_todo(
     said = redact.redact(text)
     tx(_ADD, id=id, tenant=tenant, agent=agent, text=said, due=due, source_run=source_run, key=key)
     return tx(_TODO_OF, key=key).scalar_one()
+
+
+def note(
+    tx: Tx,
+    *,
+    run_id: str,
+    path: str,
+    value: str,
+    author: str,
+    most: int,
+    integrity: str,
+    confidentiality: str,
+) -> bool:
+    """Writes a value of a run's scratch, over what was there. False when the run has `most` others already."""
+    rows.lock(tx, run_id)  # two writers at once would each count without the other
+    return (
+        tx(
+            _NOTE,
+            run_id=run_id,
+            path=path,
+            value=value,
+            author=author,
+            most=most,
+            integrity=integrity,
+            confidentiality=confidentiality,
+        ).scalar()
+        is not None
+    )
+
+
+def noted(tx: Tx, run_id: str, path: str) -> Note | None:
+    """The value of this name, if there is one."""
+    row = tx(_NOTED, run_id=run_id, path=path).one_or_none()
+    return Note(*row) if row else None
+
+
+def notes(tx: Tx, run_id: str) -> list[Note]:
+    """All of a run's scratch, by name."""
+    found = [Note(*row) for row in tx(_NOTES, run_id=run_id).all()]
+    return sorted(found, key=lambda one: one.path)  # databases order text differently
