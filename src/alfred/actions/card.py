@@ -20,6 +20,9 @@ PREVIEW = 8_000
 AIMED = 4_000
 """Characters, as they are shown, of everything that a call is aimed at: more than that nobody reads on a card."""
 
+ODD = 10
+"""Words that may be taken for others which a card names."""
+
 CLAIM = 300
 """Characters of the model's stated reason that a card quotes."""
 
@@ -61,34 +64,48 @@ _AIMS = (
 
 
 def title(action: str, args: dict[str, Any]) -> str:
-    """One line: the verb and what it is about, in characters that cannot lie."""
+    """One line: the verb and what it is about, in characters that cannot lie; ` …` when there are more lines of it."""
     for name in _SUBJECTS:
         value = args.get(name)
         if isinstance(value, str) and value.strip():
             # a secret may go over the end of the line
-            first = redact(value).strip().splitlines()[0]
-            return display.display(f"{action} {first}", limit=160)
+            first, *more = redact(value).strip().split("\n", 1)
+            return display.display(f"{action} {first}", limit=160) + " …" * bool(more)
     return display.display(action, limit=160)
 
 
 def preview(args: dict[str, Any], rendered: str | None) -> str:
     """The body of a card: what the action rendered (a diff, a command), else its arguments, whole or honestly cut.
 
-    What the call is aimed at is never cut.
+    What the call is aimed at is never cut; what in it may be taken for something else is said first.
     """
     hidden = redact_data(args)
     if rendered is None:
         rendered = json.dumps(hidden, indent=2, ensure_ascii=False)
     text = redact(rendered)
     shown = display.display(text, multiline=True)
+    odd = "".join(f"{line}\n" for line in _odd(hidden))
     if len(shown) <= PREVIEW:
-        return shown
+        return odd + shown
     digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:12]
     half = PREVIEW // 2
     cut = f"\n… {len(shown) - 2 * half} characters are not shown here; {len(text)} in all, sha256 {digest} …\n"
     left = shown[:half] + cut + shown[-half:]
     unseen = [f"{name}: {aim}\n" for name, aim in _aims(hidden) if aim not in left]
-    return "".join(unseen) + left
+    return odd + "".join(unseen) + left
+
+
+def _odd(args: dict[str, Any]) -> list[str]:
+    """What in the aim of a call may be taken for something else, a line each."""
+    aims = [text for name in _AIMS for text in _texts(args.get(name))]
+    words = dict.fromkeys(word for text in aims for word in text.split())
+    found = [
+        f"look closely: {display.display(word, limit=200)} {'; '.join(why)}"
+        for word in words
+        if (why := display.warnings(word))
+    ]
+    more = [f"and {len(found) - ODD} more such words"] if len(found) > ODD else []
+    return found[:ODD] + more
 
 
 def too_long(args: dict[str, Any]) -> str | None:
@@ -103,12 +120,14 @@ def aimed(args: Mapping[str, Any]) -> list[tuple[str, str]]:
     """What a call is aimed at, value by value, as it stands in the arguments; commands are shown whole instead."""
     found = []
     for name in _AIMS:
-        value = args.get(name)
-        if name in _COMMANDS or not value:
-            continue
-        values = value if isinstance(value, list) else [value]
-        found += [(name, one) for one in values if isinstance(one, str) and one]
+        if name not in _COMMANDS:
+            found += [(name, one) for one in _texts(args.get(name)) if one]
     return found
+
+
+def _texts(value: Any) -> list[str]:
+    values = value if isinstance(value, list) else [value]
+    return [one for one in values if isinstance(one, str)]
 
 
 def is_command(name: str) -> bool:

@@ -22,7 +22,7 @@ from alfred.runs import audit
 from alfred.runs.audit import Broken, Head, Sealed
 from alfred.store import backup
 from alfred.store.tx import Tx
-from alfred.trust import redact
+from alfred.trust import display, redact
 
 FORMAT = 1
 
@@ -79,7 +79,7 @@ def _write(look: Tx, file: TextIO) -> int:
             if redact.redact(row.row or "") != row.row:
                 # It was sealed when nobody knew that this is a secret. Its seal and its place still hold the chain.
                 line["row"] = None
-            file.write(json.dumps(line, ensure_ascii=False) + "\n")
+            file.write(display.as_json(line) + "\n")
             rows += 1
     file.write(json.dumps({"heads": [dataclasses.asdict(head) for head in ends]}) + "\n")
     return rows

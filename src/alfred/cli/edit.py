@@ -6,7 +6,6 @@ rendered by the checks.
 
 from __future__ import annotations
 
-import json
 import os
 import shlex
 import subprocess
@@ -21,7 +20,7 @@ from alfred.actions.pipeline import Judged
 from alfred.cli import cards, terminal
 from alfred.cli.terminal import DEFAULT, Common
 from alfred.runs import views
-from alfred.trust import redact
+from alfred.trust import display, redact
 
 EXAMPLE = '--args \'{"path": "…"}\''
 
@@ -98,7 +97,7 @@ def _opened(editing: Editing, card: Approval, base: app.Base) -> Judged:
     handle, name = tempfile.mkstemp(prefix="alfred-edit-", suffix=".json")
     file = Path(name)
     with os.fdopen(handle, "w", encoding="utf-8") as out:
-        out.write(json.dumps(shown, ensure_ascii=False, indent=2) + "\n")
+        out.write(display.as_json(shown, indent=2) + "\n")
     try:
         code = subprocess.run([*shlex.split(editor), name], check=False).returncode
     except OSError as problem:

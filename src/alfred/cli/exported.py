@@ -1,7 +1,7 @@
 """A run as one file: written here, looked at anywhere.
 
 Invariants: the file holds what `runs show --json` says, without secrets, and nothing else is needed to read it: no
-home, no ledger. What somebody else's file says reaches the terminal only escaped, and a file that is none is refused
+home, no ledger. What somebody else's file says reaches the terminal only written out, and a file that is none is refused
 before a line of it is shown.
 """
 
@@ -24,6 +24,9 @@ from alfred.trust import display, redact
 from alfred.version import VERSION
 
 FORMAT = 1
+_SHOWN = frozenset(["brief", "model", "tool", "text", "action", "args", "detail", "result"])
+"""Fields that a model or the world wrote: `runs show` and its comparison write them out when they print them."""
+
 LARGEST = 256_000_000
 """Bytes of a file that is read."""
 
@@ -128,7 +131,7 @@ def export(run: str, /, *, out: Path | None = None, common: Common = DEFAULT) ->
         terminal.document(document)
         return 0
     with made(out) as file:
-        file.write(json.dumps(document, ensure_ascii=False, indent=1) + "\n")
+        file.write(display.as_json(document, indent=1) + "\n")
     if common.json:
         terminal.document({"id": whole["run"]["id"], "file": str(out)})
     else:
@@ -154,7 +157,7 @@ def made(out: Path) -> Iterator[TextIO]:
 
 
 def read(path: Path) -> dict[str, Any]:
-    """What an exported file says, with every text as it may be shown.
+    """What an exported file says, letter by letter: `printable` makes of it what a terminal may get.
 
     Raises:
         UsageError: it cannot be read, or is no run that was exported by a program of this or an older format.
@@ -184,7 +187,7 @@ def read(path: Path) -> dict[str, Any]:
         first = problem.errors()[0]
         where = ".".join(str(part) for part in first["loc"]) or "the document"
         raise _foreign(path, f"{where}: {first['msg']}") from None
-    return _escaped(said)
+    return said
 
 
 def _foreign(path: Path, why: str) -> errors.UsageError:
@@ -194,11 +197,13 @@ def _foreign(path: Path, why: str) -> errors.UsageError:
     )
 
 
-def _escaped(value: Any) -> Any:
+def printable(value: Any) -> Any:
+    """A run, or what differs between two, without anything that a terminal would act on; what `runs show` writes out
+    itself is left to it."""
     if isinstance(value, str):
-        return display.display(value, multiline=True)
+        return display.inert(value)
     if isinstance(value, list):
-        return [_escaped(entry) for entry in value]
+        return [printable(entry) for entry in value]
     if isinstance(value, dict):
-        return {display.display(key): _escaped(entry) for key, entry in value.items()}
+        return {key: entry if key in _SHOWN else printable(entry) for key, entry in value.items()}
     return value

@@ -156,6 +156,8 @@ def runs_show(
             next="`alfred runs show RUN`, or `alfred runs show --diff A B`.",
         )
     named = [run] if run is not None else list(diff or ())
+    from alfred.cli.exported import printable
+
     found = _found([name or "" for name in named], common)
     if diff is not None:
         from alfred.cli import difference
@@ -164,11 +166,11 @@ def runs_show(
         if common.json:
             terminal.document(told)
         else:
-            difference.tell(told)
+            difference.tell(printable(told))
     elif common.json:
         terminal.document(found[0])
     else:
-        _whole(found[0])
+        _whole(printable(found[0]))
     return 0
 
 
@@ -247,8 +249,7 @@ def _whole(whole: dict[str, Any]) -> None:
                 f"  {terminal.short(card['id'])}  {card['status'].replace('_', ' ')}{who}: {card['title']}"
             )
             for one in card.get("provenance") or ():
-                said = f"{one['field']} {one['value']}: {one['from']}"
-                terminal.out(f"          {terminal.shown(said, 400)}")
+                terminal.out(f"          {one['field']} {one['value']}: {one['from']}")
     for child in whole["children"]:
         terminal.out(
             f"child {terminal.short(child['id'])}  {child['status']}  {terminal.shown(child['brief'], 70)}"

@@ -67,9 +67,8 @@ def say(text: str) -> None:
 
 def document(value: Any) -> None:
     """The one JSON document of a command. Its texts are redacted, not its letters: it stays JSON."""
-    told = json.dumps(
+    told = display.as_json(
         redact.redact_data(value),
-        ensure_ascii=False,
         indent=2 if sys.stdout.isatty() else None,
         default=lambda other: redact.redact(str(other)),
     )

@@ -21,6 +21,7 @@ from typing import Any
 from alfred import errors
 from alfred.actions import Destination, Effect, Risk, action
 from alfred.actions.context import ActionContext
+from alfred.trust import display
 from alfred.trust.redact import redact_data
 
 LONGEST = 4_000
@@ -65,6 +66,7 @@ def send(text: str, *, ctx: ActionContext) -> dict[str, Any]:
     said = text.strip()
     if not said or len(said) > LONGEST:
         raise errors.CallFailed(f"A notice has 1 to {LONGEST} characters, this one {len(said)}.")
+    shown = display.display(said, multiline=True)  # as the card shows it
     targets = _targets(ctx)
     import apprise
 
@@ -83,7 +85,7 @@ def send(text: str, *, ctx: ActionContext) -> dict[str, Any]:
         one = apprise.Apprise(asset=asset)
         if not one.add(url):
             failed.append(f"{kind} is not understood")
-        elif one.notify(body=said, title="alfred", body_format=apprise.NotifyFormat.TEXT):
+        elif one.notify(body=shown, title="alfred", body_format=apprise.NotifyFormat.TEXT):
             sent.append(kind)
         else:
             failed.append(f"{kind} did not take it")

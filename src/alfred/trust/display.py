@@ -8,9 +8,11 @@ that would do so is written out as `\\u{202E}`; text that already contained such
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 from alfred import trust
 
@@ -22,6 +24,9 @@ _BLANK = frozenset(
 )
 _VARIATION = re.compile("[\ufe00-\ufe0f\U000e0100-\U000e01ef]")
 _PLAIN = re.compile(r"[ -\[\]-~]*")  # printable ASCII without the backslash
+_FOREIGN = re.compile(
+    r"[\n -~]?[^\n -~]+"
+)  # with the character before: a mark or a selector is about it
 _PIECES = re.compile(r"[\W_]+")
 
 
@@ -43,6 +48,29 @@ def display(text: str, *, limit: int | None = None, multiline: bool = False) -> 
     tail = _take(reversed(shown), room // 3)
     head = _take(iter(shown), room - room // 3)
     return "".join(head) + note + "".join(reversed(tail))
+
+
+def inert(text: str) -> str:
+    """A text that `display` may have written already, or somebody who forges one: what it wrote stays, and whatever would
+    still do something is written out."""
+    shown = zip(text, _pieces(text, multiline=True), strict=True)
+    return "".join(char if char == "\\" else piece for char, piece in shown)
+
+
+def as_json(
+    value: Any, *, indent: int | None = None, default: Callable[[Any], Any] | None = None
+) -> str:
+    """The value as JSON whose letters cannot lie either: what `display` would write out is written `\\u202e`, so a program
+    reads the same value and a person who looks at it is not deceived."""
+    text = json.dumps(value, ensure_ascii=False, indent=indent, default=default)
+    return _FOREIGN.sub(_in_json, text)
+
+
+def _in_json(found: re.Match[str]) -> str:
+    return "".join(
+        char if char == piece else json.dumps(char)[1:-1]
+        for char, piece in zip(found[0], _pieces(found[0], multiline=True), strict=True)
+    )
 
 
 def _take(pieces: Iterator[str], room: int) -> list[str]:

@@ -11,7 +11,8 @@ from alfred.trust import redact
 
 
 def test_a_title_says_what_a_call_is_about_in_one_line() -> None:
-    assert card.title("shell.run", {"path": "x", "command": "ls\nrm -rf ."}) == "shell.run ls"
+    assert card.title("shell.run", {"path": "x", "command": "ls\nrm -rf ."}) == "shell.run ls …"
+    assert card.title("shell.run", {"command": "ls\r\u2028x"}) == "shell.run ls\\u{000D}\\u{2028}x"
     assert card.title("files.write", {"content": "c", "path": " a.txt "}) == "files.write a.txt"
     assert card.title("t.nothing", {"path": "  ", "n": 3}) == "t.nothing"
     assert card.title("t.number", {"path": 7}) == "t.number"
@@ -67,6 +68,18 @@ def test_what_a_call_is_aimed_at_is_too_long_as_it_would_be_shown() -> None:
     assert card.too_long({"command": "x" * (card.AIMED + 1)}) == "command"
     assert card.too_long({"command": "\u202e" * 1_000}) == "command", "each is shown as an escape"
     assert card.too_long({"to": ["a@example.com"] * 400, "path": "p"}) == "to"
+
+
+def test_what_may_be_taken_for_something_else_is_said_before_the_rest() -> None:
+    args = {"command": "curl https://p\u0430ypal.com/x", "to": ["a@b.example", "\uff47ithub.com"]}
+    first, second, _ = card.preview(args, None).split("\n", 2)
+    assert first.startswith("look closely: https://p\u0430ypal.com/x ") and "mixes scripts" in first
+    assert second.startswith("look closely: \uff47ithub.com ") and "'github.com'" in second
+    assert "look closely" not in card.preview(
+        {"path": "münchen/привет.txt", "content": "p\u0430"}, "x"
+    )
+    many = card.preview({"command": " ".join(f"p\u0430{n}" for n in range(30))}, "x" * 9_000)
+    assert many.count("look closely") == card.ODD and "\nand 20 more such words\n" in many
 
 
 @pytest.fixture

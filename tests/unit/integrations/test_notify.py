@@ -14,6 +14,9 @@ import pytest
 from alfred import errors
 from alfred.actions import Effect, Risk, declare
 from alfred.integrations import ask, notify
+from alfred.trust import text as storable
+from alfred.trust.display import display
+from tests.unit.trust.test_display import DECEPTIVE
 
 # apprise looks for a module that Python 3.13 has no more, and copes without it
 pytestmark = pytest.mark.filterwarnings("ignore:'imghdr' is deprecated:DeprecationWarning")
@@ -77,6 +80,14 @@ def test_a_notice_reaches_every_target(new_bench: Any, targets: list[Target]) ->
     for one in targets:
         assert [got["message"] for got in one.got] == ["Done:\n*3* files & <b>1</b> branch %s \\n"]
         assert one.got[0]["title"] == "alfred"
+
+
+def test_a_notice_deceives_nobody(new_bench: Any, targets: list[Target]) -> None:
+    bench = new_bench(channels={"notify": f"json://{targets[0].address}/"})
+    text = "\n".join(storable.sanitize(text)[0] for text, _ in DECEPTIVE)
+    bench.call(notify.send, text=text)
+    (got,) = targets[0].got
+    assert got["message"] == display(text, multiline=True) != text
 
 
 def test_without_targets_it_says_where_to_write_them(new_bench: Any) -> None:

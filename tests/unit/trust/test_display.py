@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 import unicodedata
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from alfred.trust import display as display_module
-from alfred.trust.display import display, identifier, warnings
+from alfred.trust.display import as_json, display, identifier, inert, warnings
 from tests.table import table
 
 # (text, what must stand in the answer)
@@ -117,6 +119,36 @@ def test_what_is_shown_tells_exactly_what_was_given(text: str) -> None:
     """Two different texts are never shown alike: the way back exists."""
     back = re.sub(r"\\u\{([0-9A-F]+)\}", lambda m: chr(int(m[1], 16)), display(text))
     assert back == text
+
+
+_json = st.recursive(
+    st.text() | st.floats(allow_nan=False) | st.none(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    max_leaves=8,
+)
+
+
+@given(_json, st.sampled_from([None, 1]))
+def test_json_says_the_same_to_a_program_and_deceives_nobody(
+    value: Any, indent: int | None
+) -> None:
+    told = as_json(value, indent=indent)
+    assert json.loads(told) == value
+    assert display(told, multiline=True).replace("\\u{5C}u{", "\\u{") == told
+
+
+@table(DECEPTIVE)
+def test_json_writes_out_what_deceives_and_nothing_else(text: str, shown: str) -> None:
+    for honest in HONEST:
+        told = as_json({text: honest})
+        assert json.dumps(honest, ensure_ascii=False) in told
+        assert json.loads(told) == {text: honest}
+
+
+@table(DECEPTIVE)
+def test_what_was_written_out_once_is_not_written_out_again(text: str, shown: str) -> None:
+    assert inert(display(text)) == display(text)
+    assert display(inert(text), multiline=True).replace("\\u{5C}u{", "\\u{") == inert(text)
 
 
 # ---- what is too long
