@@ -183,7 +183,7 @@ def sandbox(folder: Path, settings: Any, store: Store | None) -> Iterable[Findin
     """Whether commands can be confined, by trying to get out."""
     if settings is None:
         return
-    from alfred.trust import probes
+    from alfred.trust import memory, probes
     from alfred.trust import sandbox as box
 
     if settings.sandbox == "off":
@@ -211,7 +211,8 @@ def sandbox(folder: Path, settings: Any, store: Store | None) -> Iterable[Findin
             "Do not run commands until this is mended.",
         )
     if not open_ways:
-        yield Finding("sandbox", "ok", f"{found.kind}: probed from inside")
+        bounds = f", at most {memory.text(memory.most())} of memory" * (found.kind == "bubblewrap")
+        yield Finding("sandbox", "ok", f"{found.kind}: probed from inside{bounds}")
 
 
 def programs(folder: Path, settings: Any, store: Store | None) -> Iterable[Finding]:

@@ -1,13 +1,15 @@
 """Stands between alfred and a command: when alfred goes, everything goes.
 
-Started by file name (`python -I -S guard.py FD MOST COMMAND...`), standard library only. FD is the reading end
+Started by file name (`python -I -S guard.py FD MOST BYTES COMMAND...`), standard library only. FD is the reading end
 of a pipe whose other end only alfred holds: when it closes (alfred died, or wants an end), every process
 that descends from this one is killed, also those in sessions of their own. The same happens to whatever
 the command leaves behind when it ends; its exit code is passed on (128 + n for signal n).
 
-When there are more than MOST processes and threads below this one (0: as many as it likes), all are killed. That is a
-look now and then and no limit of the kernel, because there is none that holds for root without cgroups: a fork bomb
-gets some hundred further. When memory is short, the kernel kills what the command started before anything else.
+When there are more than MOST processes and threads below this one, or they use more than BYTES of memory together (0: as
+many, and as much, as they like), all are killed. That is a look now and then and no limit of the kernel, because there is
+none that holds for root, or for several processes, without cgroups: a fork bomb gets some hundred further, and memory
+what can be filled in a fiftieth of a second. When memory is short, the kernel kills what the command started before
+anything else.
 
 On Linux orphans come to this process (PR_SET_CHILD_SUBREAPER), so none is lost. Elsewhere the process group
 is killed, which a command can leave with setsid.
@@ -26,11 +28,12 @@ import threading
 _PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
 _BEAT = 0.02  # seconds between two looks at how many there are
 _BEATS = 50  # a second
+_PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
 def main(argv: list[str]) -> int:
     """Runs the command to its end, or until the lifeline is cut."""
-    lifeline, most, command = int(argv[1]), int(argv[2]), argv[3:]
+    lifeline, most, memory, command = int(argv[1]), int(argv[2]), int(argv[3]), argv[4:]
     os.set_inheritable(lifeline, False)
     if sys.platform.startswith("linux"):
         ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
@@ -43,7 +46,7 @@ def main(argv: list[str]) -> int:
             os.write(2, f"{command[0]} cannot be started: {why.strerror}\n".encode())
         os._exit(127)
     ended: list[str] = []
-    watch = threading.Thread(target=_watch, args=(lifeline, most, ended), daemon=True)
+    watch = threading.Thread(target=_watch, args=(lifeline, most, memory, ended), daemon=True)
     watch.start()
     status = _wait(child)
     _end_all()
@@ -58,36 +61,72 @@ def _die_first() -> None:
         file.write("1000")
 
 
-def _watch(lifeline: int, most: int, ended: list[str]) -> None:
+def _watch(lifeline: int, most: int, memory: int, ended: list[str]) -> None:
     # nothing is ever written: it becomes readable when the other end is closed
-    crowd = _Crowd(most) if most and sys.platform.startswith("linux") else None
-    while not select.select([lifeline], [], [], _BEAT if crowd else None)[0]:
-        if crowd and crowd.too_large():
-            ended.append(f"ended: it had more than {most} processes and threads\n")
+    load = _Load(most, memory) if (most or memory) and sys.platform.startswith("linux") else None
+    while not select.select([lifeline], [], [], _BEAT if load else None)[0]:
+        if load and (too_much := load.too_much()):
+            ended.append(f"ended: {too_much}\n")
             break
     _end_all()
     os.write(2, "".join(ended).encode())
     os._exit(128 + signal.SIGKILL)
 
 
-class _Crowd:
-    """How many there are below this process. They are counted when the whole system has so many more that it may be too
-    many, which costs one read, and every second."""
+class _Load:
+    """How many there are below this process, and how much memory they use. They are looked at when the whole system has so
+    many more, or so much less memory left, that it may be too much, which costs two reads; and every second."""
 
-    def __init__(self, most: int) -> None:
+    def __init__(self, most: int, memory: int) -> None:
         self.most = most
+        self.memory = memory
         self.count_at = 0
+        self.look_below = 0
         self.beats = 0
 
-    def too_large(self) -> bool:
-        with open("/proc/loadavg", "rb") as file:  # noqa: PTH123 - as below
-            alive = int(file.read().split()[3].split(b"/")[1])
+    def too_much(self) -> str | None:
+        """What is too much, in words."""
+        alive, left = _alive(), _left()
         self.beats += 1
-        if alive < self.count_at and self.beats % _BEATS:
-            return False
-        count = sum(max(threads, 1) for threads in _descendants(zombies=True).values())
-        self.count_at = alive + self.most - count
-        return count > self.most
+        if alive < self.count_at and left > self.look_below and self.beats % _BEATS:
+            return None
+        below = _descendants(zombies=True)
+        count = sum(max(threads, 1) for threads, _ in below.values())
+        used = sum(size for _, size in below.values())
+        if self.memory and used > self.memory:
+            used = sum(_own(pid, size) for pid, (_, size) in below.items())  # once what they share
+        self.count_at = alive + self.most - count if self.most else sys.maxsize
+        self.look_below = left - (self.memory - used) if self.memory else 0
+        if self.most and count > self.most:
+            return f"it had more than {self.most} processes and threads"
+        if self.memory and used > self.memory:
+            return f"it used more than {self.memory // 2**20} MB of memory"
+        return None
+
+
+def _alive() -> int:
+    with open("/proc/loadavg", "rb") as file:  # noqa: PTH123 - as below
+        return int(file.read().split()[3].split(b"/")[1])
+
+
+def _left() -> int:
+    with open("/proc/meminfo", "rb") as file:  # noqa: PTH123 - as below
+        for line in file:
+            if line.startswith(b"MemAvailable:"):
+                return int(line.split()[1]) * 1024
+    return 0
+
+
+def _own(pid: int, size: int) -> int:
+    """What a process uses, with its part of what it shares; `size`, all that it has in memory, where nobody says."""
+    try:
+        with open(f"/proc/{pid}/smaps_rollup", "rb") as file:  # noqa: PTH123 - as below
+            for line in file:
+                if line.startswith(b"Pss:"):
+                    return int(line.split()[1]) * 1024
+    except OSError:
+        pass  # it ended meanwhile, or may not be looked into
+    return size
 
 
 def _wait(child: int) -> int:
@@ -122,9 +161,10 @@ def _end_all() -> None:
         select.select([], [], [], 0.002)
 
 
-def _descendants(*, zombies: bool = False) -> dict[int, int]:
-    """The living below this process, with how many threads each has; zombies are on their way, but have a number."""
-    children: dict[int, list[tuple[int, int]]] = {}
+def _descendants(*, zombies: bool = False) -> dict[int, tuple[int, int]]:
+    """The living below this process, with how many threads each has and how many bytes in memory; zombies are on their
+    way, but have a number."""
+    children: dict[int, list[tuple[int, tuple[int, int]]]] = {}
     for name in os.listdir("/proc"):  # noqa: PTH208 - as below
         if not name.isdigit():
             continue
@@ -135,8 +175,9 @@ def _descendants(*, zombies: bool = False) -> dict[int, int]:
         except OSError:
             continue  # it ended meanwhile
         if zombies or fields[0] != b"Z":
-            children.setdefault(int(fields[1]), []).append((int(name), int(fields[17])))
-    found: dict[int, int] = {}
+            has = (int(fields[17]), int(fields[21]) * _PAGE)
+            children.setdefault(int(fields[1]), []).append((int(name), has))
+    found: dict[int, tuple[int, int]] = {}
     waiting = [os.getpid()]
     while waiting:
         below = children.get(waiting.pop(), [])

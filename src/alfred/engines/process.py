@@ -54,6 +54,7 @@ def run(
     on_cancel: OnCancel | None = None,
     guard: bool = False,
     processes: int = 0,
+    memory: int = 0,
 ) -> Ended:
     """Runs a program in a session of its own and returns when it and its group have ended.
 
@@ -70,6 +71,7 @@ def run(
         on_cancel: Registers the function that kills it from another thread.
         guard: Keep it, and all that it starts, under `guard.py`.
         processes: The guard kills it when it has more processes and threads than this; 0: it may have any number.
+        memory: The guard kills it when it uses more bytes of memory, with all that it started; 0: it may use any.
 
     Raises:
         CallFailed: it cannot be started.
@@ -86,7 +88,16 @@ def run(
             inner, lifeline = os.pipe()
             passed = (inner,)
             here = str(Path(__file__).with_name("guard.py"))
-            argv = [sys.executable, "-I", "-S", here, str(inner), str(processes), *argv]
+            argv = [
+                sys.executable,
+                "-I",
+                "-S",
+                here,
+                str(inner),
+                str(processes),
+                str(memory),
+                *argv,
+            ]
         try:
             process = subprocess.Popen(
                 list(argv),

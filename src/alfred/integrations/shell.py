@@ -27,7 +27,7 @@ from alfred.actions import Effect, Risk, action
 from alfred.actions.context import ActionContext
 from alfred.engines import process
 from alfred.integrations import excerpt, judged, marks, places
-from alfred.trust import display, paths, planted, sandbox
+from alfred.trust import display, memory, paths, planted, sandbox
 from alfred.trust.redact import StreamRedactor, redact, redact_data
 
 LONGEST = 600
@@ -40,6 +40,10 @@ _PROGRESS = clock.SECOND // 3  # between two lines of progress: each is a row
 _LINE = 200  # characters of a line of progress
 _NAMED = 40  # words of a command that are looked up as files
 _HASHED = 50_000_000  # bytes of such a file
+_SHORT = (
+    *("of memory", "memoryerror", "cannot allocate", "out of memory", "outofmemory", "bad_alloc"),
+    "no space left on device",
+)  # in what programs say that get no more memory, or no room for a file that lies in it
 
 
 def _sandboxed(ctx: ActionContext) -> str | None:
@@ -112,7 +116,8 @@ def run(
 ) -> dict[str, Any]:
     """Run a command with bash in the workspace, without network, and read what it printed.
 
-    Of long output the head and the tail are shown. Inputs of the run lie at their absolute paths, read-only.
+    Of long output the head and the tail are shown. Inputs of the run lie at their absolute paths, read-only. At most
+    half of the machine's memory can be used.
 
     Args:
         command: Text for `bash -c`.
@@ -151,6 +156,7 @@ def run(
             max_bytes=OUTPUT,
             on_cancel=ctx.on_cancel,
             processes=sandbox.PROCESSES,
+            memory=memory.most(),
             guard=True,  # the sandbox dies with us by itself, but not from its first instant on
         )
     finally:
@@ -170,6 +176,15 @@ def run(
             "cancelled": "cancelled",
             "too_much": f"ended after {OUTPUT} bytes of output",
         }[ended.why]
+    if ended.code and any(word in answer["output"].lower() for word in _SHORT):
+        answer["memory"] = (
+            f"A command may use {memory.text(memory.most())} of memory here, with all that it starts"
+            + (
+                f", and {memory.text(memory.files())} in files of /tmp"
+                if kind == "bubblewrap"
+                else ""
+            )
+        )
     if output.problem:
         answer["log_problem"] = output.problem
     if left_out:

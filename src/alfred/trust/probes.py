@@ -13,7 +13,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from alfred.trust import sandbox
+from alfred.trust import memory, sandbox
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +69,7 @@ def _attempts(closed: Path, workspace: Path, port: int) -> list[tuple[str, str, 
     same = f'test "$(readlink /proc/self/ns/pid)" = {shlex.quote(pids)}'
     tcp = f"exec 3<>/dev/tcp/127.0.0.1/{port}"
     return [
+        *_memory(),
         (
             "write outside of the workspace",
             "mkdir -p $(dirname $MARK); echo x > $MARK; false",
@@ -89,6 +90,18 @@ def _attempts(closed: Path, workspace: Path, port: int) -> list[tuple[str, str, 
         ("kill the parent", f"{same} && kill -0 {os.getpid()}", True),
         ("read another environment", f"grep -q -a -s {_CANARY[:-1]}[a] /proc/[0-9]*/environ", True),
         ("find secrets in the environment", f"env | grep -q {_CANARY[:-1]}[a]", True),
+    ]
+
+
+def _memory() -> list[tuple[str, str, bool]]:
+    """Where the sandbox holds it back: there is nothing of the kind on macOS, nor in an old bubblewrap for files."""
+    found = sandbox.available()
+    if found.kind != "bubblewrap":
+        return []
+    large = f'test $(($(stat -f -c "%b*%S" /dev/shm))) -gt {memory.files() + 4096}'
+    return [
+        ("use memory without end", 'test "$(ulimit -d)" = unlimited', False),
+        *([("fill the memory with files", large, False)] if found.sized else []),
     ]
 
 

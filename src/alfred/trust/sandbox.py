@@ -3,7 +3,8 @@
 In the sandbox there is: `/usr`, `/bin`, `/lib*`, `/etc` (without shadow, ssh and other keys), read-only; an
 empty `/tmp` and HOME; its own `/proc` and `/dev`; the workspace under its own path, read-only or writable,
 in which control files stay read-only. There is not: the network, the user's home, ALFRED_HOME (but for the
-one workspace below it), other processes, the caller's environment, capabilities, the terminal.
+one workspace below it), other processes, the caller's environment, capabilities, the terminal. With bubblewrap no process
+uses more memory than `memory.most` of its own, and what is written where no disk is, which is memory too, has an end.
 
 Nothing of the workspace is interpreted here: a `.git` file that points elsewhere mounts nothing. Known
 gap: in a writable workspace a control file that does not exist yet (no `.git`, no `.claude`) or is a symlink can be
@@ -28,7 +29,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from alfred import errors
-from alfred.trust import names, paths
+from alfred.trust import memory, names, paths
 
 SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32")
 HOME = "/home/sandbox"
@@ -62,6 +63,9 @@ alone, but never for root: there whoever runs the command has to count (`engines
 HELD = 300
 """Control files that are kept read-only in one workspace: each is a mount, and their cost grows with their square."""
 
+COVER = 65_536
+"""Bytes of a folder that only hides another one."""
+
 TRIAL_S = 10
 """Seconds that a first try of the sandbox may take."""
 
@@ -74,6 +78,8 @@ class Available:
     reason: str
     program: str = ""
     options: tuple[str, ...] = ()
+    sized: bool = True
+    """Whether a folder in memory can be given a size: bubblewrap from 0.6 on."""
 
 
 @functools.lru_cache(maxsize=1)
@@ -89,8 +95,11 @@ def available() -> Available:
     if not program:
         return Available(None, "bubblewrap is not installed (the program bwrap)")
     said = ""
-    for options in (("--unshare-user", "--disable-userns"), ()):  # the option is new in 0.8
-        argv = [program, *_isolation(options), "--ro-bind", "/", "/", "--", "/bin/true"]
+    userns = ("--unshare-user", "--disable-userns")  # new in 0.8
+    for options, sized in ((userns, True), ((), True), ((), False)):
+        tried = Available("bubblewrap", "bubblewrap works here", program, options, sized)
+        inside = ["--ro-bind", "/", "/", *_in_memory(tried, "/tmp")]
+        argv = [program, *_isolation(options), *inside, "--", "/bin/true"]
         try:
             done = subprocess.run(
                 argv, capture_output=True, text=True, timeout=TRIAL_S, env={}, check=False
@@ -98,7 +107,7 @@ def available() -> Available:
         except (OSError, subprocess.TimeoutExpired) as why:
             return Available(None, f"bubblewrap cannot be started: {why}")
         if done.returncode == 0:
-            return Available("bubblewrap", "bubblewrap works here", program, options)
+            return tried
         said = done.stderr.strip().splitlines()[-1] if done.stderr.strip() else "no message"
     return Available(None, f"bubblewrap is installed and cannot make a sandbox: {said}")
 
@@ -220,8 +229,11 @@ def _bubblewrap(
             argv += ["--symlink", str(path.readlink()), str(path)]
         elif path.is_dir():
             argv += ["--ro-bind", str(path), str(path)]
-    argv += _etc()
-    argv += ["--proc", "/proc", "--dev", "/dev", "--tmpfs", "/tmp", "--tmpfs", HOME]
+    argv += _etc(found)
+    argv += ["--proc", "/proc", "--dev", "/dev"]
+    for name in ("/dev/shm", "/tmp", HOME):
+        argv += _in_memory(found, name)
+    argv += ["--remount-ro", "/dev"]
 
     # What is mounted later covers what was there: the workspace anything around it, and what is only read
     # the workspace. ALFRED_HOME is covered where it lies in something mounted, before what of it is mounted.
@@ -237,20 +249,29 @@ def _bubblewrap(
     for option, path in outer:
         argv += [option, str(path), str(path)]
     if own.is_dir() and any(own.is_relative_to(path) for _, path in outer):
-        argv += ["--tmpfs", str(own)]
+        argv += _in_memory(found, str(own), COVER)
     for option, path in mounts:
         if path.is_relative_to(own):
             argv += [option, str(path), str(path)]
     inside = Path(os.path.normpath(workspace / cwd))
     if not inside.is_relative_to(workspace):
         raise _refused(inside, "it is not in the workspace")
-    return [*argv, "--chdir", str(inside)]
+    # What everything is mounted in is a folder in memory as well.
+    return [*argv, "--remount-ro", "/", "--chdir", str(inside)]
+
+
+def _in_memory(found: Available, folder: str, size: int | None = None) -> list[str]:
+    """An empty folder that is held in memory; without a size it would take half of all that there is."""
+    most = memory.files() if size is None else size
+    return [*(("--size", str(most)) if found.sized else ()), "--tmpfs", folder]
 
 
 def _limited() -> list[str]:
-    """Lowers the limit of processes within the sandbox. Outside it would count every process of the user."""
+    """Lowers the limit of processes within the sandbox (outside it would count every process of the user), and of the
+    memory that each of them may have for itself. What a program only reserves does not count: runtimes reserve a lot."""
     bash = shutil.which("bash", path=PATH)
-    return [bash, "-c", f'ulimit -u {PROCESSES} 2>/dev/null; exec "$@"', "bash"] if bash else []
+    limits = f"ulimit -u {PROCESSES} 2>/dev/null; ulimit -d {memory.most() // 1024}"
+    return [bash, "-c", f'{limits}; exec "$@"', "bash"] if bash else []
 
 
 def _control(workspace: Path, held: Sequence[str]) -> list[Path]:
@@ -305,7 +326,7 @@ def _hidden(problem: OSError) -> NoReturn:
     )
 
 
-def _etc() -> list[str]:
+def _etc(found: Available) -> list[str]:
     argv = ["--ro-bind", "/etc", "/etc"]
     for path in (Path("/etc", name) for name in _ETC_CLOSED):
         if path.is_symlink():
@@ -313,7 +334,7 @@ def _etc() -> list[str]:
             if not path.is_relative_to("/etc"):
                 continue  # it leads to what is not mounted, or to what everybody may read in /usr
         if path.is_dir():
-            argv += ["--tmpfs", str(path)]
+            argv += _in_memory(found, str(path), COVER)
         elif path.exists():
             argv += ["--ro-bind", "/dev/null", str(path)]
     return argv

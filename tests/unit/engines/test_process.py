@@ -219,7 +219,7 @@ looks = [[]]  # as when the parent of what is left ends while /proc is read
 real = guard._descendants
 guard._descendants = lambda **_: looks.pop() if looks else real()
 lifeline, ours = os.pipe()
-sys.exit(guard.main(["guard", str(lifeline), "0", "sh", "-c", "sleep 60 > /dev/null 2>&1 & echo $!"]))
+sys.exit(guard.main(["guard", str(lifeline), "0", "0", "sh", "-c", "sleep 60 > /dev/null 2>&1 & echo $!"]))
 """
 
 
@@ -301,6 +301,39 @@ def test_it_is_ended_with_all_it_started_when_that_is_too_much(tmp_path: Path, c
         process.Ended(0, "exit"),
         b"",
     )
+
+
+HOARD = f"{sys.executable} -c 'import os, time\n{{}}\ntime.sleep(5)'"
+FILLS = {
+    "one": HOARD.format("x = bytearray(os.urandom(1000) * 200_000)"),
+    "many": f"for i in 1 2 3; do {HOARD.format('x = bytearray(os.urandom(1000) * 80_000)')} & done; wait",
+    "what is shared with others": HOARD.format(
+        "import mmap\nm = mmap.mmap(-1, 200_000_000)\nm.write(bytes(200_000_000))"
+    ),
+}
+"""Each is bounded, and over by itself."""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="what is used is read from /proc")
+@pytest.mark.parametrize("fills", FILLS.values(), ids=FILLS)
+def test_it_is_ended_with_all_it_started_when_they_use_too_much_memory(
+    tmp_path: Path, fills: str
+) -> None:
+    before = set(psutil.Process().children(recursive=True))
+    ended, said = run(fills, tmp_path, guard=True, memory=150 * 2**20)
+    assert (ended.code, said) == (137, b"ended: it used more than 150 MB of memory\n")
+    assert not set(psutil.Process().children(recursive=True)) - before
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="what is used is read from /proc")
+def test_memory_that_several_processes_share_is_counted_once(tmp_path: Path) -> None:
+    shared = (
+        "x = bytearray(os.urandom(1000) * 80_000)\n"
+        "for n in range(4):\n os.fork() or (time.sleep(1.2), os._exit(0))\n"
+        "for n in range(4):\n os.wait()\nos._exit(7)"
+    )
+    ended, said = run(HOARD.format(shared), tmp_path, guard=True, memory=200 * 2**20)
+    assert (ended.code, said) == (7, b"")
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux can be told whom to kill first")

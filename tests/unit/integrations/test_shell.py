@@ -16,7 +16,7 @@ import pytest
 from alfred import errors
 from alfred.actions import Risk, results
 from alfred.integrations import excerpt, shell
-from alfred.trust import redact, sandbox
+from alfred.trust import memory, redact, sandbox
 from tests.table import table
 
 BWRAP = pytest.mark.needs_program("bwrap")
@@ -494,3 +494,36 @@ def test_a_fork_bomb_is_ended_by_its_guard(bench: Any, monkeypatch: pytest.Monke
     bomb = "f() { [ $1 -gt 0 ] && { f $(($1-1)) & f $(($1-1)) & }; sleep 5; }; f 7"  # 255, for 5 s
     done = run(bench, bomb)
     assert (done["exit_code"], "more than 100 processes" in done["output"]) == (137, True)
+
+
+FILL = "f() { x=$(head -c 25000000 /dev/zero | tr '\\0' x); sleep 5; };"
+
+
+@BWRAP
+@pytest.mark.parametrize(
+    ("command", "says"),
+    [
+        ("x=$(head -c 90000000 /dev/zero | tr '\\0' x); echo here", "cannot allocate"),
+        (f"{FILL} for i in 1 2 3 4; do f & done; wait", "used more than 60 MB of memory"),
+        ("head -c 40000000 /dev/zero > /tmp/file", "No space left"),
+        ("head -c 40000000 /dev/zero > /dev/shm/file", "No space left"),
+        ("head -c 40000000 /dev/zero > $HOME/file", "No space left"),
+    ],
+    ids=["one process", "many", "/tmp", "/dev/shm", "HOME"],
+)
+def test_memory_has_an_end_and_the_answer_says_where(
+    bench: Any, monkeypatch: pytest.MonkeyPatch, command: str, says: str
+) -> None:
+    monkeypatch.setattr(memory, "most", lambda: 60 * 2**20)
+    done = run(bench, command)
+    assert done["exit_code"] not in (0, None) and says in done["output"], done
+    assert "may use 60 MB of memory here" in done["memory"]
+    assert "15 MB in files of /tmp" in done["memory"]
+
+
+@BWRAP
+@pytest.mark.parametrize("place", ["/", "/dev/", "/home/", "/etc/"])
+def test_nothing_is_written_where_only_memory_is(bench: Any, place: str) -> None:
+    done = run(bench, f"echo x > {place}file")
+    assert (done["exit_code"], "Read-only" in done["output"]) == (1, True)
+    assert "memory" not in done

@@ -577,15 +577,16 @@ def test_a_bubblewrap_that_does_not_work_is_none(
 
 
 @linux
+@pytest.mark.parametrize(("lacks", "sized"), [("--disable-userns", True), ("--size", False)])
 def test_an_older_bubblewrap_is_used_without_the_option_that_it_lacks(
-    asked_anew: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    asked_anew: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lacks: str, sized: bool
 ) -> None:
     program = tmp_path / "bwrap"
-    program.write_text('#!/bin/sh\ncase "$*" in *--disable-userns*) exit 1;; esac\nexit 0\n')
+    program.write_text(f'#!/bin/sh\ncase "$*" in *{lacks}*) exit 1;; esac\nexit 0\n')
     program.chmod(0o755)
     monkeypatch.setattr(sandbox.shutil, "which", lambda *a, **k: str(program))
     found = sandbox.available()
-    assert (found.kind, found.options) == ("bubblewrap", ())
+    assert (found.kind, found.options, found.sized) == ("bubblewrap", (), sized)
 
 
 # ---- probes
