@@ -74,6 +74,9 @@ class Action:
     destinations: Callable[[dict[str, Any], ActionContext], Iterable[str | Destination]] | None
     """`destinations(args, ctx)`: where the call leads to, each as it stands in the arguments, or as a
     `Destination` that is the owner's. Not given, none, or an exception: somewhere new."""
+    sends: Callable[[dict[str, Any], ActionContext], Iterable[tuple[str, str]]] | None
+    """`sends(args, ctx)`: what leaves besides the arguments, as it is now, each text with where it stands (a file, a
+    message). It is looked through for secrets; an exception means that nobody knows, which is high."""
     references: str | None
     """The argument whose texts may name secrets as `secret://NAME`, each for the hosts among the destinations; the
     function puts the value in when it sends. Not given: a reference in the arguments is only text."""
@@ -117,6 +120,7 @@ class _Declaration:
     target: Callable[..., Any] | None
     touches: Callable[..., Any] | None
     destinations: Callable[..., Any] | None
+    sends: Callable[..., Any] | None
     references: str | None
     label: Label | LabelOf
     timeout: float
@@ -135,6 +139,7 @@ def action(
     target: Callable[..., Any] | None = None,
     touches: Callable[..., Any] | None = None,
     destinations: Callable[..., Any] | None = None,
+    sends: Callable[..., Any] | None = None,
     references: str | None = None,
     label: Label | LabelOf = "derived",
     timeout: float = 120,
@@ -157,6 +162,7 @@ def action(
         target: `target(args, ctx)`, what the call would touch as it is now; bound into the approval.
         touches: `touches(args, ctx)`, the paths of the workspace that it is about, when there are a few.
         destinations: `destinations(args, ctx)`, where the call leads to; what says nothing leads somewhere new.
+        sends: `sends(args, ctx)`, what leaves besides the arguments: (where it stands, text) each.
         references: The argument that may name secrets as `secret://NAME` (`alfred.trust.references`).
         label: How far its result may be believed; or `label(args, ctx)`, the label of what this call reads.
         timeout: Seconds.
@@ -173,6 +179,7 @@ def action(
         target=target,
         touches=touches,
         destinations=destinations,
+        sends=sends,
         references=references,
         label=label,
         timeout=timeout,
@@ -242,6 +249,7 @@ def _build(fn: Callable[..., Any], declared: _Declaration, source: str) -> Actio
         target=declared.target,
         touches=declared.touches,
         destinations=declared.destinations,
+        sends=declared.sends,
         references=declared.references,
         label=declared.label,
         timeout_s=float(declared.timeout),
@@ -289,6 +297,7 @@ def _check_hooks(declared: _Declaration, given: Iterable[str]) -> None:
         "target": (({}, None), {}),
         "touches": (({}, None), {}),
         "destinations": (({}, None), {}),
+        "sends": (({}, None), {}),
         "label": (({}, None), {}),
         "redact": (({},), {}),
     }

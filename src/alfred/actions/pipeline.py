@@ -130,9 +130,10 @@ def judge(
     tainted = taint.assess(
         action, args, ctx, context=proposal.run.label, words=facts.words, links=facts.links
     )
+    leak = outgoing.leak(action, args, ctx)
     decision = policy.decide(
         action=action,
-        risk=max(assessed.risk, tainted.risk),
+        risk=max(assessed.risk, tainted.risk, leak.risk),
         agent=proposal.run.agent,
         policy=ctx.settings.policy,
         integrity="external" if proposal.run.external else "derived",
@@ -164,10 +165,10 @@ def judge(
             ),
             decision=decision,
         )
-    visible = presentable(action, args)
+    visible = leak.hidden(presentable(action, args))
     shown = None
     if decision.skip or decision.verdict == "stage" or proposal.asked:
-        shown = card.preview(visible, rendered(action, args, ctx))
+        shown = leak.shown(card.preview(visible, leak.hidden(rendered(action, args, ctx))))
     comes_from = None
     if (decision.verdict == "stage" and not decision.skip) or proposal.asked:
         comes_from = provenance.of_call(
@@ -178,7 +179,9 @@ def judge(
     explanation = {
         "verdict": decision.verdict,
         "reason": decision.reason,
-        "steps": _told(*assessed.explanation, tainted.explanation, *decision.explanation),
+        "steps": _told(
+            *assessed.explanation, tainted.explanation, leak.explanation, *decision.explanation
+        ),
     }
     would = canonical.canonical_json({"dry_run": True, "would": shown})
     return Judged(

@@ -314,6 +314,9 @@ def _environment(network: bool) -> dict[str, str]:
         "GIT_PAGER": "cat",
         "GIT_EDITOR": "false",
         "GIT_OPTIONAL_LOCKS": "0",
+        # What is shown is what a push sends: neither replaced objects nor other parents.
+        "GIT_NO_REPLACE_OBJECTS": "1",
+        "GIT_GRAFT_FILE": "/dev/null",
         "GIT_NO_LAZY_FETCH": "1",
         "GIT_ALLOW_PROTOCOL": ":".join(TRANSPORTS) if network else "none",
     }

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import fnmatch
 import re
+from collections.abc import Iterator
 from typing import Any
 
 from alfred import errors
@@ -17,7 +18,7 @@ from alfred.actions import Destination, Effect, Happened, NotHappened, Risk, Unk
 from alfred.actions.context import ActionContext
 from alfred.actions.kinds import Probe
 from alfred.engines import git, refs
-from alfred.integrations import judged, remotes, repository
+from alfred.integrations import added, judged, remotes, repository
 from alfred.trust.redact import redact
 
 PROTECTED = ("main", "master", "trunk", "release*", "releases/*", "production", "stable")
@@ -111,6 +112,18 @@ def _destinations(args: dict[str, Any], ctx: ActionContext) -> list[Destination]
     return [Destination(to.shown, owners=not ctx.workspace.made)]
 
 
+def _sends(args: dict[str, Any], ctx: ActionContext) -> Iterator[tuple[str, str]]:
+    """The commits that the remote is not known to have, messages and added lines."""
+    here = repository.of(ctx)
+    to = remotes.configured(ctx, here, args["remote"])
+    sha = _local(here, args["branch"])
+    if sha is None:
+        return
+    known = remotes.known(ctx, here, to, args["branch"])
+    there = [known] if known and refs.sha(here, f"{known}^{{commit}}") else [f"--remotes={to.name}"]
+    yield from added.texts(here, sha, "--not", *there)
+
+
 @action(
     "git.push",
     integration="git",
@@ -121,6 +134,7 @@ def _destinations(args: dict[str, Any], ctx: ActionContext) -> list[Destination]
     classify=_risk,
     target=_target,
     destinations=_destinations,
+    sends=_sends,
     timeout=TIMEOUT_S + 60,
 )
 def push(remote: str, branch: str, force: bool = False, *, ctx: ActionContext) -> dict[str, Any]:

@@ -33,12 +33,17 @@ from alfred.trust.text import free_key
 MIN_KNOWN = 6  # characters; anything shorter would also be an ordinary word or number
 _MIN_FORM = 8  # of an encoded piece of a secret
 _MIN_LINE = 16  # of one line of a secret with several
+_MIN_SQUEEZED = (
+    10  # of a secret that is looked for without its spaces: a shorter one stands in many a sentence
+)
 _HOLD = 65_536  # characters without any place to cut, before a stream is cut anyway
 _CONTEXT = 256  # characters before the cut that the next piece is judged with
 _SHORT = 256  # characters of a text that is looked at once, however often it is written down
 
 _FOLD = re.compile(r"[ \t]*\r?\n[ \t]*")
 _QUOTED = re.compile(r"[ \t]*\r?\n[+>|#*-]?[ \t]*")  # a line end in a diff, or in something quoted
+_UNSEEN = re.compile(r"[\s\u00ad\u034f\u200b-\u200f\u202a-\u202e\u2060-\u2064\ufeff]+")
+_PERCENT = re.compile("%[0-9A-Fa-f]{2}")
 _TAG = re.compile(r"\[redacted:[A-Za-z0-9_.-]+:[0-9a-f]{4}\]")
 
 
@@ -184,6 +189,30 @@ def _unfold(text: str, pattern: re.Pattern[str]) -> list[int]:
     return where
 
 
+def _percent_spans(text: str, known: tuple[tuple[str, str], ...]) -> Iterator[_Span]:
+    """What stands in a text once each `%41` in it is the letter that it means, whichever letters are written so."""
+    if "%" not in text or not _PERCENT.search(text):
+        return
+    pieces: list[str] = []
+    starts: list[int] = []  # of each character of the decoded text, its place in the text
+    done = 0
+    for escape in _PERCENT.finditer(text):
+        pieces.append(text[done : escape.start()])
+        starts.extend(range(done, escape.start() + 1))
+        pieces.append(chr(int(escape[0][1:], 16)))
+        done = escape.end()
+    pieces.append(text[done:])
+    starts.extend(range(done, len(text) + 1))
+    decoded = "".join(pieces)
+    for source in (
+        _known_spans(decoded, _forms),
+        _known_spans(decoded, known),
+        _format_spans(decoded),
+    ):
+        for span in source:
+            yield _Span(starts[span.start], starts[span.end], span.tag)
+
+
 # ---- formats and announced values
 
 
@@ -288,6 +317,7 @@ def _spans(text: str, known: tuple[tuple[str, str], ...]) -> list[_Span]:
         _known_spans(text, _forms),
         _known_spans(text, known),
         _format_spans(text),
+        _percent_spans(text, known),
         _announced_spans(text),
     ):
         for span in source:
@@ -399,6 +429,14 @@ def _lines(texts: Sequence[str], known: tuple[str, ...]) -> list[str]:
         clean.append(_replaced(whole, spans, start, start + len(text)) if spans else text)
         start += len(text) + 1
     return clean
+
+
+def squeezed(text: str) -> list[str]:
+    """The names of known values that stand in a text when all white space, and what draws nothing, is left out of both."""
+    bare = _UNSEEN.sub("", text)
+    with _lock:
+        values = [(_UNSEEN.sub("", value), name) for value, name in _known.items()]
+    return [name for value, name in values if len(value) >= _MIN_SQUEEZED and value in bare]
 
 
 class StreamRedactor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import os
 import subprocess
@@ -12,10 +13,11 @@ from typing import Any
 import pytest
 
 from alfred import errors
-from alfred.actions import Happened, NotHappened, Risk, Unknown
+from alfred.actions import Happened, NotHappened, Risk, Unknown, outgoing
 from alfred.engines import git as engine
 from alfred.integrations import git, judged, push, remotes, repository
 from tests import repositories
+from tests.built import built
 
 pytestmark = pytest.mark.needs_program("git")
 
@@ -669,6 +671,127 @@ def test_a_remote_inside_a_network_is_not_asked_either(bench: Any) -> None:
     bench.judged(push.push, remote="origin", branch="main")
     with pytest.raises(errors.CallFailed, match="is refused"):
         bench.probe(push.push, remote="origin", branch="main")
+
+
+TOKEN = "gh" + "p_" + "a1B2c3D4e5" * 4
+
+
+def found(bench: Any, branch: str = "main") -> set[tuple[str, str]]:
+    """The secrets that a push would take along: where, and which."""
+    args = {"remote": "origin", "branch": branch, "force": False}
+    leak = outgoing.leak(built(git.push), args, bench.ctx)
+    assert leak.unseen is None
+    return set(leak.secrets)
+
+
+HIDDEN: dict[str, Callable[[Path], Any]] = {
+    "as it is": lambda at: (at / "f").write_text(TOKEN),
+    "in UTF-16": lambda at: (at / "f").write_text(f"key {TOKEN}", "utf-16"),
+    "in base64": lambda at: (at / "f").write_bytes(base64.b64encode(f"k={TOKEN}".encode())),
+    "like the head of a file": lambda at: (at / "f").write_text(f"++ b/{TOKEN}\n"),
+    "in a file that is called binary": lambda at: [
+        (at / ".gitattributes").write_text("* -diff binary\n"),
+        (at / "f").write_text(TOKEN),
+    ],
+    "in a file that is called too large": lambda at: [
+        sh(at, "config", "core.bigFileThreshold", "1"),
+        (at / "f").write_text(TOKEN),
+    ],
+    "in the name of a file": lambda at: (at / TOKEN).write_text("x"),
+}
+
+
+@pytest.mark.parametrize("how", HIDDEN)
+def test_a_push_is_looked_through_for_secrets(bench: Any, tmp_path: Path, how: str) -> None:
+    at = start(bench)
+    remote(at, tmp_path)
+    sh(at, "push", "-q", "-u", "origin", "main")
+    assert found(bench) == set()
+    HIDDEN[how](at)
+    sh(at, "add", ".")
+    sh(at, "commit", "-q", "-m", "plain")
+    assert {name for _, name in found(bench)} == {"github-token"}
+
+
+def test_every_commit_of_a_push_is_looked_at_by_itself(bench: Any, tmp_path: Path) -> None:
+    at = start(bench)
+    (at / "before").write_text("gh" + "p_" + "z9Y8x7W6v5" * 4)
+    sh(at, "add", ".")
+    sh(at, "commit", "-q", "-m", "there already")
+    remote(at, tmp_path)
+    sh(at, "push", "-q", "-u", "origin", "main")
+    (at / "f").write_text(TOKEN)
+    sh(at, "add", ".")
+    sh(at, "commit", "-q", "-m", "added")
+    (at / "f").unlink()
+    sh(at, "commit", "-qam", "taken out again")
+    assert found(bench) == {("f", "github-token")}
+    sh(at, "commit", "-q", "--allow-empty", "-m", f"and {TOKEN}")
+    assert {where for where, _ in found(bench)} == {"f", f"the message of {head(at)[:7]}"}
+    sh(at, "checkout", "-q", "-b", "other", "HEAD~3")
+    assert found(bench, "other") == set()
+
+
+def test_what_stands_for_an_object_hides_nothing_of_it(bench: Any, tmp_path: Path) -> None:
+    at = start(bench)
+    remote(at, tmp_path)
+    sh(at, "push", "-q", "-u", "origin", "main")
+    (at / "f").write_text(TOKEN)
+    sh(at, "add", ".")
+    sh(at, "commit", "-q", "-m", "added")
+    harmless = sh(at, "commit-tree", "-p", "HEAD~", "-m", "harmless", "HEAD~^{tree}").strip()
+    sh(at, "replace", "HEAD", harmless)
+    assert TOKEN not in sh(at, "log", "-p", "-1")
+    assert found(bench) == {("f", "github-token")}
+    sh(at, "replace", "-d", "HEAD")
+    (at / ".git" / "info").mkdir(exist_ok=True)
+    (at / "f").unlink()
+    sh(at, "commit", "-qam", "taken out again")
+    (at / ".git" / "info" / "grafts").write_text(f"{head(at)} {head(at, 'origin/main')}\n")
+    assert found(bench) == {("f", "github-token")}
+
+
+def test_a_push_is_looked_through_above_the_workspace_too(new_bench: Any, tmp_path: Path) -> None:
+    at = repositories.one_commit(tmp_path / "project")
+    remote(at, tmp_path)
+    sh(at, "push", "-q", "-u", "origin", "main")
+    sh(at, "config", "diff.relative", "true")
+    (at / "sub").mkdir()
+    (at / "f").write_text(TOKEN)
+    sh(at, "add", ".")
+    sh(at, "commit", "-q", "-m", "above")
+    assert found(new_bench(made=False, root=at / "sub")) == {("f", "github-token")}
+
+
+def test_a_secret_that_only_a_merge_brings_is_found(bench: Any, tmp_path: Path) -> None:
+    at = start(bench)
+    remote(at, tmp_path)
+    sh(at, "push", "-q", "-u", "origin", "main")
+    for branch in ("one", "two"):
+        sh(at, "checkout", "-q", "-b", branch, "main")
+        (at / "f").write_text(branch)
+        sh(at, "add", ".")
+        sh(at, "commit", "-q", "-m", branch)
+    subprocess.run(["git", "merge", "-q", "one"], cwd=at, capture_output=True)
+    (at / "f").write_text(TOKEN)
+    sh(at, "add", ".")
+    sh(at, "commit", "-q", "-m", "merged")
+    assert found(bench, "two") == {("f", "github-token")}
+
+
+def test_a_push_that_is_too_large_to_look_through_says_so(
+    bench: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    at = start(bench)
+    remote(at, tmp_path)
+    monkeypatch.setattr(engine, "OUTPUT", 2_000)
+    (at / "f").write_text("x\n" * 2_000)
+    sh(at, "add", ".")
+    sh(at, "commit", "-q", "-m", "large")
+    args = {"remote": "origin", "branch": "main", "force": False}
+    leak = outgoing.leak(built(git.push), args, bench.ctx)
+    assert "more than 2,000 bytes" in (leak.unseen or "")
+    assert leak.risk is Risk.HIGH
 
 
 def test_the_target_of_a_push_is_address_and_commit(bench: Any, tmp_path: Path) -> None:

@@ -511,6 +511,18 @@ def test_an_escape_before_a_secret_is_no_letter_of_it(text: str, secret: str) ->
     assert token not in redact(f"https://x.org/?next=%2Fa%3Ftoken%3D{token}%26b%3D1")
 
 
+@table([entry for entry in MUST_HIDE if len(entry[0]) < 300][:60])
+def test_letters_that_are_written_in_percent_are_read(text: str, secret: str) -> None:
+    register("cheese-and-bread-77", "MINE")
+    for value in (secret, "cheese-and-bread-77"):
+        spelt = "".join(f"%{b:02x}" if n % 3 else chr(b) for n, b in enumerate(value.encode()))
+        if value in text and redact(value) == value:
+            continue  # it is a secret by what stands before it
+        clean = redact(f"https://x.org/?q={spelt}&r=100%25")
+        assert spelt[:12] not in clean and spelt[-12:] not in clean
+        assert clean.startswith("https://x.org/?q=[redacted:") and clean.endswith("&r=100%25")
+
+
 def test_a_piece_is_judged_with_what_stands_around_it() -> None:
     token = "gh" + "p_" + some(36)
     whole = f"some words {token} and more"
@@ -625,7 +637,7 @@ def test_no_text_makes_it_fail_and_a_second_pass_changes_nothing(text: str) -> N
     "unit",
     [
         "a-", "token ", "password=", "x", "eyJ", "://", "curl ", "-----BEGIN PRIVATE KEY-----", "a\n", "sk-",
-        "Bearer ", "secret: ", "://a:", "Cookie: ", "gh", "\\\"", "api_key=\"", "eyJaaaaaaaaaa.",
+        "Bearer ", "secret: ", "://a:", "Cookie: ", "gh", "\\\"", "api_key=\"", "eyJaaaaaaaaaa.", "%41", "%25", "+\n> ", "\\n",
     ],
 )  # fmt: skip
 @pytest.mark.timeout(20)
