@@ -11,6 +11,7 @@ from alfred import ids
 from alfred.actions.context import ActionContext
 from alfred.actions.declare import action
 from alfred.actions.kinds import Effect, Risk
+from alfred.actions.ledger import said as ledger
 from alfred.runs import forks
 from alfred.trust import labels
 from alfred.trust.labels import Confidentiality, Integrity, Label
@@ -145,3 +146,29 @@ def test_an_answer_is_the_persons_word_and_makes_nothing_private(bench: Bench) -
     bench.go()
     assert (bench.run(run_id).external, bench.run(run_id).private) == (0, 0)
     assert [c.label for c in bench.calls(run_id)] == ["owner/internal"]
+
+
+@action("web.found", integration="web", risk=Risk.NONE, effect=Effect.PURE, label="external")
+def found() -> Any:
+    """Tells addresses as pages and searches do."""
+    return {
+        "links": [
+            "Next <https://a.example/n?x=1>",
+            "<https://b.example/>",
+            "https://c.example/",
+            7,
+        ],
+        "results": [{"title": "T", "url": "https://d.example/"}, {"title": "U"}, "no"],
+    }
+
+
+def test_an_address_that_was_read_is_known_as_the_one_that_it_is(
+    new_bench: Callable[..., Bench],
+) -> None:
+    bench = new_bench(found)
+    (call,) = bench.does(("web.found", {}))
+    with bench.store.read() as look:
+        links = ledger.links(look, call.run_id)
+    assert links == {
+        f"https://{at}" for at in ("a.example/n?x=1", *(f"{c}.example/" for c in "bcd"))
+    }

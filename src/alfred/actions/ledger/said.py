@@ -7,6 +7,7 @@ row, which knows what was asked, and in a branch, which has no calls, by its ite
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -34,6 +35,10 @@ _LINKS = Sql(
 )
 
 
+_ADDRESS = re.compile(r"\A.*<([^<>\s]+)>\Z", re.DOTALL)
+"""A link as a page is told: what a person would click, and the address in angle brackets."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Heard:
     """A text that a run has read: a result of a call (then with its action and arguments), a note, an earlier answer."""
@@ -52,13 +57,21 @@ def words(tx: Tx, run_id: str) -> list[str]:
 
 
 def links(tx: Tx, run_id: str) -> frozenset[str]:
-    """Every address that a page which the run has read points to, as it stands there."""
+    """Every address that a page or a search which the run has read points to, as it stands there."""
     found: set[str] = set()
     for row in tx(_LINKS, run_id=run_id).all():
         page = json.loads(row.result)
-        listed = page.get("links") if isinstance(page, dict) else None
-        if isinstance(listed, list):
-            found.update(link for link in listed if isinstance(link, str))
+        if not isinstance(page, dict):
+            continue
+        links, hits = page.get("links"), page.get("results")
+        listed = links if isinstance(links, list) else []
+        found.update(_ADDRESS.sub(r"\1", link) for link in listed if isinstance(link, str))
+        listed = hits if isinstance(hits, list) else []
+        found.update(
+            hit["url"]
+            for hit in listed
+            if isinstance(hit, dict) and isinstance(hit.get("url"), str)
+        )
     return frozenset(found)
 
 
