@@ -12,6 +12,7 @@ import shutil
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -30,6 +31,7 @@ from alfred.store.tx import Tx
 if TYPE_CHECKING:
     from alfred.actions.editing import Editing
     from alfred.actions.explaining import Explained, Hypothesis
+    from alfred.actions.notices import Tell
     from alfred.actions.registry import LoadError, Registry
     from alfred.actions.rulemaking import NewRule, Rulemaking
     from alfred.actions.surroundings import Surroundings
@@ -77,6 +79,8 @@ class Whole:
     secrets: Callable[[str, str], str | None]
     propose: Callable[[], None]
     """Looks whether a rule is to be proposed: for commands that end before the sweep comes to it."""
+    to_tell: Callable[[], bool]
+    """Whether somebody is to be told of a card soon, which needs a process."""
 
 
 def base(*, folder: Path | None = None, tenant: str = "main", upgrade: bool = True) -> Base:
@@ -180,6 +184,7 @@ def whole(base: Base, *, watch: Callable[[str, str, dict[str, Any]], None] | Non
     from alfred.actions.dispatch import Dispatch
     from alfred.actions.earned import Earned
     from alfred.actions.grant import Grant
+    from alfred.actions.notices import People
     from alfred.actions.surroundings import Surroundings
     from alfred.agents import choice, quarantine
     from alfred.agents.metered import Meter
@@ -217,6 +222,19 @@ def whole(base: Base, *, watch: Callable[[str, str, dict[str, Any]], None] | Non
     around = Surroundings(home=settings.home, settings=settings.of, secrets=secret, ask=ask)
     gate = Dispatch(base.store, registry, around)
     earned = Earned(registry, around)
+    people = People(
+        settings.of,
+        lambda tenant: _is_quiet(settings, tenant),
+        lambda tenant: _way(settings.of(tenant), partial(secret, tenant)),
+    )
+
+    def to_tell() -> bool:
+        return any(
+            people.due_soon(base.store, tenant)
+            for tenant in home.tenants(base.home)
+            if _can_be_read(settings, tenant)
+        )
+
     turns = Turns(
         gate=gate,
         actions=registry,
@@ -269,6 +287,7 @@ def whole(base: Base, *, watch: Callable[[str, str, dict[str, Any]], None] | Non
             runtime,
             caps=caps,
             dispatcher=base.dispatcher,
+            lingers=to_tell,
             beats=beats(
                 fired,
                 lambda tenant: settings.of(tenant).timezone,
@@ -276,6 +295,7 @@ def whole(base: Base, *, watch: Callable[[str, str, dict[str, Any]], None] | Non
                 settings=settings.of,
                 tenants=lambda: home.tenants(base.home),
                 earned=earned.beat,
+                told=people.beat,
                 crons=options.get("root") is None,
             ),
             **options,
@@ -289,6 +309,7 @@ def whole(base: Base, *, watch: Callable[[str, str, dict[str, Any]], None] | Non
         worker=worker,
         secrets=secret,
         propose=lambda: earned.beat(base.store, base.desk.tenant),
+        to_tell=to_tell,
     )
 
 
@@ -413,6 +434,7 @@ def beats(
     settings: Callable[[str], config.Settings],
     tenants: Callable[[], Sequence[str]],
     earned: Callable[[Store, str], None],
+    told: Callable[[Store, str, str], None],
     crons: bool,
 ) -> Sequence[Callable[[Store], None]]:
     """What the sweep does besides the core's own, in order.
@@ -422,6 +444,7 @@ def beats(
         settings: A tenant's settings as they are now: its caps may have been raised.
         tenants: Whose settings there are.
         earned: Writes down which rules are to be proposed to a tenant.
+        told: Tells the people of a tenant of the cards that wait; with the name of who sends.
         crons: Whether this process fires them: a command that stays with one run would leave their runs queued.
     """
     from alfred.actions import approvals
@@ -445,6 +468,11 @@ def beats(
             with contextlib.suppress(errors.ConfigError):  # it is said by whatever needs them
                 seal_rules(store, tenant, settings)
 
+    def notify(store: Store) -> None:
+        for tenant in tenants():
+            with contextlib.suppress(errors.ConfigError):
+                told(store, tenant, ids.new())
+
     def propose(store: Store) -> None:
         for tenant in tenants():
             with contextlib.suppress(errors.ConfigError):
@@ -454,7 +482,7 @@ def beats(
         triggers.beat(store, start=start, zone=zone)
 
     always = (rules, expire, auto, lapse, raised, propose)
-    return (*always, fire) if crons else always
+    return (*always, *((fire,) if crons else ()), notify)  # what speaks to others may take its time
 
 
 class _Delivery:
@@ -492,6 +520,21 @@ def queue(tx: Tx) -> None:
     from alfred.runs.procrastinate import install
 
     install(tx)
+
+
+def _way(settings: config.Settings, secret: Callable[[str], str | None]) -> Tell | None:
+    """What sends a text to the people of a tenant; None: its configuration names nobody."""
+    from alfred.integrations import notify
+
+    return partial(notify.tell, settings, secret) if notify.configured(settings) else None
+
+
+def _can_be_read(live: LiveSettings, tenant: str) -> bool:
+    try:
+        live.of(tenant)
+    except errors.ConfigError:
+        return False
+    return True
 
 
 def _is_quiet(live: Any, tenant: str) -> bool:

@@ -92,3 +92,17 @@ def test_one_answer_at_the_terminal_decides_a_group(
         assert cards.ask(base.desk, base.desk.cards(run=run)[::-1]) is said
     assert next(answers, None) is None, "a question too few"
     assert statuses(alfred, run) == wanted
+
+
+def test_a_run_that_is_left_to_its_cards_has_somebody_who_tells_of_them(
+    alfred: Alfred, script: Callable[..., str], folder: Path
+) -> None:
+    model = script({"calls": WRITES[:1]}, {"say": "Done."})
+    left = ("run", "x", "--in", folder, "--model", model)
+    assert "worker" not in alfred(*left).err
+    assert alfred("config", "edit", "channels", "{notify: ['json://localhost:9']}").code == 0
+    assert "alfred worker" in alfred(*left).err
+    assert alfred("status", "--json").json["untold"] == {"cards": 0, "why": None}
+    assert alfred("config", "edit", "approvals.notify_after", "0s").code == 0
+    assert alfred("status", "--json").json["untold"] == {"cards": 2, "why": None}
+    assert "nobody was told of 2 cards" in alfred("status").out

@@ -99,7 +99,9 @@ def test_whoever_takes_the_run_takes_its_card_away_and_nobody_can_say_yes_any_mo
 ) -> None:
     lease = core.held()
     card = asks(core, lease)
-    core.write("insert into notices(approval_id,channel) values(:id,'phone')", id=card)
+    core.write(
+        "insert into notices(approval_id,channel,tenant) values(:id,'phone','main')", id=card
+    )
     goes_on(core, lease.run_id)
     taken(core, core.take(lease.run_id))
     assert core.approval(card).status == "superseded"

@@ -473,3 +473,17 @@ def test_a_worker_that_leaves_with_a_run_in_hand_stays_known(
         worker.stop(grace=0)
         assert core.one("select count(*) from workers") == 1
         go.set()
+
+
+def test_a_worker_is_not_idle_while_something_else_needs_a_process_soon(core: Core) -> None:
+    due = [True, False]
+    worker = Worker(
+        runtime(core),
+        caps=roomy,
+        slots=1,
+        dispatcher=Dispatcher(),
+        holder=core.me,
+        lingers=lambda: due.pop(0),
+    )
+    assert not worker.idle()
+    assert worker.idle()

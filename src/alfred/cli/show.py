@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from alfred import app, clock, errors
+from alfred.actions.ledger import notices
 from alfred.cli import live, terminal
 from alfred.cli.terminal import DEFAULT, Common
 from alfred.runs import budget, stop, views
@@ -43,6 +44,10 @@ def status(*, common: Common = DEFAULT) -> int:
             {"id": p.id, "words": p.words, "rule": p.rule, "times": p.times, "cards": list(p.cards)}
             for p in proposed
         ]
+        with base.store.read() as look:
+            after = base.settings.approvals.notify_after
+            cards, why = notices.untold(look, base.desk.tenant, after_us=after)
+        told["untold"] = {"cards": cards, "why": why}
         if common.json:
             terminal.document(told)
             return 0
@@ -84,6 +89,9 @@ def status(*, common: Common = DEFAULT) -> int:
             if many > len(open_cards):
                 terminal.out(f"  and {many - len(open_cards)} more")
             terminal.out("  alfred approvals list")
+            if cards and base.settings.channels.get("notify"):
+                said = f"  nobody was told of {terminal.count(cards, 'card')} yet"
+                terminal.out(said + (f": {terminal.shown(why, 300)}" if why else ""))
         if proposed:
             many = terminal.count(proposed, "rule")
             terminal.out(

@@ -332,6 +332,12 @@ def _drive(
             return left.code
         worker.stop(grace=0 if found.live else 5)
         whole.propose()
+        if (
+            found.status == Status.PARKED
+            and whole.to_tell()
+            and (note := base.desk.ensure_worker())
+        ):
+            terminal.say(note)
         return outcome.ended(base, view, found, as_json=common.json, more=more())
 
 

@@ -5,6 +5,9 @@ that would make a repeat harmless. So a crash in the middle is told as what it i
 is sent again; alfred never repeats it by itself. When some of several targets took it, the call is done and
 says which did not: sending it again would double it for the others.
 
+alfred's own word about cards that wait goes the same way (`tell`), and past the gate: it is rendered by code, and has a
+claim before it and an outcome behind it of its own (`actions.notices`).
+
 Nothing of a target but its kind, and to whom a mail goes, is ever told: its address holds the password. A card names
 every target so, and what a person allows is bound to all of what the configuration says.
 """
@@ -16,13 +19,18 @@ import json
 import logging
 import re
 import urllib.parse
-from typing import Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 from alfred import errors
 from alfred.actions import Destination, Effect, Risk, action
 from alfred.actions.context import ActionContext
+from alfred.actions.notices import Told
 from alfred.trust import display
 from alfred.trust.redact import redact_data
+
+if TYPE_CHECKING:
+    from alfred.config_schema import Settings
 
 LONGEST = 4_000
 """Characters of a notice."""
@@ -66,8 +74,26 @@ def send(text: str, *, ctx: ActionContext) -> dict[str, Any]:
     said = text.strip()
     if not said or len(said) > LONGEST:
         raise errors.CallFailed(f"A notice has 1 to {LONGEST} characters, this one {len(said)}.")
-    shown = display.display(said, multiline=True)  # as the card shows it
-    targets = _targets(ctx)
+    told = tell(ctx.settings, ctx.secrets, said)
+    if not told.sent:
+        raise errors.CallFailed(
+            f"The notice reached nobody: {'; '.join(told.failed)}.",
+            next="Check channels.notify in config.yaml.",
+        )
+    return {"sent": list(told.sent), "failed": list(told.failed)}
+
+
+ACTIONS = (send,)
+
+
+def tell(settings: Settings, secrets: Callable[[str], str | None], text: str) -> Told:
+    """Sends a text to every configured target.
+
+    Raises:
+        CallFailed: none is configured, or one names a secret that is not there.
+    """
+    targets = _resolved(_written(settings), secrets)
+    shown = display.display(text, multiline=True)  # as a card shows it
     import apprise
 
     # its log has addresses with their passwords
@@ -89,15 +115,12 @@ def send(text: str, *, ctx: ActionContext) -> dict[str, Any]:
             sent.append(kind)
         else:
             failed.append(f"{kind} did not take it")
-    if not sent:
-        raise errors.CallFailed(
-            f"The notice reached nobody: {'; '.join(failed)}.",
-            next="Check channels.notify in config.yaml.",
-        )
-    return {"sent": sent, "failed": failed}
+    return Told(sent=sent, failed=failed)
 
 
-ACTIONS = (send,)
+def configured(settings: Settings) -> bool:
+    """Whether there is anybody to tell."""
+    return bool(settings.channels.get("notify"))
 
 
 def _named(number: int, url: str) -> str:
@@ -122,7 +145,11 @@ def _recipients(url: str) -> list[str]:
 
 def _configured(ctx: ActionContext) -> list[str]:
     """The targets as they are written."""
-    raw = ctx.settings.channels.get("notify")
+    return _written(ctx.settings)
+
+
+def _written(settings: Settings) -> list[str]:
+    raw = settings.channels.get("notify")
     targets = [raw] if isinstance(raw, str) else raw
     if not isinstance(targets, list) or not targets:
         raise errors.CallFailed(
@@ -133,15 +160,18 @@ def _configured(ctx: ActionContext) -> list[str]:
 
 
 def _targets(ctx: ActionContext) -> list[str]:
-    """The configured targets; `${NAME}` stands for a secret, so that none is written into the configuration."""
-    return [
-        re.sub(r"\$\{(\w+)\}", lambda named: _secret(ctx, named[1]), target)
-        for target in _configured(ctx)
-    ]
+    return _resolved(_written(ctx.settings), ctx.secrets)
 
 
-def _secret(ctx: ActionContext, name: str) -> str:
-    value = ctx.secrets(name)
-    if value is None:
-        raise errors.CallFailed(f"channels.notify names the secret {name}, which is not there.")
-    return urllib.parse.quote(value, safe="")
+def _resolved(written: list[str], secrets: Callable[[str], str | None]) -> list[str]:
+    """The targets; `${NAME}` stands for a secret, so that none is written into the configuration."""
+
+    def secret(found: re.Match[str]) -> str:
+        value = secrets(found[1])
+        if value is None:
+            raise errors.CallFailed(
+                f"channels.notify names the secret {found[1]}, which is not there."
+            )
+        return urllib.parse.quote(value, safe="")
+
+    return [re.sub(r"\$\{(\w+)\}", secret, target) for target in written]

@@ -53,12 +53,14 @@ class Worker:
         kind: str = "worker",
         root: str | None = None,
         holder: Holder | None = None,
+        lingers: Callable[[], bool] = lambda: False,
     ):
         """
         Args:
             slots: how many runs this process drives at once.
             beats: what is swept besides the core's own, in order.
             root: only runs of this tree are claimed: a command that stays with its run.
+            lingers: whether something is to be done soon that needs a process, though no run does.
         """
         self.runtime = runtime
         self.store = runtime.store
@@ -68,6 +70,7 @@ class Worker:
         self.beats = tuple(beats)
         self.kind = kind
         self.root = root
+        self.lingers = lingers
         self.holder = holder or leases.new_holder()
         self.trouble: errors.StoreUnavailable | None = None
         """Why the database could not be written just now; None again after the next heartbeat."""
@@ -122,12 +125,14 @@ class Worker:
             self._stopping.wait(0.1)
 
     def idle(self) -> bool:
-        """Whether nothing is driven here, and no run of a worker is queued or running, or everything was stopped."""
+        """Whether nothing is driven here, no run of a worker is queued or running, or everything was stopped, and nothing
+        else is to be done soon."""
         if self._busy_slots():
             return False
         try:
             with self.store.read() as look:
-                return look(_OPEN).scalar() is None
+                open_ = look(_OPEN).scalar() is not None
+            return not open_ and not self.lingers()
         except errors.StoreUnavailable:
             return False  # nobody knows: it is looked at again when the database is back
 

@@ -371,6 +371,7 @@ approvals = sa.Table(
     CheckConstraint("auto_approve_at is null or risk='low'"),
 )
 _partial("approvals_one", approvals.c.call_id, unique=True, where="status='pending'")
+_partial("approvals_open", approvals.c.tenant, approvals.c.created_at, where="status='pending'")
 _partial("approvals_due", approvals.c.expires_at, where="status='pending'")
 _partial(
     "approvals_auto",
@@ -391,13 +392,17 @@ notices = sa.Table(
     METADATA,
     _column("approval_id", Text, ForeignKey("approvals.id"), primary_key=True),
     _column("channel", primary_key=True),
+    _column("tenant"),
     _number("want", 1),
     _number("shown"),
     _maybe("message_ref"),
     _maybe("holder"),
     _maybe("holder_until", BigInteger),
+    _maybe("at", BigInteger),  # when it was shown
     CheckConstraint("shown<=want"),
 )
+_partial("notices_held", notices.c.tenant, notices.c.holder_until, where="holder is not null")
+_partial("notices_shown", notices.c.tenant, notices.c.at, where="at is not null")
 
 proposals = sa.Table(
     "proposals",

@@ -163,8 +163,8 @@ ROWS: dict[str, list[dict[str, Any]]] = {
         },
     ],
     "notices": [
-        {"approval_id": "card-1", "channel": "telegram:1", "want": 2, "shown": 1},
-        {"approval_id": "card-2", "channel": "telegram:1", "want": 1, "shown": 0},
+        {"approval_id": "card-1", "channel": "telegram:1", "tenant": "main", "want": 2, "shown": 1},
+        {"approval_id": "card-2", "channel": "telegram:1", "tenant": "main", "want": 1, "shown": 0},
     ],
     "triggers": [
         {"id": "tr1", "tenant": "main", "name": "daily", "spec": "0 9 * * 1", "enabled": 1}
