@@ -28,7 +28,7 @@ def asks(core: Core, lease: Lease, more: Allowance = MORE) -> str:
     card = core.card(lease, ids.new(), args_hash="h")
 
     def write(tx: Tx, _seq: int) -> None:
-        allowances.stage(tx, card, more, "{}")
+        allowances.stage(tx, card, more, "{}", why="there is no room")
         approvals.stage(tx, card)
 
     core.park(lease, Wait.BUDGET, step=core.step(write))

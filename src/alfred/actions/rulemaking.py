@@ -16,7 +16,7 @@ from typing import Any
 from alfred import config_splice, config_text, errors
 from alfred.actions import arguments, conditions
 from alfred.actions.conditions import Asked
-from alfred.actions.ledger import calls
+from alfred.actions.ledger import allowances, calls
 from alfred.actions.ledger.approvals import Approval
 from alfred.actions.registry import Registry
 from alfred.actions.surroundings import Surroundings
@@ -85,6 +85,11 @@ class Rulemaking:
         with self.store.read() as look:
             call, run = calls.get(look, card.call_id), rows.get(look, card.run_id)
         assert call is not None and run is not None
+        if call.turn == allowances.TURN:
+            raise _refused(
+                "it asks whether one run goes on, on one day",
+                "Raise the cap in config.yaml, under `budget`.",
+            )
         if card.risk == "high" or call.risk == "high":
             raise _refused(
                 "a high risk asks each time, whatever the rules say", "Approve the card."

@@ -68,7 +68,7 @@ def ask(ctx: StepContext, *, scope: str, amount: int, day: str, settings: Any, f
     )
 
     def write(tx: Tx, _seq: int) -> None:
-        allowances.stage(tx, card, more, args)
+        allowances.stage(tx, card, more, args, why=f"{key} has no room for the next answer")
         approvals.stage(tx, card)
 
     ctx.writes.append(write)

@@ -8,9 +8,11 @@ from typing import Any
 import pytest
 
 from alfred import errors
+from alfred.actions import explaining
 from alfred.actions.editing import Editing
 from alfred.actions.ledger import approvals as cards
 from alfred.actions.ledger.approvals import Approval
+from alfred.actions.rulemaking import Rulemaking
 from alfred.agents import caps
 from alfred.llm import prices
 from alfred.runs import audit, ledger, rows, sweep
@@ -167,9 +169,17 @@ def test_a_cap_of_the_run_is_no_question_and_a_dry_run_asks_nobody(short: Desk) 
     assert listed(short, "all") == []
 
 
-def test_such_a_card_is_not_edited(short: Desk) -> None:
+def test_such_a_card_is_explained_and_neither_edited_nor_made_a_rule_of(short: Desk) -> None:
     short.does(*spends(1))
     [card] = listed(short)
     editing = Editing(short.store, short.actions, short.gate.around)
     with pytest.raises(errors.UsageError, match="as it is"):
         editing.judged(card, {"more": "$9"})
+    with pytest.raises(errors.UsageError, match="whether one run goes on"):
+        Rulemaking(short.store, short.actions, short.gate.around).of_card(card)
+    with short.store.read() as look:
+        told = explaining.stored(look, card.id)
+    assert (told.verdict, told.reason) == (
+        "stage",
+        "budget.per_day_usd has no room for the next answer",
+    )

@@ -66,11 +66,12 @@ def declined(tx: Tx, run_id: str, scope: str, day: str) -> bool:
     return any((one.scope, one.day) == (scope, day) for one in _of(tx, run_id, "rejected"))
 
 
-def stage(tx: Tx, card: NewCard, more: Allowance, args: str) -> None:
+def stage(tx: Tx, card: NewCard, more: Allowance, args: str, *, why: str) -> None:
     """Makes the call that a card asks about. Caller holds the run's lock.
 
     Args:
         args: What it says of `more`, as the card shows it.
+        why: What is kept for whoever asks how it was decided that a person is asked.
     """
     call = calls.NewCall(
         id=card.call_id,
@@ -94,6 +95,7 @@ def stage(tx: Tx, card: NewCard, more: Allowance, args: str) -> None:
         args_hash=card.args_hash,
         target=more.encode(),
         preview=card.preview,
+        decision=json.dumps({"verdict": "stage", "reason": why}, ensure_ascii=False),
         question=True,
     )
     calls.judge(tx, staged)
