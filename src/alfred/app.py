@@ -119,7 +119,12 @@ def check(tree: Mapping[str, Any]) -> list[config_text.Finding]:
         tree: The configuration as it is written. There are no `Settings` of one that is wrong elsewhere, and all that
             is wrong is told at once.
     """
-    return [*agents_registry.problems(tree), *named.problems(tree)]
+    found = [*agents_registry.problems(tree), *named.problems(tree)]
+    if tree.get("integrations") is not None:
+        from alfred.integrations import web_settings  # what it needs is loaded where it is used
+
+        found += web_settings.problems(tree)
+    return found
 
 
 def base_despite(problem: errors.AlfredError, folder: Path) -> tuple[Base, str | None]:
@@ -415,11 +420,15 @@ def _secrets(folder: Path, settings: config.Settings) -> Callable[[str, str], st
 def actions_of(folder: Path) -> tuple[Registry, tuple[LoadError, ...]]:
     """Every action: the built-in ones, the home's own files, installed packages; and what could not be loaded."""
     from alfred.actions.registry import Registry
-    from alfred.integrations import ask, extract, files, git, notify, shell, web
-    from alfred.memory import scratch, search, todos
+    from alfred.integrations import ask, extract, files, git, notify, search, shell, web
+    from alfred.memory import scratch, todos
+    from alfred.memory import search as memories
 
     registry = Registry()
-    for module in (files, shell, git, web, extract, notify, todos, search, scratch, ask):
+    for module in (
+        *(files, shell, git, web, search, extract, notify),
+        *(todos, memories, scratch, ask),
+    ):
         registry.register(module.ACTIONS)
     with contextlib.redirect_stdout(sys.stderr):  # a `print` in one of them is no part of an answer
         problems = (*registry.load_home(folder), *registry.load_entry_points())

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     import pydantic
 
     from alfred.actions.context import ActionContext
+    from alfred.config import Settings
 
 Label = Literal["external", "derived", "trusted"]
 """How far the result of an action may be believed, where that does not depend on the call."""
@@ -80,6 +81,9 @@ class Action:
     references: str | None
     """The argument whose texts may name secrets as `secret://NAME`, each for the hosts among the destinations; the
     function puts the value in when it sends. Not given: a reference in the arguments is only text."""
+    lacks: Callable[[Settings], errors.CallRefused | None] | None
+    """`lacks(settings)`: what the owner has to configure before there is anything to call, None when nothing. What lacks
+    something is not offered to the model, and refused; an exception counts as that."""
     label: Label | LabelOf
     timeout_s: float
     """Seconds; enforced by the dispatcher."""
@@ -122,6 +126,7 @@ class _Declaration:
     destinations: Callable[..., Any] | None
     sends: Callable[..., Any] | None
     references: str | None
+    lacks: Callable[..., Any] | None
     label: Label | LabelOf
     timeout: float
 
@@ -141,6 +146,7 @@ def action(
     destinations: Callable[..., Any] | None = None,
     sends: Callable[..., Any] | None = None,
     references: str | None = None,
+    lacks: Callable[..., Any] | None = None,
     label: Label | LabelOf = "derived",
     timeout: float = 120,
 ) -> Callable[[F], F]:
@@ -164,6 +170,7 @@ def action(
         destinations: `destinations(args, ctx)`, where the call leads to; what says nothing leads somewhere new.
         sends: `sends(args, ctx)`, what leaves besides the arguments: (where it stands, text) each.
         references: The argument that may name secrets as `secret://NAME` (`alfred.trust.references`).
+        lacks: `lacks(settings)`, a `CallRefused` that says what the owner has to configure first, or None.
         label: How far its result may be believed; or `label(args, ctx)`, the label of what this call reads.
         timeout: Seconds.
     """
@@ -181,6 +188,7 @@ def action(
         destinations=destinations,
         sends=sends,
         references=references,
+        lacks=lacks,
         label=label,
         timeout=timeout,
     )
@@ -251,6 +259,7 @@ def _build(fn: Callable[..., Any], declared: _Declaration, source: str) -> Actio
         destinations=declared.destinations,
         sends=declared.sends,
         references=declared.references,
+        lacks=declared.lacks,
         label=declared.label,
         timeout_s=float(declared.timeout),
         schema=MappingProxyType(said.schema),
@@ -300,6 +309,7 @@ def _check_hooks(declared: _Declaration, given: Iterable[str]) -> None:
         "sends": (({}, None), {}),
         "label": (({}, None), {}),
         "redact": (({},), {}),
+        "lacks": ((None,), {}),
     }
     for name, (args, kwargs) in shapes.items():
         hook = getattr(declared, name)
@@ -317,6 +327,8 @@ def _check_hooks(declared: _Declaration, given: Iterable[str]) -> None:
             wanted = (
                 "(*, key, ctx, **args)"
                 if name == "check"
+                else "(settings)"
+                if name == "lacks"
                 else ("(args)", "(args, ctx)")[len(args) - 1]
             )
             raise signature.refuse(

@@ -1,9 +1,9 @@
 """The checks that every proposed call passes, in one order, before anything is executed or asked.
 
-name -> registered -> granted -> schema -> secrets -> rejected before -> forbidden -> risk -> mode. (The fence, the intent
-and the outcome are the dispatcher's.) A refusal is a structured result for the model, never an exception. The
-result of the checks is bound to content: `content_hash` covers the action and its schema, the arguments, what
-they touch right now, whose run it is and the risk, so whatever changes before the execution is asked again.
+name -> registered -> granted -> available -> schema -> secrets -> rejected before -> forbidden -> risk -> mode. (The
+fence, the intent and the outcome are the dispatcher's.) A refusal is a structured result for the model, never an
+exception. The result of the checks is bound to content: `content_hash` covers the action and its schema, the arguments,
+what they touch right now, whose run it is and the risk, so whatever changes before the execution is asked again.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import structlog
 from alfred import errors
 from alfred.actions import (
     arguments,
+    availability,
     canonical,
     card,
     conditions,
@@ -105,6 +106,9 @@ def judge(
     grant = Grant.decode(proposal.run.grants)
     if not grant.allows(action.id):
         return refuse("not_allowed", f"{action.id} is not allowed for agent {proposal.run.agent}.")
+    ctx = context()
+    if problem := availability.missing(action, ctx.settings):
+        return refuse("unavailable", problem.detail, next=problem.next)
     checked = arguments.validate(action, proposal.args)
     if isinstance(checked, arguments.Invalid):
         problems = [{"field": p.field, "message": p.message} for p in checked.problems]
@@ -112,7 +116,6 @@ def judge(
             "invalid_arguments", f"The arguments of {action.id} are not right.", errors=problems
         )
     args = checked.args
-    ctx = context()
     missing = [
         s.name for s in action.secrets.values() if s.required and ctx.secrets(s.name) is None
     ]

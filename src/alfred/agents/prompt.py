@@ -8,14 +8,18 @@ prompt looks at a clock.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from alfred.actions import availability
 from alfred.actions.declare import Action
 from alfred.actions.grant import Grant
 from alfred.actions.registry import Registry
 from alfred.agents.registry import AgentConfig
 from alfred.llm.contract import ModelTool
 from alfred.trust import references
+
+if TYPE_CHECKING:
+    from alfred.config import Settings
 
 OWNER_FILES = ("SOUL.md", "USER.md", "MEMORY.md")
 OWNER_FILE_LIMIT = 20_000
@@ -39,16 +43,17 @@ def head(
     workspace: str,
     actions: Registry,
     grant: Grant,
-    secrets: references.Bound,
+    settings: Settings,
 ) -> dict[str, Any]:
     """The system item of a run: charter, persona, the owner's files, and the tools in the order of their names."""
     parts = [
         _CHARTER.format(agent=agent.id),
         f"Your workspace is the folder {workspace}; paths are relative to it.",
     ]
-    if secrets:
+    if settings.secrets:
         told = "; ".join(
-            f"{references.SCHEME}{name} for {', '.join(hosts)}" for name, hosts in secrets.items()
+            f"{references.SCHEME}{name} for {', '.join(hosts)}"
+            for name, hosts in settings.secrets.items()
         )
         parts.append(f"Credentials that you may name in a call, never their values: {told}.")
     if agent.personality:
@@ -62,14 +67,18 @@ def head(
         "text": "\n\n".join(parts),
         "tools": [
             {"name": a.wire, "description": a.description, "schema": dict(a.schema)}
-            for a in sorted(offered(actions, grant), key=lambda a: a.wire)
+            for a in sorted(offered(actions, grant, settings), key=lambda a: a.wire)
         ],
     }
 
 
-def offered(actions: Registry, grant: Grant) -> list[Action]:
-    """The actions that a run may propose."""
-    return [action for action in actions if grant.allows(action.id)]
+def offered(actions: Registry, grant: Grant, settings: Settings) -> list[Action]:
+    """The actions that a run may propose, and that there is something behind."""
+    return [
+        action
+        for action in actions
+        if grant.allows(action.id) and availability.missing(action, settings) is None
+    ]
 
 
 def tools(system: dict[str, Any]) -> list[ModelTool]:

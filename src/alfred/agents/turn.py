@@ -160,7 +160,7 @@ class Turns:
             workspace=place.root.name,
             actions=self.actions,
             grant=Grant.decode(run.grants),
-            secrets=self.settings(run.tenant).secrets,
+            settings=self.settings(run.tenant),
         )
         pinned = Item.of("system", head, labels.TRUSTED)
         ctx.items.append(pinned)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
@@ -51,7 +53,11 @@ def doctor(
         trouble.append(checks.Finding("home", "error", problem.detail, problem.next))
     try:
         found = (
-            [*trouble, *checks.look(folder, settings, base.store if base else None)]
+            [
+                *trouble,
+                *checks.look(folder, settings, base.store if base else None),
+                *_not_set_up(folder, settings),
+            ]
             if folder.exists()
             else trouble
         )
@@ -78,6 +84,17 @@ def doctor(
     finally:
         if base:
             base.close()
+
+
+def _not_set_up(folder: Path, settings: config.Settings | None) -> Iterator[checks.Finding]:
+    """What agents could use, were it configured."""
+    from alfred.actions import availability
+
+    if settings is None:
+        return
+    for action in app.actions_of(folder)[0]:
+        if lacks := availability.missing(action, settings):
+            yield checks.Finding(action.id, "note", lacks.detail, lacks.next)
 
 
 def _of_the_configuration(problem: errors.ConfigError) -> list[checks.Finding]:

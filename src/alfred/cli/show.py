@@ -287,7 +287,7 @@ def tools(*, agent: str | None = None, common: Common = DEFAULT) -> int:
     Args:
         agent: Whose tools.
     """
-    from alfred.actions import policy
+    from alfred.actions import availability, policy
 
     with common.open() as base:
         who = base.desk.agent(agent)
@@ -295,10 +295,12 @@ def tools(*, agent: str | None = None, common: Common = DEFAULT) -> int:
         rows: list[dict[str, Any]] = []
         for action in sorted(registry, key=lambda a: a.id):
             mode, rule = policy.resolve(action=action, agent=who.id, policy=base.settings.policy)
+            lacks = availability.missing(action, base.settings)
             rows.append(
                 {
                     "name": action.id,
                     "allowed": mode != "off",
+                    "lacks": " ".join(filter(None, (lacks.detail, lacks.next))) if lacks else None,
                     "rule": rule,
                     "risk": str(action.risk),
                     "effect": str(action.effect),
@@ -316,7 +318,7 @@ def tools(*, agent: str | None = None, common: Common = DEFAULT) -> int:
             [
                 (
                     row["name"],
-                    "yes" if row["allowed"] else "no",
+                    "not set up" if row["lacks"] else "yes" if row["allowed"] else "no",
                     row["risk"],
                     row["effect"],
                     row["rule"],
@@ -324,6 +326,9 @@ def tools(*, agent: str | None = None, common: Common = DEFAULT) -> int:
                 for row in rows
             ],
         )
+        for row in rows:
+            if row["lacks"]:
+                terminal.out(f"{row['name']}: {row['lacks']}")
         return 0
 
 

@@ -174,7 +174,12 @@ def _hides(node: Any) -> bool:
     attributes = node.attributes
     if "hidden" in attributes or (node.tag == "input" and attributes.get("type", "") == "hidden"):
         return True
-    return bool(_HIDING.search(_COMMENTS.sub("", attributes.get("style") or "")))
+    return hides(attributes.get("style") or "")
+
+
+def hides(style: str) -> bool:
+    """Whether a `style` takes what it stands on out of sight."""
+    return bool(_HIDING.search(_COMMENTS.sub("", style)))
 
 
 def _out_of_sight(tree: Any) -> tuple[set[int], int]:

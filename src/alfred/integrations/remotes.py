@@ -18,7 +18,7 @@ from pathlib import Path
 from alfred import errors
 from alfred.actions.context import ActionContext
 from alfred.engines import git, refs
-from alfred.integrations import places, web
+from alfred.integrations import places, web_settings
 from alfred.trust import urls
 
 _LOOK_S = 30  # for asking a remote what it has
@@ -125,8 +125,8 @@ def refuse_private(ctx: ActionContext, to: Remote) -> None:
     """The rules of the web hold for https remotes too. git looks the name up again by itself."""
     if not to.url.lower().startswith("https:"):
         return
-    hosts, ports = web.opened(ctx)
-    verdict = urls.check_url(to.shown, allow_private=hosts, ports=ports)
+    web = web_settings.of(ctx.settings)
+    verdict = urls.check_url(to.shown, allow_private=web.hosts, ports=web.ports)
     if not verdict.allowed:
         raise _refused(to.name, verdict.reason)
 

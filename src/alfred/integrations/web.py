@@ -20,7 +20,7 @@ from alfred import errors
 from alfred.actions import Effect, Risk, action
 from alfred.actions.context import ActionContext
 from alfred.engines import process
-from alfred.integrations import excerpt
+from alfred.integrations import excerpt, web_settings
 from alfred.integrations import page as pages
 from alfred.trust import fetching, labels, references, urls
 
@@ -78,8 +78,12 @@ Credential = Annotated[str, pydantic.Field(pattern=references.CREDENTIAL)]
 
 
 def _host(args: dict[str, Any], ctx: ActionContext) -> list[str]:
-    """Who reads the address that is asked for: reading is sending."""
-    return [urls.host_of(args["url"])]
+    """Who reads the address that is asked for: reading is sending. Of a search service, also those it passes it on to."""
+    host = urls.host_of(args["url"])
+    searched = web_settings.of(ctx.settings).search
+    if searched is not None and searched.at(args["url"]):
+        return [host, args["url"]]
+    return [host]
 
 
 def _label(args: dict[str, Any], ctx: ActionContext) -> labels.Label:
@@ -110,7 +114,7 @@ def fetch(
         url: An http or https address.
         headers: Credentials, by reference: {"Authorization": "Bearer secret://NAME"}; nothing else may stand there.
     """
-    hosts, ports = opened(ctx)
+    web = web_settings.of(ctx.settings)
     given = references.headers(headers or {})
 
     def credentials(target: urls.Target) -> dict[str, str]:
@@ -124,7 +128,7 @@ def fetch(
                 f"The address redirects to {urls.shown(target.host)}: {why.detail}", next=why.next
             ) from None
 
-    got = fetching.fetch(url, allow_private=hosts, ports=ports, headers=credentials)
+    got = fetching.fetch(url, allow_private=web.hosts, ports=web.ports, headers=credentials)
     header = got.headers.get("content-type", "")
     kind = header.partition(";")[0].strip().lower()
     told: dict[str, Any] = {
@@ -141,22 +145,6 @@ def fetch(
 
 
 ACTIONS = (fetch,)
-
-
-def opened(ctx: ActionContext) -> tuple[list[str], list[int]]:
-    """The private hosts and the ports that the owner opened: `integrations.web`.
-
-    Raises:
-        CallFailed: the configuration is not as it must be.
-    """
-    web = ctx.settings.integrations.get("web") or {}
-    hosts, ports = web.get("allow_private") or [], web.get("ports") or []
-    try:
-        return [str(host) for host in hosts], [int(port) for port in ports]
-    except (TypeError, ValueError):
-        raise errors.CallFailed(
-            "integrations.web.allow_private must be a list of hosts and integrations.web.ports a list of numbers."
-        ) from None
 
 
 def _content(kind: str, got: fetching.Fetched, header: str, ctx: ActionContext) -> dict[str, Any]:

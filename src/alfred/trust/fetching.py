@@ -58,10 +58,15 @@ def fetch(
     allow_private: Iterable[str] = frozenset(),
     ports: Iterable[int] = frozenset(),
     headers: Callable[[urls.Target], Mapping[str, str]] = lambda target: {},
+    body: bytes | None = None,
+    follow: bool = True,
     max_bytes: int = MAX_BYTES,
     timeout: float = TIMEOUT_S,
 ) -> Fetched:
     """GETs a URL that `check_url` allows, following at most five redirects, each checked again.
+
+    With a `body` it is a POST, which is never repeated elsewhere. Without `follow`, and of a POST, a redirect is an answer
+    like any other: what was asked goes to this host only.
 
     `timeout` (seconds) is for everything together: names, connections, all hops, the whole body.
     `max_bytes` counts what was decoded; there is no way to inflate more. `headers(target)` gives the headers
@@ -76,8 +81,8 @@ def fetch(
     passed: list[str] = []
     target = _checked(url, resolve, opened, extra_ports)
     while True:
-        answer, location = _get(target, _callers(headers(target)), deadline, max_bytes)
-        if location is None:
+        answer, location = _ask(target, _callers(headers(target)), body, deadline, max_bytes)
+        if location is None or not follow or body is not None:
             return Fetched(*answer, redirects=tuple(passed), address=str(target.addresses[0]))
         if len(passed) == MAX_REDIRECTS:
             raise errors.FetchRefused(f"{_first(url)} redirects more than {MAX_REDIRECTS} times.")
@@ -137,8 +142,12 @@ def _first(url: str) -> str:
     return urls.shown(bare)
 
 
-def _get(
-    target: urls.Target, headers: dict[str, str], deadline: int, max_bytes: int
+def _ask(
+    target: urls.Target,
+    headers: dict[str, str],
+    content: bytes | None,
+    deadline: int,
+    max_bytes: int,
 ) -> tuple[tuple[str, int, dict[str, str], bytes, bool], str | None]:
     """One hop: (url, status, headers, body, truncated) and the place it redirects to, if it does."""
     import httpx2
@@ -170,7 +179,9 @@ def _get(
                 follow_redirects=False,
                 timeout=None,  # the deadline is kept by the connection itself
             ) as client,
-            client.stream("GET", url, headers=ours) as response,
+            client.stream(
+                "GET" if content is None else "POST", url, headers=ours, content=content
+            ) as response,
         ):
             shown = {name.lower(): value for name, value in response.headers.items()}
             location = response.headers.get("location")

@@ -108,10 +108,26 @@ def order(command: str, to: str = "") -> str:
     return ""
 
 
+@action(
+    "t.later",
+    integration="t",
+    risk=Risk.NONE,
+    lacks=lambda settings: errors.CallRefused("No key.", next="Get one."),
+)
+def later(text: str) -> str:
+    """Needs something of the configuration.
+
+    Args:
+        text: What.
+    """
+    ran.append(text)
+    return ""
+
+
 @pytest.fixture
 def bench(new_bench: Callable[..., Bench]) -> Bench:
     ran.clear()
-    return new_bench(read, send, post, shell, change, letter, order)
+    return new_bench(read, send, post, shell, change, letter, order, later)
 
 
 WRONG: list[tuple[str, dict[str, Any], str]] = [
@@ -128,6 +144,8 @@ WRONG: list[tuple[str, dict[str, Any], str]] = [
     ("t.post", {"text": "x", "token": "mine"}, "invalid_arguments"),
     ("t.shell", {"command": "rm -rf /"}, "forbidden"),
     ("t.change", {"path": "gone"}, "unavailable"),
+    ("t.later", {"text": "x"}, "unavailable"),
+    ("t.later", {"no": "x"}, "unavailable"),
 ]
 
 

@@ -4,26 +4,43 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from alfred import errors
+from alfred.actions.declare import action
 from alfred.actions.grant import Grant
 from alfred.actions.registry import Registry
 from alfred.agents import prompt
 from alfred.agents.registry import AgentConfig
+from alfred.config import Settings
 from alfred.trust import references
 from tests.unit.agents.conftest import ask, look, page, send
+
+
+@action("w.lacking", integration="w", lacks=lambda settings: errors.CallRefused("Not here."))
+def lacking() -> None:
+    """Lacks something."""
+
+
+def _breaks(settings: Settings) -> None:
+    raise RuntimeError("nobody knows")
+
+
+@action("w.broken", integration="w", lacks=_breaks)
+def broken() -> None:
+    """May lack something."""
 
 
 def head(
     home: Path, *allowed: str, order: int = 1, secrets: references.Bound | None = None, **agent: str
 ) -> dict[str, object]:
     registry = Registry()
-    registry.register([look, page, send, ask][::order])
+    registry.register([look, page, send, ask, lacking, broken][::order])
     return prompt.head(
         AgentConfig(id="main", **agent),  # type: ignore[arg-type]
         home=home,
         workspace="project",
         actions=registry,
         grant=Grant(actions=frozenset(allowed)),
-        secrets=secrets or {},
+        settings=Settings.model_validate({"secrets": secrets or {}}),
     )
 
 
@@ -35,6 +52,12 @@ def test_a_tool_that_is_not_granted_is_not_offered(tmp_path: Path) -> None:
     tools = prompt.tools(head(tmp_path, "w.look", "w.ask"))
     assert [tool.name for tool in tools] == ["w__ask", "w__look"]
     assert prompt.tools(head(tmp_path)) == []
+
+
+def test_a_tool_without_its_configuration_is_not_offered(tmp_path: Path) -> None:
+    assert [tool.name for tool in prompt.tools(head(tmp_path, "*"))] == [
+        *("w__ask", "w__look", "w__page", "w__send")
+    ]
 
 
 def test_the_owners_files_are_in_it_and_long_ones_are_cut_honestly(tmp_path: Path) -> None:

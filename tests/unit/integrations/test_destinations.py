@@ -10,12 +10,15 @@ from typing import Any
 from alfred.actions import Destination, Risk, taint
 from alfred.actions.taint import Sink
 from alfred.integrations import files, git, notify, shell, web
+from alfred.integrations import search as web_search
 from alfred.memory import search, todos
 from alfred.trust.labels import Confidentiality, Integrity, Label
 from tests.built import built
 from tests.unit.integrations.conftest import Bench
 
 BOTH = Label(Integrity.EXTERNAL, Confidentiality.PRIVATE)
+PRIVATE = Label(Integrity.DERIVED, Confidentiality.PRIVATE)
+EXTERNAL = Label(Integrity.EXTERNAL, Confidentiality.INTERNAL)
 
 
 def raised(
@@ -59,6 +62,36 @@ def test_fetching_is_sending_to_a_host(bench: Bench) -> None:
         assert raised(bench, web.fetch, words=[said], url=url) is Risk.MEDIUM
     assert raised(bench, web.fetch, links=[url], url=url) is Risk.NONE
     assert raised(bench, web.fetch, links=[url], url=f"{url}c") is Risk.MEDIUM
+
+
+def test_a_query_that_is_not_the_owners_asks_where_the_run_knows_private_things(
+    new_bench: Callable[..., Bench],
+) -> None:
+    """By the search itself, and by the address of its service, which stands in the configuration."""
+    service = {"provider": "searxng", "url": "http://searx.example:8888/"}
+    bench = new_bench(integrations={"web": {"search": service}})
+    said = ["Find out about the WAL reset bug, please."]
+    at = "http://searx.example:8888/search?q="
+    rows = [
+        ("WAL reset bug", Risk.NONE),
+        ("the WAL reset bug", Risk.NONE),
+        ("WAL reset bug 4711", Risk.MEDIUM),
+        ("bug reset WAL", Risk.MEDIUM),
+        ("WAL res", Risk.MEDIUM),
+        ("WAL reset bug\u200b", Risk.MEDIUM),
+        ("account 4711", Risk.MEDIUM),
+    ]
+    for query, risk in rows:
+        assert raised(bench, web_search.search, words=said, query=query, count=3) is risk, query
+        assert raised(bench, web.fetch, words=said, url=at + query.replace(" ", "+")) is Risk.MEDIUM
+    assert raised(bench, web.fetch, words=[f"Read {at}wal"], url=f"{at}wal") is Risk.NONE
+    assert raised(bench, web.fetch, url="http://searx.example/other?x") is Risk.NONE
+    action = built(web_search.search)
+    for context in (PRIVATE, EXTERNAL):
+        told = taint.assess(
+            action, {"query": "account 4711"}, bench.ctx, context=context, words=tuple, links=tuple
+        )
+        assert told.risk is Risk.NONE
 
 
 def test_a_host_in_the_configuration_is_the_owners(new_bench: Callable[..., Bench]) -> None:

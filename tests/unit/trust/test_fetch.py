@@ -247,7 +247,7 @@ def test_https_is_never_left_for_http(monkeypatch: pytest.MonkeyPatch) -> None:
         hops.append(target.url)
         return (target.url, 302, {}, b"", False), "http://example.com/plain"
 
-    monkeypatch.setattr(fetching, "_get", hop)
+    monkeypatch.setattr(fetching, "_ask", hop)
     with pytest.raises(errors.FetchRefused, match="from https to http"):
         fetching.fetch("https://example.com/", resolve=test_urls.public)
     assert hops == ["https://example.com/"]
@@ -260,7 +260,7 @@ def test_a_public_page_never_redirects_into_an_opened_host(monkeypatch: pytest.M
         hops.append(target.url)
         return (target.url, 302, {}, b"", False), "http://nas.lan/admin?reboot=1"
 
-    monkeypatch.setattr(fetching, "_get", hop)
+    monkeypatch.setattr(fetching, "_ask", hop)
     with pytest.raises(errors.FetchRefused, match="which is private"):
         fetching.fetch(
             "http://example.com/",
@@ -346,7 +346,7 @@ def test_a_name_that_turns_private_at_a_redirect_is_refused(
         assert str(target.addresses[0]) == test_urls.PUBLIC
         return (target.url, 302, {}, b"", False), "/again"
 
-    monkeypatch.setattr(fetching, "_get", hop)
+    monkeypatch.setattr(fetching, "_ask", hop)
     with pytest.raises(errors.FetchRefused, match="loopback"):
         fetching.fetch(
             f"http://example.com:{victim.port}/",
