@@ -20,6 +20,9 @@ from alfred.store import backup, postgres, sqlite
 from alfred.store.connect import Store
 from alfred.version import VERSION
 
+SHOWN = 20
+"""Files with a wrong mode that are told one by one."""
+
 Level = Literal["ok", "note", "warning", "error"]
 
 
@@ -57,23 +60,8 @@ def program(folder: Path, settings: Any, store: Store | None) -> Iterable[Findin
 
 
 def places(folder: Path, settings: Any, store: Store | None) -> Iterable[Finding]:
-    """The home, its modes, the space on its disk."""
+    """The home and the space on its disk."""
     yield Finding("home", "ok", str(folder))
-    for path in (home.config_file(folder), home.env_file(folder), home.database_file(folder)):
-        if path.exists() and path.stat().st_mode & 0o077:
-            yield Finding(
-                "modes",
-                "error",
-                f"{path.name} can be read by others (mode {path.stat().st_mode & 0o777:o}).",
-                f"chmod 600 {path}",
-            )
-    if folder.stat().st_mode & 0o077:
-        yield Finding(
-            "modes",
-            "warning",
-            f"The home can be entered by others (mode {folder.stat().st_mode & 0o777:o}).",
-            f"chmod 700 {folder}",
-        )
     free = shutil.disk_usage(folder).free
     if free < 100_000_000:
         yield Finding(
@@ -84,6 +72,82 @@ def places(folder: Path, settings: Any, store: Store | None) -> Iterable[Finding
         )
     else:
         yield Finding("disk", "ok", f"{free // 1_000_000_000} GB free")
+
+
+def secrets(folder: Path, settings: Any, store: Store | None) -> Iterable[Finding]:
+    """Who may read what only the owner may, secrets in places where they do not belong, and those that are missing."""
+    from alfred.trust import modes
+
+    wrong = [*modes.of_home(folder), *modes.of_named(os.environ)]
+    for one in wrong[:SHOWN]:
+        yield Finding("modes", "error", f"{one.path}: {one.why}.", one.next)
+    if len(wrong) > SHOWN:
+        text = f"And {len(wrong) - SHOWN} more files and folders."
+        yield Finding("modes", "error", text, "alfred doctor --fix")
+    if not wrong:
+        yield Finding("modes", "ok", "nobody else may read or change what is in the home")
+    yield from _tracked(folder)
+    yield from _written_down(home.config_file(folder))
+    yield from _missing(folder, settings)
+
+
+def _tracked(folder: Path) -> Iterable[Finding]:
+    """Private files that a repository around the home takes along."""
+    from alfred.engines import git
+
+    real = Path(os.path.realpath(folder))
+    if not any((place / ".git").exists() for place in (real, *real.parents)):
+        return
+    own = [place for tenant in home.tenants(real) for place in [home.of_tenant(real, tenant)]]
+    private = [
+        str(where(place).relative_to(real))
+        for place in own
+        for where in (home.env_file, home.database_file, home.token_file)
+    ]
+    here = git.find(real, upward=True)
+    listed = git.run(here, "ls-files", "-z", "--", *private).text
+    for name in filter(None, listed.split("\0")):
+        yield Finding(
+            "git",
+            "error",
+            f"{name} of the home is tracked by the repository in {here.top}: whoever has that has its secrets.",
+            f"git -C {folder} rm --cached {name}, and renew what was in it.",
+        )
+
+
+def _written_down(file: Path) -> Iterable[Finding]:
+    """Secrets in the configuration, which people show and copy."""
+    from alfred.trust import redact
+
+    try:
+        lines = file.read_text("utf-8", "replace").splitlines()
+    except OSError:
+        return
+    for number, line in enumerate(lines, start=1):
+        for name in redact.found(line):
+            yield Finding(
+                "secrets",
+                "warning",
+                f"{file.name}:{number} holds a secret ({name}).",
+                "Write ${NAME} there, and NAME=… into .env.",
+            )
+
+
+def _missing(folder: Path, settings: Any) -> Iterable[Finding]:
+    """Secrets that calls may name, and that have no value."""
+    from alfred.trust import secrets as sources
+
+    for name in settings.secrets if settings is not None else ():
+        try:
+            there = sources.get(name, home=folder)
+        except errors.ConfigError as problem:
+            yield Finding("secrets", "error", problem.detail, problem.next)
+            continue
+        if not there:
+            text = f"{name} has no value: a call that names secret://{name} is refused."
+            yield Finding(
+                "secrets", "warning", text, f"Write {name}=… into {home.env_file(folder)}."
+            )
 
 
 def ledger(folder: Path, settings: Any, store: Store | None) -> Iterable[Finding]:
@@ -274,7 +338,7 @@ def _holder(pid: int) -> Iterable[Finding]:
         )
 
 
-CHECKS: tuple[Check, ...] = (program, places, ledger, workers, model, sandbox, programs)
+CHECKS: tuple[Check, ...] = (program, places, secrets, ledger, workers, model, sandbox, programs)
 
 
 def look(folder: Path, settings: Any, store: Store | None) -> list[Finding]:

@@ -11,6 +11,7 @@ from cyclopts import Parameter
 
 from alfred import app, checks, config, errors, home
 from alfred.cli import terminal
+from alfred.trust import modes
 
 _MARK = {
     "ok": ("ok", "green"),
@@ -38,13 +39,9 @@ def doctor(
     try:
         if fix:
             home.ensure(folder)
-            for path in (
-                home.config_file(folder),
-                home.env_file(folder),
-                home.database_file(folder),
-            ):
-                if path.exists():
-                    path.chmod(0o600)
+            for one in (*modes.of_home(folder), *modes.of_named(os.environ)):
+                if one.mend is not None:
+                    one.path.chmod(one.mend)
         settings = app.settings_of(folder)
         base = app.base(folder=folder)
     except errors.ConfigError as problem:
