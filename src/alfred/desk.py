@@ -17,8 +17,10 @@ from alfred import background, clock, errors, ids, orders
 from alfred.actions import approvals
 from alfred.actions.approvals import Decision
 from alfred.actions.ledger import approvals as approvals_ledger
+from alfred.actions.ledger import labels as file_labels
 from alfred.actions.ledger import proposals as proposals_ledger
 from alfred.actions.ledger.approvals import Approval
+from alfred.actions.ledger.labels import Mark
 from alfred.actions.ledger.proposals import Proposal
 from alfred.agents import branch
 from alfred.agents.branch import Branch
@@ -207,6 +209,42 @@ class Desk:
     def answer_proposal(self, proposal: Proposal, said: proposals_ledger.Answer) -> bool:
         """Whether it was open still. One that is declined is not proposed again for 30 days."""
         return self.store.transact(proposals_ledger.answer, proposal.id, said, by=self.by)
+
+    def marks(self, path: Path) -> list[Mark]:
+        """Where strangers' words were written into a file or folder, or lie around it."""
+        with self.store.read() as look:
+            return file_labels.external(look, self.tenant, file_labels.place(path))
+
+    def endorse(self, path: Path, seen: Sequence[Mark]) -> None:
+        """The owner has read it: it counts as strangers' words no more, for runs that read it from now on.
+
+        Raises:
+            StaleHash: something was written there since they looked.
+            UsageError: a run with strangers' words is at work, and may be writing there.
+        """
+        at = file_labels.place(path)
+
+        def verb(tx: Tx) -> bool:
+            if (run := file_labels.writing(tx, self.tenant)) is not None:
+                raise errors.UsageError(
+                    f"Run {run[-6:].lower()}, which has read what strangers wrote, is doing something just now.",
+                    next="Wait until it is done, or cancel it, and look again.",
+                )
+            done = file_labels.endorse(tx, tenant=self.tenant, path=at, seen=seen, by=self.by)
+            if done:
+                said = [
+                    {"path": one.path, "label": str(one.label), "by": one.run_id} for one in seen
+                ]
+                audit.append(
+                    tx, self.tenant, "endorse", path=at, by=self.by, via=self.via, marks=said
+                )
+            return done
+
+        if not self.store.transact(verb):
+            raise errors.StaleHash(
+                "Strangers' words were written there since you looked.",
+                next="Look at it again.",
+            )
 
     # ---- steering ----
 

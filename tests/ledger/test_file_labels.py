@@ -120,3 +120,95 @@ def test_a_name_in_other_letters_is_the_same_file_and_what_is_damaged_is_the_wor
         lambda tx: tx(sa.text("update file_labels set integrity='clean'")) and None
     )
     assert files.at("/w/Notes.MD") == labels.WORST
+
+
+# ---- the owner's word
+
+
+def endorse(files: Files, path: str, seen: list[rows.Mark] | None = None) -> bool:
+    with files.store.read() as look:
+        now = rows.external(look, "main", path)
+    wanted = {"tenant": "main", "path": path, "by": "local:1"}
+    return files.store.transact(rows.endorse, seen=now if seen is None else seen, **wanted)
+
+
+def external(files: Files, path: str) -> list[str]:
+    with files.store.read() as look:
+        return [mark.path for mark in rows.external(look, "main", path)]
+
+
+def test_what_the_owner_has_read_is_no_strangers_word_and_as_private_as_before(
+    files: Files,
+) -> None:
+    files.mark("/w/a.md")
+    files.mark("/w/b.md", labels.WORST)
+    files.mark("/w/c.md", PRIVATE)
+    files.mark("/v/a.md")
+    files.mark("/w/a.md", tenant="other")
+    assert external(files, "/w") == ["/w/a.md", "/w/b.md"]
+    assert endorse(files, "/w")
+    assert external(files, "/w") == []
+    assert files.at("/w/a.md") is None
+    assert files.at("/w/b.md") == Label(Integrity.DERIVED, Confidentiality.SECRET)
+    assert files.at("/w/c.md") == PRIVATE
+    assert files.at("/v/a.md") == EXTERNAL and files.at("/w/a.md", "other") == EXTERNAL
+
+
+def test_a_file_of_a_marked_folder_is_endorsed_alone(files: Files) -> None:
+    files.mark("/w", labels.WORST)
+    files.mark("/w/d/a.md")
+    assert external(files, "/w/d") == ["/w", "/w/d/a.md"]
+    assert endorse(files, "/w/d")
+    assert (
+        files.at("/w/d/a.md")
+        == files.at("/w/d/new")
+        == Label(Integrity.DERIVED, Confidentiality.SECRET)
+    )
+    assert files.at("/w/e") == labels.WORST
+    files.mark("/u")
+    assert endorse(files, "/u/d") and files.at("/u/d/x") != files.at("/u/x") == EXTERNAL
+    # what is written there later is marked again
+    files.mark("/w/d/a.md", EXTERNAL)
+    assert external(files, "/w/d") == ["/w/d/a.md"]
+
+
+def test_names_that_differ_in_their_case_are_endorsed_together(files: Files) -> None:
+    files.mark("/w/A.md")
+    files.mark("/w/a.md")
+    assert external(files, "/w/a.md") == ["/w/A.md", "/w/a.md"]
+    assert endorse(files, "/w/a.md") and files.at("/w/A.md") is None
+
+
+def test_what_was_written_since_the_owner_looked_is_not_endorsed(files: Files) -> None:
+    files.mark("/w/a.md")
+    with files.store.read() as look:
+        seen = rows.external(look, "main", "/w")
+    files.mark("/w/a.md", EXTERNAL, run="another")
+    assert not endorse(files, "/w", seen)
+    assert files.at("/w/a.md") == EXTERNAL
+    assert not endorse(files, "/w", []), "nobody has seen what is there"
+
+
+def test_a_write_that_was_under_way_while_the_owner_spoke_marks_its_file_again(
+    files: Files,
+) -> None:
+    seen = files.mark("/w/a.md", run="mine")
+    assert endorse(files, "/w/a.md")
+    files.replace("/w/a.md", EXTERNAL, seen, plain=False, run="mine")
+    assert files.at("/w/a.md") == EXTERNAL
+
+
+def test_a_run_with_strangers_words_that_is_at_work_is_known(core: Core) -> None:
+    def writing() -> str | None:
+        with core.store.read() as look:
+            return rows.writing(look, "main")
+
+    lease = core.held()
+    core.staged(lease, kinds=("none",), parked=False)
+    [call] = core.calls(lease.run_id)
+    core.intend(lease, call.id)
+    assert writing() is None
+    core.write("update runs set external=1")
+    assert writing() == lease.run_id
+    core.outcome(lease, call.id)
+    assert writing() is None

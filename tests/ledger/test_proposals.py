@@ -77,6 +77,10 @@ def test_what_people_decided_lately_is_a_reason_and_nothing_else(core: Core) -> 
             (lease.run_id, 0, "{}", 0, 0)
         }
         assert [card.title for card in proposals.cards(look, [first, third])] == ["t", "t"]
+    core.write("update calls set sealed='x' where id=:c", c=core.approval(first).call_id)
+    with core.store.read() as look:
+        assert [row.id for row in proposals.decided(look, "main")] == [second]
+    core.write("update calls set sealed=null")
     core.write("update approvals set decided_at=1 where decided_at is not null")
     with core.store.read() as look:
         assert (proposals.decided(look, "main"), proposals.newest(look, "main")) == ([], None)

@@ -35,6 +35,7 @@ _COMMANDS: dict[str, tuple[Command, ...]] = {
         ("edit", "edit:edit", "Change what a card would do, and allow that."),
         ("reject", "approve:reject", "Say no to a card."),
         ("answer", "approve:answer", "Answer a question."),
+        ("endorse", "endorse:endorse", "Say that you have read files with strangers' words."),
     ),
     "Look": (
         ("status", "show:status", "What runs, what waits for you, what it costs."),

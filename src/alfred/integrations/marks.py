@@ -48,15 +48,15 @@ def of_tree(args: dict[str, Any], ctx: ActionContext) -> Label:
 
 def of_workspace(args: dict[str, Any], ctx: ActionContext) -> Label:
     """The worst label of everything that a command of this run can read."""
-    found = [base(ctx), _row(ctx, _real(ctx.workspace.root), whole=True)]
+    found = [base(ctx), _row(ctx, rows.place(ctx.workspace.root), whole=True)]
     for given in ctx.inputs.values():
-        found += [_INPUT, _row(ctx, _real(given), whole=True)]
+        found += [_INPUT, _row(ctx, rows.place(given), whole=True)]
     return labels.join_all(found)
 
 
 def of_repository(args: dict[str, Any], ctx: ActionContext) -> Label:
     """The worst label of the work tree and of what its repository keeps."""
-    root = _real(ctx.workspace.root)
+    root = rows.place(ctx.workspace.root)
     found = [base(ctx), _row(ctx, root, whole=True)]
     with contextlib.suppress(errors.CallFailed):  # without a repository there is nothing to read
         found += [_row(ctx, folder, whole=True) for folder in _kept(ctx)]
@@ -69,7 +69,7 @@ def _of(path: str, ctx: ActionContext, *, whole: bool) -> Label:
     except errors.PathRefused:
         return base(ctx)  # nothing is read
     inside = base(ctx) if place.root == ctx.workspace.root else _INPUT
-    return labels.join(inside, _row(ctx, _real(place.root / place.path), whole=whole))
+    return labels.join(inside, _row(ctx, rows.place(place.root / place.path), whole=whole))
 
 
 def _row(ctx: ActionContext, path: str, *, whole: bool) -> Label:
@@ -78,19 +78,10 @@ def _row(ctx: ActionContext, path: str, *, whole: bool) -> Label:
     return found or labels.BEST
 
 
-def _real(path: Path) -> str:
-    return _text(os.path.realpath(path))
-
-
-def _text(path: str) -> str:
-    """A path as a row can hold it: bytes that are no UTF-8 written out."""
-    return path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
-
-
 def _named(place: places.Place) -> str:
     """A place that is changed: the folder as it really is, the name as it was given. A link is changed itself."""
     path = place.root / place.path
-    return f"{_real(path.parent).rstrip('/')}/{_text(path.name)}"
+    return f"{rows.place(path.parent).rstrip('/')}/{rows.text(path.name)}"
 
 
 def _kept(ctx: ActionContext) -> list[str]:
@@ -100,7 +91,7 @@ def _kept(ctx: ActionContext) -> list[str]:
         own = own.parent / _line(own).removeprefix("gitdir:").strip()
     elsewhere = own / "commondir"
     shared = own / _line(elsewhere) if elsewhere.is_file() else own
-    return list(dict.fromkeys((_real(own), _real(shared))))
+    return list(dict.fromkeys((rows.place(own), rows.place(shared))))
 
 
 def _line(path: Path) -> str:
@@ -160,12 +151,12 @@ def changed_by_program(ctx: ActionContext) -> None:
     """A command may change everything in the workspace, out of everything that it can read."""
     label = labels.join(ctx.label, of_workspace({}, ctx))
     if not _plain(ctx, label):
-        _mark(ctx, _real(ctx.workspace.root), label)
+        _mark(ctx, rows.place(ctx.workspace.root), label)
 
 
 def committed(ctx: ActionContext, files: Iterable[Path] = ()) -> None:
     """The repository is about to keep something of this context, and these files."""
-    held = [_row(ctx, _real(file), whole=False) for file in files]
+    held = [_row(ctx, rows.place(file), whole=False) for file in files]
     label = labels.join_all([ctx.label, *held])
     if not _plain(ctx, label):
         for folder in _kept(ctx):

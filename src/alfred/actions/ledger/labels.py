@@ -1,7 +1,8 @@
 """The labels of files: a row for each file or folder that somebody else's words, or private ones, were written into.
 
 Invariants: a row of a folder covers everything beneath it; the row that is nearest to a path counts, so a row is only
-ever made better for what was written whole, and marking a folder marks every row beneath it too. A row is written
+ever made better for what was written whole, or by a word of the owner about the rows that they saw (`endorse`), and marking a folder marks every row
+beneath it too. A row is written
 before the file is touched, and made better behind it, and only when nobody else has written it in between: a crash, or
 two writers at once, leave the worse label. What has no row here has the label of the place it lies in.
 
@@ -10,15 +11,17 @@ Two names that only differ in the case or form of their letters may be one file:
 
 from __future__ import annotations
 
+import os
 import unicodedata
-from collections.abc import Iterable
-from pathlib import PurePosixPath
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from alfred.store.statement import Sql
 from alfred.store.tx import Tx
 from alfred.trust import labels
-from alfred.trust.labels import Label
+from alfred.trust.labels import Integrity, Label
 
 Version = tuple[str, int] | None
 """Who wrote a row, and when; None: there is none."""
@@ -30,6 +33,10 @@ _AT = Sql(
 _ALL_BENEATH = Sql(
     f"select path,integrity,confidentiality from file_labels where tenant=:tenant and {_BENEATH}"
 )
+_MARKS = Sql(
+    "select path,integrity,confidentiality,run_id,at from file_labels"
+    f" where tenant=:tenant and (folded=:folded or {_BENEATH}) order by path"
+)
 _VERSION = Sql("select run_id,at from file_labels where tenant=:tenant and path=:path")
 _SET = Sql(
     "insert into file_labels(tenant,path,folded,integrity,confidentiality,run_id,at)"
@@ -38,7 +45,69 @@ _SET = Sql(
     "confidentiality=excluded.confidentiality,run_id=excluded.run_id,at=excluded.at"
 )
 _DELETE = Sql("delete from file_labels where tenant=:tenant and path=:path")
+_WRITING = Sql(
+    "select r.id from runs r join calls c on c.run_id=r.id where r.tenant=:tenant and r.external=1"
+    " and r.status in('queued','running','parked') and c.status='executing' limit 1"
+)
 _LOCK = Sql("select pg_advisory_xact_lock(hashtextextended(:key,0))")
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """A row, as it was when it was read."""
+
+    path: str
+    label: Label
+    run_id: str
+    """The run that wrote it last, or the person."""
+    at: int
+
+
+def place(path: Path) -> str:
+    """A path as rows have it: as it really is, bytes that are no UTF-8 written out."""
+    return text(os.path.realpath(path))
+
+
+def text(path: str) -> str:
+    """Bytes that are no UTF-8 written out."""
+    return path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+
+
+def external(look: Tx, tenant: str, path: str) -> list[Mark]:
+    """The marks of strangers' words at a path, beneath it, and above it where that covers the path."""
+    marks = [one for one in _marks(look, tenant, path) if one.label.external]
+    if any(_folded(one.path) == _folded(path) for one in marks):
+        return marks
+    above = (_marks(look, tenant, str(one), own=True) for one in PurePosixPath(path).parents)
+    # a row of its own, whatever it says, counts more than one above
+    own = _marks(look, tenant, path, own=True)
+    covering = own or next((found for found in above if found), [])
+    return sorted({*marks, *(one for one in covering if one.label.external)}, key=lambda m: m.path)
+
+
+def writing(look: Tx, tenant: str) -> str | None:
+    """A run with strangers' words that is doing something just now: its mark lies there already, its bytes may not."""
+    return look(_WRITING, tenant=tenant).scalar()
+
+
+def endorse(tx: Tx, *, tenant: str, path: str, seen: Sequence[Mark], by: str) -> bool:
+    """The owner has read what lies at a path: it is derived from now on, and who may read it is what it was. Whether the
+    marks are those that they saw; else nothing is changed."""
+    _alone(tx, tenant)
+    if external(tx, tenant, path) != list(seen):
+        return False
+    inside = [one for one in seen if _is_within(one.path, path)]
+    around = nearest(tx, tenant, path)
+    if len(inside) < len(seen) and around is not None:
+        # a folder above says it, and goes on saying it of what else lies there
+        inside.append(Mark(path, around, by, 0))
+    for one in sorted(inside, key=lambda mark: mark.path):
+        label = Label(Integrity.DERIVED, one.label.confidentiality)
+        tx(_DELETE, tenant=tenant, path=one.path)
+        around = nearest(tx, tenant, str(PurePosixPath(one.path).parent))
+        if around is not None or labels.join(labels.DERIVED, label) != labels.DERIVED:
+            _set(tx, tenant, one.path, label, by)
+    return True
 
 
 def nearest(tx: Tx, tenant: str, path: str) -> Label | None:
@@ -109,6 +178,22 @@ def moved(tx: Tx, *, tenant: str, path: str, to: str, run_id: str) -> None:
 def forget(tx: Tx, *, tenant: str, path: str) -> None:
     """Nothing lies at the path any more."""
     tx(_DELETE, tenant=tenant, path=path)
+
+
+def _marks(tx: Tx, tenant: str, path: str, *, own: bool = False) -> list[Mark]:
+    """The rows at a path, and unless `own` those beneath it."""
+    folded = _folded(path)
+    rows = tx(_MARKS, tenant=tenant, folded=folded, folder=folded.rstrip("/") + "/").all()
+    found = [
+        Mark(row.path, labels.of_row(row.integrity, row.confidentiality), row.run_id, row.at)
+        for row in rows
+    ]
+    return [one for one in found if not own or _folded(one.path) == folded]
+
+
+def _is_within(path: str, folder: str) -> bool:
+    inside, above = _folded(path), _folded(folder)
+    return inside == above or inside.startswith(above.rstrip("/") + "/")
 
 
 def _beneath(tx: Tx, tenant: str, path: str) -> Iterable[tuple[str, Label]]:

@@ -26,7 +26,8 @@ _DECIDED = Sql(
     "case when c.asked_args is null then 0 else 1 end as changed,r.workspace,r.external from approvals p"
     " join calls c on c.id=p.call_id join runs r on r.id=p.run_id where p.tenant=:tenant and p.kind='action'"
     " and p.decided_at>alfred_now()-:within"
-    " and p.status in('approved','rejected','edited') order by p.decided_at desc limit 1000"
+    # of a call with a secret only what may be shown is there to compare
+    " and c.sealed is null and p.status in('approved','rejected','edited') order by p.decided_at desc limit 1000"
 )
 _NEWEST = Sql(
     "select max(decided_at) from approvals where tenant=:tenant and decided_at>alfred_now()-:within"
