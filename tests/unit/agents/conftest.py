@@ -244,20 +244,24 @@ class Desk:
     def tell(self, run: str, text: str) -> None:
         self.store.transact(ledger.message, run, message_id=ids.new(), body=text, author="local:1")
 
-    def decide(self, decision: str, **more: Any) -> None:
+    def decide(self, decision: str, *, cards: int = 1, **more: Any) -> None:
+        """The same of so many cards, which are all that there are."""
         with self.store.read() as read:
-            (card,) = approvals_ledger.listed(read, "main")
-        self.store.transact(
-            approvals.decide,
-            Decision(
-                approval_id=card.id,
-                decision=decision,
-                by="local:1",
-                via="cli",
-                token=ids.new(),
-                **more,
-            ),
-        )
+            listed = approvals_ledger.listed(read, "main")
+        assert len(listed) == cards
+        for card in listed:
+            self.store.transact(
+                approvals.decide,
+                Decision(
+                    approval_id=card.id,
+                    decision=decision,
+                    by="local:1",
+                    via="cli",
+                    token=ids.new(),
+                    args_hash=card.args_hash,
+                    **more,
+                ),
+            )
 
     def budgets(self) -> dict[str, tuple[int, int]]:
         """(reserved, spent) of every scope; the run's as `run`."""
