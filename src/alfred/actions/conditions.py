@@ -142,8 +142,8 @@ def words(command: Any) -> list[str] | None:
         return None
     (one,) = script.commands
     found = [word.text for word in one.words if word.text is not None and not word.glob]
-    whole = len(found) == len(one.words) and not one.redirects
-    # what is read out of a loop, or has an assignment in front, is no program that stands there itself
+    whole = len(found) == len(one.words) and not one.redirects and not one.assignments
+    # what is read out of a loop is no program that stands there itself
     plain = whole and command.lstrip().startswith(found[0]) if found else False
     return found if plain else None
 

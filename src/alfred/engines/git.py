@@ -187,7 +187,8 @@ def itself(repository: Repository) -> Path | None:
 
 
 def config_names(repository: Repository) -> list[str]:
-    """The names of all settings that the repository itself makes, includes followed, as git spells them.
+    """The names of all settings that the repository itself makes, includes followed, as git spells them; what is no
+    UTF-8 in them stands as `os.fsdecode` writes it.
 
     Raises:
         CallFailed: its config cannot be read.
@@ -231,7 +232,8 @@ def _names(cwd: Path, *args: str, stdin: bytes = b"") -> list[str]:
     done = _start(args, cwd=cwd, env=_environment(False), stdin=stdin)
     if done.code != 0 or done.cut:
         raise errors.CallFailed(f"The config of the repository cannot be read: {_last_words(done)}")
-    return [name for name in done.text.split("\0") if name]
+    # byte for byte: a name that was decoded with losses would switch off another filter than it names
+    return [os.fsdecode(name) for name in done.out.split(b"\0") if name]
 
 
 def config_values(repository: Repository, name: str) -> list[str]:

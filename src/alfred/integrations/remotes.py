@@ -59,7 +59,8 @@ def configured(ctx: ActionContext, here: git.Repository, name: str) -> Remote:
     )
     if name not in known:
         raise errors.CallFailed(
-            f"There is no remote {name!r}.", next=f"There are: {', '.join(known) or 'none'}."
+            f"There is no remote {name!r}.",
+            next=f"There are: {', '.join(map(_bare, known)) or 'none'}.",
         )
     given = git.config_values(here, f"remote.{name}.pushurl")
     given = given or git.config_values(here, f"remote.{name}.url")
@@ -143,7 +144,8 @@ def _folder(ctx: ActionContext, here: git.Repository, name: str, path: str) -> R
 
 
 def _bare(text: str) -> str:
-    return re.sub(r"//[^/\s]*@", "//", text)
+    shown = text.encode("utf-8", "backslashreplace").decode()  # names of git are bytes
+    return re.sub(r"//[^/\s]*@", "//", shown)
 
 
 def _refused(name: str, why: str) -> errors.CallFailed:

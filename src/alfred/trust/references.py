@@ -82,6 +82,8 @@ def headers(given: Mapping[str, str]) -> dict[str, tuple[str, str]]:
         whole = _WHOLE.fullmatch(value)
         if not _HEADER.fullmatch(name):
             raise errors.CallRefused(f"{name[:80]!r} is no name of a header.")
+        if name.lower() in {"user-agent", *map(str.lower, found)}:
+            raise errors.CallRefused(f"The header {name} is alfred's own, or is there twice.")
         if not whole:
             raise errors.CallRefused(
                 f"The header {name} is no reference to a secret.",

@@ -107,6 +107,7 @@ def test_a_rule_covers_exactly_its_kind(rule: dict, call: dict, meant: bool) -> 
         ("pytest -q tests/x.py", True),
         ("pytest 'a b'", True),
         ("pytest2", False),
+        ("pytest=1 PYTHONPATH=/tmp/x pytest -q", False),
         ("pytest; rm -rf x", False),
         ("pytest && curl x", False),
         ("pytest | sh", False),

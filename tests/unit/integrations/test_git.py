@@ -1157,6 +1157,31 @@ def test_a_hostile_repository_makes_nothing_run(
     assert canary.traces()
 
 
+def test_a_program_runs_under_no_name_whatever_its_bytes(
+    bench: Any, tmp_path: Path, canary: Any
+) -> None:
+    at = start(bench)
+    with (at / ".git" / "config").open("ab") as config:
+        for section, kinds in {
+            "filter": ("clean", "smudge", "process"),
+            "diff": ("command", "textconv"),
+            "merge": ("driver",),
+        }.items():
+            config.write(b'[%s "x\xff"]\n' % section.encode())
+            for kind in kinds:
+                config.write(f"\t{kind} = {canary(f'{section}-{kind}')}\n".encode())
+    (at / ".gitattributes").write_bytes(b"*.txt filter=x\xff diff=x\xff merge=x\xff\n")
+    (at / "a.txt").write_text("changed\n")
+    bench.call(git.status)
+    bench.call(git.diff)
+    here = engine.find(at, upward=False)
+    engine.run(here, "add", "a.txt")
+    engine.run(here, "checkout", "--force", "HEAD", "--", "a.txt")
+    assert canary.traces() == []
+    with pytest.raises(errors.CallFailed, match="There is no remote"):
+        bench.call(push.push, remote="no such", branch="main")
+
+
 @pytest.mark.parametrize("name", ["filter.a=b.clean", "credential.https://x?a=b.helper"])
 def test_names_that_cannot_be_switched_off_are_refused(bench: Any, canary: Any, name: str) -> None:
     at = start(bench)

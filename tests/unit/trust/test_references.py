@@ -102,6 +102,12 @@ def test_a_header_is_a_reference_and_nothing_else(value: str, why: str) -> None:
     assert "value-of-the-token" not in str(told.value.problem())
 
 
+@table([{"User-Agent": "secret://A"}, {"X-Key": "secret://A", "x-key": "secret://B"}])
+def test_a_header_stands_once_and_is_none_of_alfreds(given: dict[str, str]) -> None:
+    with pytest.raises(errors.CallRefused, match="alfred's own, or is there twice"):
+        references.headers(given)
+
+
 @table(["", "A:", "A B", "A\r\nB", "Ä", "x" * 70, ":authority", "-A"])
 def test_the_name_of_a_header_is_one(name: str) -> None:
     with pytest.raises(errors.CallRefused, match="no name of a header"):
