@@ -236,7 +236,7 @@ class Office(Desk):
                 script: list[Any] = [say("", ("files.read", {"path": "notes.txt"})), obedient]
             case "memory":
                 self.remember(letter)
-                script = [obedient]
+                script = [say("", ("memory.search", {"query": "mallory"})), obedient]
             case "earlier":
                 first = self.does(
                     say("", ("mail.read", {})),

@@ -24,8 +24,13 @@ _REMEMBER = Sql(
     " on conflict do nothing"
 )
 _MEMORY_OF = Sql("select id from memories where effect_key=:key")
+_INSIDE = "integrity in('owner','trusted','derived')"
 _RECENT = Sql(
-    "select id,text,at,integrity,confidentiality from memories where tenant=:tenant and agent=:agent order by at desc, id desc limit :limit"
+    "select id,text,at,integrity,confidentiality from memories where tenant=:tenant and agent=:agent"
+    f" and {_INSIDE} order by at desc, id desc limit :limit"
+)
+_OUTSIDE = Sql(
+    f"select count(*) from memories where tenant=:tenant and agent=:agent and not {_INSIDE}"
 )
 _FOUND_SQLITE = Sql(
     "select m.id,m.text,m.at,m.integrity,m.confidentiality from memories_fts f join memories m on m.id=f.id"
@@ -119,8 +124,13 @@ def remember(
 
 
 def recent(tx: Tx, *, tenant: str, agent: str, limit: int) -> list[Memory]:
-    """The newest memories, newest first."""
+    """The newest memories in which nobody else has a word, newest first."""
     return [Memory(*row) for row in tx(_RECENT, tenant=tenant, agent=agent, limit=limit).all()]
+
+
+def from_outside(tx: Tx, *, tenant: str, agent: str) -> int:
+    """How many of the memories are, or may be, the words of others."""
+    return tx(_OUTSIDE, tenant=tenant, agent=agent).scalar_one()
 
 
 def search(tx: Tx, words: list[str], *, tenant: str, agent: str, limit: int) -> list[Memory]:
