@@ -204,14 +204,14 @@ def note(
     integrity: str,
     confidentiality: str,
 ) -> bool:
-    """Writes a value of a run's scratch, over what was there. False when the run has `most` others already."""
+    """Writes a value of a run's scratch, without secrets, over what was there. False when the run has `most` others already."""
     rows.lock(tx, run_id)  # two writers at once would each count without the other
     return (
         tx(
             _NOTE,
             run_id=run_id,
             path=path,
-            value=value,
+            value=redact.redact(value),
             author=author,
             most=most,
             integrity=integrity,
