@@ -10,23 +10,23 @@ import contextlib
 import os
 import shutil
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from alfred import config, config_edit, config_text, errors, home, ids
+from alfred import beats, config, config_edit, config_text, errors, home
 from alfred.agents import named
 from alfred.agents import registry as agents_registry
 from alfred.config_live import LiveSettings
 from alfred.desk import Desk, person
 from alfred.runs import audit
+from alfred.runs.delivery import Delivery, queue
 from alfred.runs.dispatcher import Dispatcher
 from alfred.runs.rows import Caps
 from alfred.store import connect, migrate
 from alfred.store.connect import Store
-from alfred.store.tx import Tx
 
 if TYPE_CHECKING:
     from alfred.actions.editing import Editing
@@ -53,7 +53,7 @@ class Base:
     store: Store
     desk: Desk
     dispatcher: Dispatcher
-    delivery: _Delivery
+    delivery: Delivery
 
     def close(self) -> None:
         """Closes every connection."""
@@ -154,7 +154,7 @@ def _over(
 ) -> Base:
     dispatcher = Dispatcher(poll=1.0 if settings.database != "sqlite" else 0.1)
     store = _opened(folder, settings)
-    delivery = _Delivery(store, dispatcher)
+    delivery = Delivery(store, dispatcher)
     if upgrade:
         migrate.ensure_schema(store, backups=folder / "backups", extras=queue if store.pg else None)
     # `doctor` says what is wrong with a `.env`, and whatever needs one of its secrets refuses to go on.
@@ -210,7 +210,7 @@ def whole(base: Base, *, watch: Callable[[str, str, dict[str, Any]], None] | Non
     for name in base.settings.secrets:
         with contextlib.suppress(errors.ConfigError):  # said when it is used
             secret(home.MAIN, name)  # and known from now on, wherever it lies
-    seal_rules(base.store, base.desk.tenant, settings.of)
+    beats.seal_rules(base.store, base.desk.tenant, settings.of)
     meter = Meter(settings=settings.of, secrets=secret)
 
     def cheap(tenant: str, boss: str) -> str:
@@ -229,7 +229,7 @@ def whole(base: Base, *, watch: Callable[[str, str, dict[str, Any]], None] | Non
     earned = Earned(registry, around)
     people = People(
         settings.of,
-        lambda tenant: _is_quiet(settings, tenant),
+        lambda tenant: beats.is_quiet(settings, tenant),
         lambda tenant: _way(settings.of(tenant), partial(secret, tenant)),
     )
 
@@ -237,7 +237,7 @@ def whole(base: Base, *, watch: Callable[[str, str, dict[str, Any]], None] | Non
         return any(
             people.due_soon(base.store, tenant)
             for tenant in home.tenants(base.home)
-            if _can_be_read(settings, tenant)
+            if beats.can_be_read(settings, tenant)
         )
 
     turns = Turns(
@@ -293,10 +293,10 @@ def whole(base: Base, *, watch: Callable[[str, str, dict[str, Any]], None] | Non
             caps=caps,
             dispatcher=base.dispatcher,
             lingers=to_tell,
-            beats=beats(
+            beats=beats.beats(
                 fired,
                 lambda tenant: settings.of(tenant).timezone,
-                quiet=lambda tenant: _is_quiet(settings, tenant),
+                quiet=lambda tenant: beats.is_quiet(settings, tenant),
                 settings=settings.of,
                 tenants=lambda: home.tenants(base.home),
                 earned=earned.beat,
@@ -316,19 +316,6 @@ def whole(base: Base, *, watch: Callable[[str, str, dict[str, Any]], None] | Non
         propose=lambda: earned.beat(base.store, base.desk.tenant),
         to_tell=to_tell,
     )
-
-
-RULES = ("policy", "approvals", "budget", "limits", "trust", "secrets", "sandbox")
-"""Sections of the settings that say what may happen by itself: each change of them is a row of the audit."""
-
-
-def seal_rules(store: Store, tenant: str, settings: Callable[[str], config.Settings]) -> None:
-    """Writes into the audit what holds for a tenant, when it is not what held before."""
-    rules = settings(tenant).model_dump(mode="json", include=set(RULES))
-    with store.read() as look:
-        sealed = audit.holds(look, tenant, rules)
-    if not sealed:
-        store.transact(audit.policy, tenant, rules)
 
 
 def editing(base: Base) -> Editing:
@@ -368,7 +355,7 @@ def allow(base: Base, rule: NewRule, **about: Any) -> str:
     )
     sealed = {"by": base.desk.by, "via": base.desk.via, "rule": dict(rule.tree), **about}
     base.store.transact(lambda tx: audit.append(tx, tenant, "rule", **sealed))
-    seal_rules(base.store, tenant, lambda whose: settings_of(base.home, whose))
+    beats.seal_rules(base.store, tenant, lambda whose: settings_of(base.home, whose))
     return written.place("policy", "rules", len(written.policy.rules) - 1) or "config.yaml"
 
 
@@ -435,126 +422,11 @@ def actions_of(folder: Path) -> tuple[Registry, tuple[LoadError, ...]]:
     return registry, problems
 
 
-def beats(
-    start: Callable[[Any, str], Any],
-    zone: Callable[[str], str],
-    *,
-    quiet: Callable[[str], bool],
-    settings: Callable[[str], config.Settings],
-    tenants: Callable[[], Sequence[str]],
-    earned: Callable[[Store, str], None],
-    told: Callable[[Store, str, str], None],
-    crons: bool,
-) -> Sequence[Callable[[Store], None]]:
-    """What the sweep does besides the core's own, in order.
-
-    Args:
-        quiet: Whether it is a tenant's quiet hours now: nothing approves itself then.
-        settings: A tenant's settings as they are now: its caps may have been raised.
-        tenants: Whose settings there are.
-        earned: Writes down which rules are to be proposed to a tenant.
-        told: Tells the people of a tenant of the cards that wait; with the name of who sends.
-        crons: Whether this process fires them: a command that stays with one run would leave their runs queued.
-    """
-    from alfred.actions import approvals
-    from alfred.agents import caps
-    from alfred.runs import budget, triggers
-
-    def expire(store: Store) -> None:
-        approvals.expire_beat(store, ids.new)
-
-    def auto(store: Store) -> None:
-        approvals.auto_beat(store, ids.new, quiet=quiet)
-
-    def lapse(store: Store) -> None:
-        store.transact(budget.lapse)
-
-    def raised(store: Store) -> None:
-        caps.wake_what_fits(store, settings)
-
-    def rules(store: Store) -> None:
-        for tenant in tenants():
-            with contextlib.suppress(errors.ConfigError):  # it is said by whatever needs them
-                seal_rules(store, tenant, settings)
-
-    def notify(store: Store) -> None:
-        for tenant in tenants():
-            with contextlib.suppress(errors.ConfigError):
-                told(store, tenant, ids.new())
-
-    def propose(store: Store) -> None:
-        for tenant in tenants():
-            with contextlib.suppress(errors.ConfigError):
-                earned(store, tenant)
-
-    def fire(store: Store) -> None:
-        triggers.beat(store, start=start, zone=zone)
-
-    always = (rules, expire, auto, lapse, raised, propose)
-    return (*always, *((fire,) if crons else ()), notify)  # what speaks to others may take its time
-
-
-class _Delivery:
-    """Wakes: a bell in this process on SQLite, Procrastinate on Postgres (imported when the first one is sent)."""
-
-    def __init__(self, store: Store, dispatcher: Dispatcher):
-        self._store = store
-        self._dispatcher = dispatcher
-        self._postgres: Any = None
-        store.delivered = dispatcher.notify
-        if store.pg:
-            store.deliver = self._deliver
-
-    def _deliver(self, tx: Tx, run_ids: list[str]) -> None:
-        self._queue().deliver(tx, run_ids)
-
-    def _queue(self) -> Any:
-        if self._postgres is None:
-            from alfred.runs.procrastinate import PostgresDelivery
-
-            self._postgres = PostgresDelivery(self._store.url, self._dispatcher)
-        return self._postgres
-
-    def start(self) -> None:
-        if self._store.pg:
-            self._queue().start()
-
-    def stop(self) -> None:
-        if self._postgres is not None:
-            self._postgres.stop()
-
-
-def queue(tx: Tx) -> None:
-    """Makes the tables of the queue in a Postgres, in the transaction that makes ours."""
-    from alfred.runs.procrastinate import install
-
-    install(tx)
-
-
 def _way(settings: config.Settings, secret: Callable[[str], str | None]) -> Tell | None:
     """What sends a text to the people of a tenant; None: its configuration names nobody."""
     from alfred.integrations import notify
 
     return partial(notify.tell, settings, secret) if notify.configured(settings) else None
-
-
-def _can_be_read(live: LiveSettings, tenant: str) -> bool:
-    try:
-        live.of(tenant)
-    except errors.ConfigError:
-        return False
-    return True
-
-
-def _is_quiet(live: Any, tenant: str) -> bool:
-    """Whether it is quiet hours; also while a tenant's settings cannot be read: then nobody knows, and it waits."""
-    from alfred.actions import approvals
-
-    try:
-        settings = live.of(tenant)
-    except errors.ConfigError:
-        return True  # `doctor` and every command of the tenant say what is wrong with it
-    return approvals.is_quiet(settings.approvals.quiet_hours, settings.timezone)
 
 
 def _tiers(settings: config.Settings) -> dict[str, str | None]:

@@ -10,7 +10,7 @@ from cyclopts import Parameter
 from alfred import app, config, config_edit, errors, home
 from alfred.cli import terminal
 from alfred.cli.terminal import DEFAULT, Common
-from alfred.runs import views
+from alfred.runs import delivery, views
 from alfred.runs.states import Status
 from alfred.store import backup as backups
 from alfred.store import connect, invariants, migrate
@@ -21,7 +21,7 @@ def upgrade(*, common: Common = DEFAULT) -> int:
     """Bring the schema to this program's version, after a backup."""
     with app.base(folder=common.folder(), upgrade=False) as base:
         migrate.upgrade(
-            base.store, home.backups(base.home), extras=app.queue if base.store.pg else None
+            base.store, home.backups(base.home), extras=delivery.queue if base.store.pg else None
         )
         return _said(common, {"schema": migrate.HEAD}, f"The schema is at {migrate.HEAD}.")
 
@@ -60,7 +60,7 @@ def restore(
             base.store,
             force=force,
             after=base.desk.after_restore,
-            extras=app.queue if base.store.pg else None,
+            extras=delivery.queue if base.store.pg else None,
         )
         return _said(
             common,
@@ -90,7 +90,9 @@ def move(
             )
         target = connect.open_store(url)
         try:
-            restoring.move(base.store, target, force=force, extras=app.queue if target.pg else None)
+            restoring.move(
+                base.store, target, force=force, extras=delivery.queue if target.pg else None
+            )
         finally:
             target.close()
         config_edit.edit(base.home, "database", to, check=app.check)
