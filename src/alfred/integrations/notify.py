@@ -74,7 +74,8 @@ def send(text: str, *, ctx: ActionContext) -> dict[str, Any]:
     said = text.strip()
     if not said or len(said) > LONGEST:
         raise errors.CallFailed(f"A notice has 1 to {LONGEST} characters, this one {len(said)}.")
-    told = tell(ctx.settings, ctx.secrets, said)
+    # as the card shows it
+    told = tell(ctx.settings, ctx.secrets, display.display(said, multiline=True))
     if not told.sent:
         raise errors.CallFailed(
             f"The notice reached nobody: {'; '.join(told.failed)}.",
@@ -87,13 +88,13 @@ ACTIONS = (send,)
 
 
 def tell(settings: Settings, secrets: Callable[[str], str | None], text: str) -> Told:
-    """Sends a text to every configured target.
+    """Sends a text, written out as `display` does it, to every configured target; what would still deceive is written out.
 
     Raises:
         CallFailed: none is configured, or one names a secret that is not there.
     """
     targets = _resolved(_written(settings), secrets)
-    shown = display.display(text, multiline=True)  # as a card shows it
+    shown = display.inert(text)
     import apprise
 
     # its log has addresses with their passwords

@@ -90,6 +90,14 @@ def test_a_notice_deceives_nobody(new_bench: Any, targets: list[Target]) -> None
     assert got["message"] == display(text, multiline=True) != text
 
 
+def test_what_a_card_wrote_out_is_not_written_out_again_and_nothing_else_gets_through(
+    new_bench: Any, targets: list[Target]
+) -> None:
+    settings = new_bench(channels={"notify": f"json://{targets[0].address}/"}).ctx.settings
+    notify.tell(settings, lambda name: None, display("a\u202eb") + " and c\u202ed")
+    assert [got["message"] for got in targets[0].got] == ["a\\u{202E}b and c\\u{202E}d"]
+
+
 def test_without_targets_it_says_where_to_write_them(new_bench: Any) -> None:
     for channels in ({}, {"notify": []}, {"notify": None}, {"notify": {}}):
         with pytest.raises(errors.CallFailed) as told:
