@@ -197,12 +197,19 @@ _SLOW = (
     "crash",
     "house/test_light_commands.py",
     "ledger/test_migrations.py",
+    "promises/gate/test_judged_in_time.py",
+    "promises/test_injected_words_act_on_nothing.py",
     "unit/engines/test_codex.py",
     "unit/engines/test_process.py",
+    "unit/integrations/test_git.py",
+    "unit/integrations/test_marks.py",
     "unit/integrations/test_shell.py",
+    "unit/integrations/test_web.py",
     "unit/llm/test_cli_models.py",
     "unit/store/test_restore.py",
+    "unit/trust/test_sandbox.py",
 )
+"""What starts whole programs, or makes databases anew again and again."""
 
 
 _TOGETHER = "unit/llm"
@@ -210,7 +217,7 @@ _TOGETHER = "unit/llm"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What starts whole programs, or makes databases anew again and again, is slow.
+    """What is slow is marked.
 
     What needs the SDKs comes first, in whatever order the modules are: then it falls to one worker, and the others
     import none of it.

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from alfred.store import invariants
 from tests.slow.conftest import Machine
 
-ROUNDS = 2
+ROUNDS = 1
 ACTING = 4
 """Runs that write into the world, turn after turn."""
 

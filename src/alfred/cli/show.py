@@ -293,14 +293,16 @@ def tools(*, agent: str | None = None, common: Common = DEFAULT) -> int:
         who = base.desk.agent(agent)
         registry, problems = app.actions_of(base.home)
         rows: list[dict[str, Any]] = []
+        lacking: list[str] = []
         for action in sorted(registry, key=lambda a: a.id):
             mode, rule = policy.resolve(action=action, agent=who.id, policy=base.settings.policy)
-            lacks = availability.missing(action, base.settings)
+            if lacks := availability.missing(action, base.settings):
+                rule = "not set up"
+                lacking.append(f"{action.id}: {lacks.detail} {lacks.next or ''}".rstrip())
             rows.append(
                 {
                     "name": action.id,
-                    "allowed": mode != "off",
-                    "lacks": " ".join(filter(None, (lacks.detail, lacks.next))) if lacks else None,
+                    "allowed": mode != "off" and lacks is None,
                     "rule": rule,
                     "risk": str(action.risk),
                     "effect": str(action.effect),
@@ -318,7 +320,7 @@ def tools(*, agent: str | None = None, common: Common = DEFAULT) -> int:
             [
                 (
                     row["name"],
-                    "not set up" if row["lacks"] else "yes" if row["allowed"] else "no",
+                    "yes" if row["allowed"] else "no",
                     row["risk"],
                     row["effect"],
                     row["rule"],
@@ -326,9 +328,8 @@ def tools(*, agent: str | None = None, common: Common = DEFAULT) -> int:
                 for row in rows
             ],
         )
-        for row in rows:
-            if row["lacks"]:
-                terminal.out(f"{row['name']}: {row['lacks']}")
+        for line in lacking:
+            terminal.out(line)
         return 0
 
 

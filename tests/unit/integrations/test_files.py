@@ -49,7 +49,8 @@ def test_a_secret_that_is_read_in_slices_is_read_in_none_of_them(bench: Any) -> 
     (root(bench) / "a.txt").write_text(whole)
     said, at = "", 0
     while at is not None:
-        page = bench.call(files.read, path="a.txt", offset=at, limit=7)
+        small = at < 100 or at > 8_950  # where the keys are
+        page = bench.call(files.read, path="a.txt", offset=at, limit=7 if small else 400)
         assert not [
             FAKE_KEY[n : n + 5] for n in range(16) if FAKE_KEY[n : n + 5] in page["content"]
         ]
