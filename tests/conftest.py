@@ -186,9 +186,9 @@ hypothesis.settings.load_profile("alfred")
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
-    """`-n auto`: as many as there are processors, from 2 (the tests mostly wait) to 8."""
+    """`-n auto`: one more than there are processors, because each waits for a third of its time; at most 8."""
     there = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return max(2, min(8, there or 2))
+    return min(8, (there or 1) + 1)
 
 
 _SLOW = (
@@ -197,6 +197,7 @@ _SLOW = (
     "crash",
     "house/test_light_commands.py",
     "ledger/test_migrations.py",
+    "ledger/test_worker.py",
     "promises/gate/test_judged_in_time.py",
     "promises/test_injected_words_act_on_nothing.py",
     "unit/engines/test_codex.py",
@@ -206,10 +207,11 @@ _SLOW = (
     "unit/integrations/test_shell.py",
     "unit/integrations/test_web.py",
     "unit/llm/test_cli_models.py",
+    "unit/llm/test_client.py",
     "unit/store/test_restore.py",
     "unit/trust/test_sandbox.py",
 )
-"""What starts whole programs, or makes databases anew again and again."""
+"""What starts whole programs, makes databases anew again and again, or has the real SDKs of the providers talk."""
 
 
 _TOGETHER = "unit/llm"
