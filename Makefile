@@ -22,7 +22,8 @@ setup: ## Makes .venv with everything, from the lock; .venv/bin/alfred is the pr
 demo: setup ## Runs the main job on the repository that you stand in, kills it in the middle and resumes it.
 	@$(BIN)/alfred demo $(ARGS)
 
-test: test-fast test-slow ## Runs all tests; those whose programs are missing say so.
+test: setup ## Runs all tests; those whose programs are missing say so.
+	$(PYTEST) --durations=10 $(ARGS)
 
 test-fast: setup ## Runs the tests that take milliseconds each (under a minute in all).
 	$(PYTEST) -m "not slow" $(ARGS)
