@@ -34,8 +34,6 @@ _NEXT = Sql(
     " order by priority,ready_at,id limit 1 {skip}"
 )
 
-_CAP_LOCK = Sql("select pg_advisory_xact_lock(hashtextextended(:key,0))")
-
 _TAKEN = Sql(
     "select count(*) total, coalesce(sum(case when agent=:agent then 1 else 0 end),0) mine,"
     "(select at from switches where tenant=:tenant and name='stop') stopped,"
@@ -116,8 +114,7 @@ def claim(
         found = tx(_NEXT, full=list(full), **may).one_or_none()
     if found is None:
         return None
-    if tx.pg:
-        tx(_CAP_LOCK, key=f"cap:{found.tenant}")
+    tx.alone(f"cap:{found.tenant}")
     taken = tx(_TAKEN, tenant=found.tenant, agent=found.agent).one()
     if taken.made_for != migrate.HEAD:
         raise errors.SchemaMismatch(

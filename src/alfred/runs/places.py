@@ -22,7 +22,6 @@ LOOKS_AGAIN = 15 * clock.SECOND
 KEPT = 5 * clock.SECOND
 """How long a place is kept for a run that it was handed to, until somebody claims that."""
 
-_LOCK = Sql("select pg_advisory_xact_lock(hashtextextended(:key,0))")
 _HELD = Sql(
     "select count(*) from runs where tenant=:tenant and asks=:provider and id<>:id"
     " and (status='running' or status='queued' and ready_at>alfred_now()-:kept)"
@@ -72,6 +71,5 @@ def hand_over(tx: Tx, tenant: str, provider: str, most: int) -> None:
 
 def _held(tx: Tx, tenant: str, provider: str, *, but: str) -> int:
     """How many places are taken; whoever counts does so alone until the transaction ends."""
-    if tx.pg:
-        tx(_LOCK, key=f"asks:{tenant}:{provider}")
+    tx.alone(f"asks:{tenant}:{provider}")
     return tx(_HELD, tenant=tenant, provider=provider, id=but, kept=KEPT).scalar_one()

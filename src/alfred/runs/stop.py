@@ -12,7 +12,6 @@ from alfred.runs.states import Wait
 from alfred.store.statement import Sql
 from alfred.store.tx import Tx
 
-_LOCK = Sql("select pg_advisory_xact_lock(hashtextextended(:key,0))")
 _SET = Sql(
     "insert into switches(tenant,name,at,by) values(:tenant,'stop',alfred_now(),:by) on conflict do nothing"
 )
@@ -78,8 +77,7 @@ def stop(tx: Tx, tenant: str, *, by: str, token: str) -> list[str]:
 
 def switch(tx: Tx, tenant: str, *, by: str) -> None:
     """From the commit of this on nothing of the tenant is claimed."""
-    if tx.pg:
-        tx(_LOCK, key=f"cap:{tenant}")
+    tx.alone(f"cap:{tenant}")
     tx(_SET, tenant=tenant, by=by)
 
 

@@ -93,6 +93,9 @@ def _shape(description: Iterable[Any] | None) -> type | None:
     return namedtuple("Row", names, rename=True)  # type: ignore[bad-class-definition]
 
 
+_ALONE = Sql("select pg_advisory_xact_lock(hashtextextended(:key,0))")
+
+
 class Tx:
     """A transaction in progress, or a connection for looking. Ledger functions take it first and never open one."""
 
@@ -133,6 +136,12 @@ class Tx:
         finally:
             if cursor is not None:
                 cursor.close()
+
+    def alone(self, key: str) -> None:
+        """From here to the end of the transaction nobody else who names this key goes on: what is counted, or read to write
+        something else, stays as it is. SQLite has one writer."""
+        if self.pg:
+            self(_ALONE, key=key)
 
     def many(self, statement: Sql, rows: Sequence[dict[str, Any]], /) -> None:
         """Executes one statement for each of several rows; nothing when there are none."""

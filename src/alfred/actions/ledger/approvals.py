@@ -104,7 +104,6 @@ _PENDING_AUTO = Sql(
 _AUTO_LAST_HOUR = Sql(
     "select count(*) from approvals where tenant=:tenant and status='auto_approved' and decided_at>alfred_now()-:hour"
 )
-_AUTO_LOCK = Sql("select pg_advisory_xact_lock(hashtextextended(:key,0))")
 _DECIDE = Sql(
     "update approvals set status=:status,decision=:decision,decided_by=:by,decided_via=:via,"
     "decided_at=alfred_now(),decision_token=:token,reason=:reason"
@@ -251,8 +250,7 @@ def start_clock(tx: Tx, approval_id: str, after_us: int) -> None:
 
 def lock_auto(tx: Tx, tenant: str) -> None:
     """Who counts the cards that approve themselves counts alone, until the transaction ends."""
-    if tx.pg:
-        tx(_AUTO_LOCK, key=f"auto:{tenant}")
+    tx.alone(f"auto:{tenant}")
 
 
 def waiting_auto(tx: Tx, tenant: str) -> int:

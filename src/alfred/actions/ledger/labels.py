@@ -49,7 +49,6 @@ _WRITING = Sql(
     "select r.id from runs r join calls c on c.run_id=r.id where r.tenant=:tenant and r.external=1"
     " and r.status in('queued','running','parked') and c.status='executing' limit 1"
 )
-_LOCK = Sql("select pg_advisory_xact_lock(hashtextextended(:key,0))")
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,9 +209,8 @@ def _set(tx: Tx, tenant: str, path: str, label: Label, run_id: str) -> None:
 
 
 def _alone(tx: Tx, tenant: str) -> None:
-    """Whoever reads rows to write others does it alone, until the transaction ends. SQLite has one writer."""
-    if tx.pg:
-        tx(_LOCK, key=f"file_labels:{tenant}")
+    """Whoever reads rows to write others does it alone."""
+    tx.alone(f"file_labels:{tenant}")
 
 
 def _folded(path: str) -> str:
