@@ -41,7 +41,7 @@ def ask(ctx: StepContext, *, scope: str, amount: int, day: str, settings: Any, f
         if allowances.declined(look, run.id, scope, day):
             return
         held = budget.held(look, run.tenant, scope, day)
-    more = Allowance(scope, day, max(amount * TIMES, LEAST if _is_money(scope) else 0))
+    more = Allowance(scope, day, max(amount * TIMES, LEAST if budget.unit(scope) == "usd" else 0))
     key = caps.setting(scope, run, settings)
     cap = caps.cap(scope, settings, agent=run.agent, root=run.root_id, max_cost=None, day=day)
     args = canonical.canonical_json({"budget": key, "day": day, "more": _said(scope, more.amount)})
@@ -74,12 +74,9 @@ def ask(ctx: StepContext, *, scope: str, amount: int, day: str, settings: Any, f
     ctx.writes.append(write)
 
 
-def _is_money(scope: str) -> bool:
-    return not scope.endswith((":tokens", ":turns"))
-
-
 def _said(scope: str, amount: int) -> str:
     """So much of a scope, for people."""
-    if _is_money(scope):
+    unit = budget.unit(scope)
+    if unit == "usd":
         return f"${(Decimal(amount) / 1_000_000).normalize():f}"
-    return f"{amount:,} {scope.rpartition(':')[2]}"
+    return f"{amount:,} {unit}"

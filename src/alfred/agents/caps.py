@@ -68,7 +68,7 @@ def cap(scope: str, settings: Any, **whose: Any) -> int | None:
 
 def of_run(scope: str, run: Run, settings: Any) -> str:
     """Which cap of the run this scope has: `tokens`, `usd`, or the run's own `max_cost` where that is the smaller one."""
-    if scope.endswith(":tokens"):
+    if budget.unit(scope) == "tokens":
         return "tokens"
     every = micro(settings.budget.per_run_usd)
     own = run.max_cost is not None and (every is None or run.max_cost <= every)
@@ -77,11 +77,10 @@ def of_run(scope: str, run: Run, settings: Any) -> str:
 
 def setting(scope: str, run: Run, settings: Any) -> str:
     """What a person changes to raise the cap of this scope: the key of a setting, or `--max-cost`."""
-    whose, _, rest = scope.partition(":")
+    whose, unit = scope.partition(":")[0], budget.unit(scope)
     if whose == "run":
         cap = of_run(scope, run, settings)
         return "--max-cost" if cap == "max_cost" else f"budget.per_run_{cap}"
-    unit = rest.rpartition(":")[2] if scope.endswith((":tokens", ":turns")) else "usd"
     if whose == "day":
         return f"budget.per_day_{unit}"
     name = "turns_per_day" if unit == "turns" else f"per_day_{unit}"

@@ -71,7 +71,7 @@ class Unpaid:
     @property
     def of_money(self) -> bool:
         """Whether a cheaper model could be carried."""
-        return not self.scope.endswith((":tokens", ":turns"))
+        return budget.unit(self.scope) == "usd"
 
 
 @dataclass(frozen=True, slots=True)

@@ -140,9 +140,9 @@ class BudgetFull(errors.AlfredError):
     status: ClassVar[int] = 429
 
     def __init__(self, scope: Scope, *, held: int, amount: int):
-        unit = "tokens" if scope.name.endswith(":tokens") else "micro-USD"
+        what = {"usd": "micro-USD"}.get(unit(scope.name), unit(scope.name))
         super().__init__(
-            f"The budget {scope.name!r} has {held} of {scope.cap} {unit} taken; {amount} more do not fit.",
+            f"The budget {scope.name!r} has {held} of {scope.cap} {what} taken; {amount} more do not fit.",
             next="Wait for the next day, or raise the cap under `budget` in config.yaml.",
         )
         self.scope = scope.name
@@ -244,8 +244,14 @@ def beyond(run_id: str, scope: str) -> str:
     return f"beyond:{run_id}:{scope}"
 
 
+def unit(scope: str) -> str:
+    """What a scope counts, by its name: `usd` (in millionths), `tokens` or `turns`."""
+    last = scope.rpartition(":")[2]
+    return last if last in ("tokens", "turns") else "usd"
+
+
 def _order(name: str) -> tuple[bool, str]:
-    return name.endswith((":tokens", ":turns")), name
+    return unit(name) != "usd", name
 
 
 def _day_of(name: str, day: str) -> str:
