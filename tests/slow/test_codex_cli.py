@@ -5,27 +5,21 @@ from __future__ import annotations
 import base64
 import itertools
 import json
-import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 
-from alfred.llm import client, contract
+from alfred.llm import client
 from tests.peers.llm_server import LlmServer, Reply
+from tests.slow import programs
+from tests.slow.programs import READ, RUN, user
 
 pytestmark = pytest.mark.needs_program("codex")
 
 KEY = "sk-the-key-of-the-login-0123456789"
-READ = contract.ModelTool(
-    "files__read",
-    "Reads a file.",
-    {"type": "object", "properties": {"path": {"type": "string"}}, "required": ["path"]},
-)
-RUN = contract.ModelTool("shell__run", "Runs a command.", {"type": "object", "properties": {}})
 
 
 def _token(**claims: Any) -> str:
@@ -73,10 +67,6 @@ def server(account: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[LlmServer
     with LlmServer() as started:
         monkeypatch.setenv("OPENAI_BASE_URL", started.url + "/v1")
         yield started
-
-
-def user(text: str) -> dict[str, Any]:
-    return {"kind": "user", "text": text}
 
 
 def said(text: str, *calls: tuple[str, str], **more: Any) -> Reply:
@@ -312,24 +302,6 @@ def test_a_provider_that_is_not_reached_is_the_network(
 
 
 def test_a_cancelled_turn_ends_the_program_and_all_of_its_processes(server: LlmServer) -> None:
-    reply = Reply(text="x" * 400, gate=threading.Event())
-    server.reply(reply)
-    cancelled = threading.Event()
-    raised: list[client.ModelError] = []
-    before = {child.pid for child in psutil.Process().children(recursive=True)}
-
-    def work() -> None:
-        try:
-            ask(cancelled=cancelled)
-        except client.ModelError as problem:
-            raised.append(problem)
-
-    thread = threading.Thread(target=work)
-    thread.start()
-    reply.started.wait()
-    started = [c for c in psutil.Process().children(recursive=True) if c.pid not in before]
-    assert len(started) >= 3  # the guard, node, and the program
-    cancelled.set()
-    thread.join()
-    assert [problem.kind for problem in raised] == ["cancelled"]
-    assert not any(c.is_running() and c.status() != psutil.STATUS_ZOMBIE for c in started)
+    programs.cancelled_ends_with_all_it_started(
+        ask, server, least=3
+    )  # the guard, node, and the program
