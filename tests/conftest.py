@@ -36,6 +36,7 @@ import structlog
 import alfred
 from alfred import clock as clock_module
 from alfred.store import connect, migrate
+from alfred.trust import redact
 from tests import pg
 from tests.reused import Reused
 
@@ -269,6 +270,13 @@ def pytest_make_collect_report(collector: pytest.Collector) -> Iterator[None]:
     report = yield
     _not_skipped(report, collector.nodeid)
     return report
+
+
+@pytest.fixture(autouse=True)
+def _no_secrets_of_others() -> Iterator[None]:
+    """What one test makes known as a secret is none for the tests behind it in this process."""
+    yield
+    redact.forget_all()
 
 
 # ---- home and time ----------------------------------------------------------------------------------------
