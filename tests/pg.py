@@ -374,17 +374,19 @@ def _start_keeper(folder: Path, run: str) -> None:
             cwd="/",
         )
     os.close(said)
+    keeper.wait()  # it goes on as nobody's child: it outlives us when others still need it
     with os.fdopen(heard, "rb") as ready:
         if ready.read() != b"ready":
-            keeper.wait()
             text = (folder / "keeper.log").read_text(errors="replace")
             raise RuntimeError(f"The Postgres for the tests does not start:\n{text[-4000:]}")
-    # It outlives us when others still need it, and is nobody's zombie: it is not ours to wait for.
-    keeper.returncode = 0
 
 
 def keep(folder: Path, run: str, said: int) -> None:
     """The keeper's life: start the server, count open connections, end with the last of them."""
+    if os.fork():
+        os._exit(
+            0
+        )  # what a test looks for below itself are the processes that it started, not a server's
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     os.umask(0o077)

@@ -40,6 +40,14 @@ def loaded(home: Path, *command: str) -> set[str]:
     return set(line.split()[1:])
 
 
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A home in which a command was: the first of all makes the tables, with the migrations' library."""
+    home = tmp_path_factory.mktemp("made") / "home"
+    loaded(home, "status")
+    return home
+
+
 @pytest.mark.parametrize(
     "command",
     [
@@ -54,11 +62,9 @@ def loaded(home: Path, *command: str) -> set[str]:
     ],
 )
 def test_looking_and_deciding_load_no_model_and_no_adapter(
-    home: Path, command: tuple[str, ...]
+    made: Path, command: tuple[str, ...]
 ) -> None:
-    # The first command of all makes the tables, with the migrations' library.
-    loaded(home, "status")
-    modules = loaded(home, *command)
+    modules = loaded(made, *command)
     assert not {name.split(".")[0] for name in modules} & HEAVY
     assert not [name for name in modules if name.startswith(ADAPTERS)]
 

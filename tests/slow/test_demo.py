@@ -59,8 +59,16 @@ def test_a_no_leaves_nothing_at_all(machine: Machine, scratch: Path) -> None:
     assert _left(machine, scratch) == []
 
 
-def test_without_a_terminal_the_demo_decides_and_says_so(machine: Machine, scratch: Path) -> None:
-    said = machine.alfred("demo", "--json")
+def test_without_a_terminal_the_demo_decides_and_says_so_whatever_is_set_elsewhere(
+    machine: Machine, scratch: Path, tmp_path: Path
+) -> None:
+    elsewhere = tmp_path / "elsewhere.db"
+    said = machine.alfred(
+        *("demo", "--json"),
+        ALFRED_DATABASE_URL=f"sqlite:///{elsewhere}",
+        ALFRED_POLICY__MODE="off",
+        ALFRED_LIMITS__TURNS="1",
+    )
     assert said.returncode == 0, said.stderr
     told = json.loads(said.stdout)
     assert told["run"]["status"] == "completed"
@@ -68,6 +76,7 @@ def test_without_a_terminal_the_demo_decides_and_says_so(machine: Machine, scrat
     assert told["attempts"] > 1
     assert told["seconds"] < 60
     assert "approved by `demo`" in said.stderr
+    assert not elsewhere.exists()
     assert _left(machine, scratch) == [REPORT]
 
 
@@ -98,28 +107,20 @@ def test_without_a_terminal_a_model_gets_nothing_but_the_report(
     assert _left(machine, scratch) == [REPORT]
 
 
-def test_a_report_of_the_persons_own_stays(machine: Machine, scratch: Path) -> None:
-    mine = machine.project / REPORT
-    mine.write_text("mine\n")
+def test_a_report_of_the_persons_own_stays_and_the_name_of_the_folder_is_escaped(
+    machine: Machine, scratch: Path
+) -> None:
+    odd = machine.project / "a\x1b[31mred\nb"
+    odd.mkdir()
+    (odd / REPORT).write_text("mine\n")
+    machine.project = odd
     said = machine.alfred("demo")
     assert said.returncode == 0, said.stderr
     assert "report: alfred-report-2.md, because" in said.stderr
-    assert mine.read_text() == "mine\n"
+    assert (odd / REPORT).read_text() == "mine\n"
     assert _left(machine, scratch) == ["alfred-report-2.md", REPORT]
-
-
-def test_no_setting_from_elsewhere_counts(machine: Machine, scratch: Path, tmp_path: Path) -> None:
-    elsewhere = tmp_path / "elsewhere.db"
-    said = machine.alfred(
-        "demo",
-        ALFRED_DATABASE_URL=f"sqlite:///{elsewhere}",
-        ALFRED_POLICY__MODE="off",
-        ALFRED_LIMITS__TURNS="1",
-    )
-    assert said.returncode == 0, said.stderr
-    assert "approved by `demo`" in said.stderr
-    assert not elsewhere.exists()
-    assert _left(machine, scratch) == [REPORT]
+    assert "\x1b" not in said.stderr
+    assert r"a\u{001B}[31mred\u{000A}b" in said.stderr
 
 
 def test_a_model_that_cannot_be_used_is_told_before_anything_begins(
@@ -175,16 +176,6 @@ def test_a_report_that_cannot_be_written_is_told_with_its_reason(
     assert f"not written: {machine.project / REPORT}: " in said.stderr
     assert "Read-only file system" in said.stderr
     assert _left(machine, scratch) == []
-
-
-def test_the_name_of_a_folder_reaches_the_terminal_escaped(machine: Machine, scratch: Path) -> None:
-    odd = machine.project / "a\x1b[31mred\nb"
-    odd.mkdir()
-    machine.project = odd
-    said = machine.alfred("demo")
-    assert said.returncode == 0, said.stderr
-    assert "\x1b" not in said.stderr
-    assert said.stderr.count(r"a\u{001B}[31mred\u{000A}b") == 2
 
 
 def test_outside_of_a_repository_it_makes_one(machine: Machine, scratch: Path) -> None:

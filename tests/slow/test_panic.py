@@ -57,7 +57,7 @@ def test_after_a_stop_nothing_is_begun_and_no_child_is_left_however_much_is_at_w
     (machine.home / "config.yaml").write_text(
         "alfred: 1\nlimits: {concurrent_runs: 20, per_agent: 20, turns: 5000}\n"
     )
-    turns = [{"say": "", "calls": WRITES}] * 2_000
+    turns = [{"say": "", "calls": WRITES}] * 300
     held = {"match": "hold", "turns": [{"calls": [HOLDS]}, {"say": "Done."}]}
     machine.script(*turns, others=(held,))
     may = ["world.append", "shell.run"]
