@@ -251,15 +251,16 @@ class Desk:
     def tell(self, ref: str, text: str) -> Told:
         """Gives a run a message. To its one open question it is the answer. What is said to an ended run is said to
         the one that follows it up, which begins with it when there is none."""
-        body = redact.redact(text.strip())
-        if not body:
+        said = text.strip()
+        if not said:
             raise errors.UsageError(
                 "The message is empty.", next='Say something: alfred tell RUN "…".'
             )
-        if len(body.encode("utf-8", "surrogatepass")) > MESSAGE_LIMIT:
+        if len(said.encode("utf-8", "surrogatepass")) > MESSAGE_LIMIT:
             raise errors.UsageError(
                 f"The message has more than {MESSAGE_LIMIT} bytes.", next="Shorten it."
             )
+        body = redact.redact(said)
         run = self.run(ref)
         if run.workflow == REPLAY:
             raise errors.UsageError(

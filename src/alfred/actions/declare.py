@@ -7,6 +7,7 @@ shown as it promises never gets into a registry.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import inspect
 import re
@@ -226,15 +227,18 @@ def build(fn: Callable[..., Any], *, source: str = "alfred") -> Action:
     """
     if not is_declared(fn):
         raise errors.ConfigError(f"{fn!r} is not an action; decorate a function with @action(...)")
-    declared: _Declaration = getattr(fn, _MARK)
     try:
-        return _build(fn, declared, source)
+        return _build(fn, source)
     except errors.ConfigError as e:
         e.extra["line"] = fn.__code__.co_firstlineno
         raise
 
 
-def _build(fn: Callable[..., Any], declared: _Declaration, source: str) -> Action:
+@functools.lru_cache(
+    512
+)  # reading a signature takes 3 ms, and a process reads its actions more than once
+def _build(fn: Callable[..., Any], source: str) -> Action:
+    declared: _Declaration = getattr(fn, _MARK)
     _check_declaration(declared, fn)
     said = signature.read(declared.id, fn)
     if declared.effect is Effect.KEYED and "key" not in said.injects:

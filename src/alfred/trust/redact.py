@@ -218,7 +218,7 @@ def _percent_spans(text: str, known: tuple[tuple[str, str], ...]) -> Iterator[_S
 
 def _format_spans(text: str) -> Iterator[_Span]:
     for known in tokens.FORMATS:
-        if known.hint not in text:
+        if not known.may_be_in(text):
             continue
         pattern = known.pattern
         group = "v" if "v" in pattern.groupindex else 0

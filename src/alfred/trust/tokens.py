@@ -1,8 +1,8 @@
 """What secrets look like: formats of well-known issuers, and the words that announce a secret.
 
 Data for `redact`. Sources: the issuers' documentation, and the public rule sets of gitleaks and
-trufflehog. Each format names a literal that must occur, so that a text without it costs one search. Group
-`v`, where there is one, is the secret; else the whole match is.
+trufflehog. Each format names a literal that must occur, so that a text without it costs one search; where that stands in
+many a text, also an expression that begins with it. Group `v`, where there is one, is the secret; else the whole match is.
 
 Every pattern is linear: no two neighbouring repetitions can match the same character.
 """
@@ -15,16 +15,25 @@ from typing import NamedTuple
 
 
 class Format(NamedTuple):
-    """A kind of secret: its name in the tag, a literal that occurs in each, the regular expression."""
+    """A kind of secret: its name in the tag, a literal that occurs in each, the regular expression.
+
+    `probe` occurs in each too, and begins with a literal, for which `re` looks a hundred times faster than for a place
+    where a word begins.
+    """
 
     kind: str
     hint: str
     source: str
+    probe: str = ""
 
     @property
     def pattern(self) -> re.Pattern[str]:
         """Compiled at first use (and kept by `re`): a hundred at import would cost every command."""
         return re.compile(self.source)
+
+    def may_be_in(self, text: str) -> bool:
+        """Whether it is worth looking for one."""
+        return self.hint in text and (not self.probe or bool(re.search(self.probe, text)))
 
 
 # The letter before a word may be the end of an escape: `\n`, `\u0026`, `%3D`, the colour of a terminal.
@@ -42,11 +51,13 @@ def _begins(literal: str = "") -> str:
     return f"(?:(?<![A-Za-z0-9_-]{literal})|{'|'.join(escaped)})"
 
 
-def _f(kind: str, hint: str, pattern: str, *, left: str = "", end: str = _END) -> Format:
+def _f(
+    kind: str, hint: str, pattern: str, *, left: str = "", end: str = _END, probe: str = ""
+) -> Format:
     if not left and pattern.startswith(hint):
         # First the literal, then what may not stand before it: only so does `re` look for the literal.
         return Format(kind, hint, f"{hint}{_begins(hint)}{pattern[len(hint) :]}{end}")
-    return Format(kind, hint, _begins() + left + pattern + end)
+    return Format(kind, hint, _begins() + left + pattern + end, probe)
 
 
 FORMATS: tuple[Format, ...] = (
@@ -101,7 +112,7 @@ FORMATS: tuple[Format, ...] = (
     _f("docker-token", "dckr_", r"dckr_(?:pat|oat)_[A-Za-z0-9_-]{20,}"),
     _f("postman-key", "PMAK-", r"PMAK-[a-f0-9]{24}-[a-f0-9]{34}"),
     # clouds
-    _f("aws-key-id", "A", r"(?:AKIA|ASIA|ABIA|ACCA)[A-Z2-7]{16}"),
+    _f("aws-key-id", "A", r"A(?:KIA|SIA|BIA|CCA)[A-Z2-7]{16}"),
     _f("aws-session", "IQoJb3JpZ2lu", r"IQoJb3JpZ2lu[A-Za-z0-9+/=]{80,}", end=""),
     Format("azure-key", "AccountKey=", (r"AccountKey=(?P<v>[A-Za-z0-9+/]{80,}={0,2})")),
     Format("azure-sas", "sig=", (r"(?<=[?&])sig=(?P<v>[A-Za-z0-9%+/]{40,}={0,2})")),
@@ -119,7 +130,12 @@ FORMATS: tuple[Format, ...] = (
     _f("tailscale-key", "tskey-", r"tskey-[a-z]{3,12}-[A-Za-z0-9]{8,}-[A-Za-z0-9]{16,}"),
     _f("onepassword-token", "ops_ey", r"ops_ey[A-Za-z0-9_=-]{80,}"),
     # money
-    _f("stripe-key", "k_", r"(?:sk|rk)_(?:live|test)_[A-Za-z0-9]{16,}"),
+    _f(
+        "stripe-key",
+        "k_",
+        r"(?:sk|rk)_(?:live|test)_[A-Za-z0-9]{16,}",
+        probe="k_(?:live|test)_",
+    ),
     _f("webhook-secret", "whsec_", r"whsec_[A-Za-z0-9+/=]{24,}", end=""),
     _f("square-token", "sq0", r"sq0(?:atp|csp)-[A-Za-z0-9_-]{22,}"),
     _f("shopify-token", "shp", r"shp(?:at|ca|pa|ss)_[a-fA-F0-9]{32}"),
@@ -141,12 +157,18 @@ FORMATS: tuple[Format, ...] = (
         "/api/webhooks/",
         (r"discord(?:app)?\.com/api/webhooks/\d{15,22}/(?P<v>[A-Za-z0-9_-]{50,})"),
     ),
-    _f("discord-token", ".", r"[MNO][A-Za-z0-9_-]{23,27}\.[A-Za-z0-9_-]{6}\.[A-Za-z0-9_-]{27,42}"),
+    _f(
+        "discord-token",
+        ".",
+        r"[MNO][A-Za-z0-9_-]{23,27}\.[A-Za-z0-9_-]{6}\.[A-Za-z0-9_-]{27,42}",
+        probe=r"\.[A-Za-z0-9_-]{6}\.[A-Za-z0-9_-]{27}",
+    ),
     _f(
         "telegram-token",
         ":",
         r"\d{8,10}:[A-Za-z0-9_-]{35}",
         left=r"(?:bot)?(?=\d)",
+        probe=r":[A-Za-z0-9_-]{35}",
     ),
     Format(
         "teams-webhook",
@@ -156,13 +178,18 @@ FORMATS: tuple[Format, ...] = (
     _f("twilio-key", "SK", r"SK[a-f0-9]{32}"),
     _f("sendgrid-key", "SG.", r"SG\.[A-Za-z0-9_-]{16,32}\.[A-Za-z0-9_-]{32,64}"),
     _f("mailgun-key", "key-", r"key-[a-f0-9]{32}"),
-    _f("mailchimp-key", "-us", r"[a-f0-9]{32}-us\d{1,2}"),
+    _f("mailchimp-key", "-us", r"[a-f0-9]{32}-us\d{1,2}", probe=r"-us\d"),
     _f("brevo-key", "xkeysib-", r"xkeysib-[a-f0-9]{64}-[A-Za-z0-9]{16}"),
     _f("resend-key", "re_", r"re_[A-Za-z0-9]{8}_[A-Za-z0-9]{24}"),
     _f("notion-token", "ntn_", r"ntn_[A-Za-z0-9]{40,}"),
     _f("notion-token", "secret_", r"secret_[A-Za-z0-9]{43}"),
     _f("linear-key", "lin_", r"lin_(?:api|oauth)_[A-Za-z0-9]{40,}"),
-    _f("asana-token", "/", r"[12]/\d{12,20}(?:/\d{12,20})?:[a-f0-9]{32}"),
+    _f(
+        "asana-token",
+        "/",
+        r"[12]/\d{12,20}(?:/\d{12,20})?:[a-f0-9]{32}",
+        probe=r"/\d{12,20}:[a-f0-9]{32}",
+    ),
     _f("figma-token", "fig", r"fig[dour]_[A-Za-z0-9_-]{40,}"),
     _f("airtable-token", "pat", r"pat[A-Za-z0-9]{14}\.[a-f0-9]{64}"),
     _f("dropbox-token", "sl.", r"sl\.(?:u\.)?[A-Za-z0-9_-]{100,}"),
