@@ -33,6 +33,7 @@ from alfred.runs.ledger import Committed
 from alfred.runs.rows import Caps, Full, Holder, Item, Lease, NewRun, Run, Step
 from alfred.runs.states import Status, Wait
 from alfred.store import connect
+from tests.ledger.core import intend
 
 CAP = 4
 LEASE_US = 400_000
@@ -290,7 +291,7 @@ class Actor:
 
     def execute(self, lease: Lease, call: calls.Call) -> bool | None:
         key = f"key-{call.id}"
-        self.store.transact(calls.intend, lease, call, key=key, content=call.run_args_hash or "")
+        self.store.transact(intend, lease, call, key=key, content=call.run_args_hash or "")
         self.count("intents")
         if self.chance.random() < 0.05:
             return None

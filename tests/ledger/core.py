@@ -30,6 +30,12 @@ def holder(lease_us: int = LEASE) -> Holder:
     return Holder(worker=ids.new(), boot=leases.boot(), lease_us=lease_us)
 
 
+def intend(tx: Tx, lease: Lease, call: calls.Call, **more: Any) -> None:
+    """An intent, as a step writes it: by who holds the run."""
+    rows.hold(tx, lease)
+    calls.intend(tx, lease, call, **more)
+
+
 class Core:
     """A ledger, and one worker that asks for nothing."""
 
@@ -278,7 +284,7 @@ class Core:
 
     def intend(self, lease: Lease, call_id: str) -> None:
         call = self.call(call_id)
-        self.do(calls.intend, lease, call, key=f"key {call_id}", content=call.run_args_hash or "")
+        self.do(intend, lease, call, key=f"key {call_id}", content=call.run_args_hash or "")
 
     def outcome(self, lease: Lease, call_id: str, status: str = "done") -> bool:
         return self.do(calls.outcome, lease, self.call(call_id), status=status, result='"ok"')

@@ -10,7 +10,8 @@ from alfred import errors, ids
 from alfred.actions.ledger import calls
 from alfred.runs import claims
 from alfred.runs.rows import Lease
-from tests.ledger.core import Core, holder
+from alfred.trust import labels
+from tests.ledger.core import Core, holder, intend
 
 
 def proposed(core: Core, **more: str) -> tuple[Lease, str]:
@@ -46,7 +47,7 @@ def test_who_does_not_hold_the_run_intends_nothing(core: Core, how: str) -> None
 def test_an_intent_is_bound_to_the_content_that_may_be_sent(core: Core) -> None:
     lease, call = proposed(core)
     with pytest.raises(errors.LeaseLost):
-        core.do(calls.intend, lease, core.call(call), key=None, content="something else")
+        core.do(intend, lease, core.call(call), key=None, content="something else")
     assert core.call(call).status == "proposed"
 
 
@@ -61,7 +62,7 @@ def test_intending_again_under_the_same_attempt_is_one_intent(core: Core) -> Non
     lease, call = proposed(core)
     before = core.call(call)
     core.intend(lease, call)
-    core.do(calls.intend, lease, before, key="k", content=before.run_args_hash or "")
+    core.do(intend, lease, before, key="k", content=before.run_args_hash or "")
     assert core.call(call).effect_key == f"key {call}"
 
 
@@ -128,9 +129,9 @@ def test_no_two_calls_share_a_key(core: Core) -> None:
     lease = core.held()
     core.staged(lease, kinds=("none", "none"), parked=False)
     first, second = (core.call(c.id) for c in core.calls(lease.run_id))
-    core.do(calls.intend, lease, first, key="same", content=first.run_args_hash or "")
+    core.do(intend, lease, first, key="same", content=first.run_args_hash or "")
     with pytest.raises(Exception, match=r"(?i)unique"):
-        core.do(calls.intend, lease, second, key="same", content=second.run_args_hash or "")
+        core.do(intend, lease, second, key="same", content=second.run_args_hash or "")
 
 
 def test_a_place_keeps_the_call_that_has_it(core: Core) -> None:
@@ -174,13 +175,18 @@ def test_a_call_is_judged_once(core: Core) -> None:
     assert core.call(call).status == "proposed"
 
 
+def looked(core: Core, lease: Lease, call: str, status: str, result: str) -> None:
+    saw = calls.seen(core.call(call), status=status, result=result, label=labels.WORST, error=None)
+    core.do(calls.looked, lease, saw)
+
+
 @pytest.mark.parametrize("status", ["done", "failed"])
 def test_a_look_is_intent_and_outcome_in_one(core: Core, status: str) -> None:
     lease, call = proposed(core, effect="pure")
-    core.do(calls.looked, lease, core.call(call), status=status, result='"seen"')
+    looked(core, lease, call, status, '"seen"')
     now = core.call(call)
     assert (now.status, now.result) == (status, '"seen"')
-    core.do(calls.looked, lease, core.call(call), status="done", result='"later"')
+    looked(core, lease, call, "done", '"later"')
     assert core.call(call).result == '"seen"'
 
 

@@ -13,6 +13,7 @@ Invariants:
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Sequence
 from typing import Any
 
@@ -70,14 +71,11 @@ class Dispatch:
     ) -> list[Any]:
         """Several calls of a fixed step: results in order, with an error in the place of a call that has none."""
         turn = ctx.run.turn
-        with self.store.read() as look:
-            known = calls_ledger.of_turn(look, ctx.run.id, turn)
+        known = self._there(ctx, range(first, first + len(wanted)))
         new = self._new(ctx, known, first, wanted)
         there = sorted([*known, *map(calls_ledger.unstored, new)], key=_place)
         if len(new) > 1:  # they count for each other while they are judged
-            self.store.transact(
-                calls_ledger.fenced, ctx.lease, lambda tx: calls_ledger.propose(tx, new)
-            )
+            ctx.keep(functools.partial(calls_ledger.propose, calls=new))
             new = []
         settled = {call.ordinal: call for call in self._settle(ctx, turn, there, new)}
         for offset in range(len(wanted)):
@@ -91,9 +89,7 @@ class Dispatch:
             Leave: a person, a retry or a later entry is needed first.
             LeaseLost: the run is not ours any more.
         """
-        with self.store.read() as look:
-            calls = calls_ledger.of_turn(look, ctx.run.id, turn)
-        return self._settle(ctx, turn, calls, ())
+        return self._settle(ctx, turn, self._of_turn(ctx, turn), ())
 
     def _settle(
         self, ctx: StepContext, turn: int, calls: list[Call], new: Sequence[NewCall]
@@ -101,15 +97,37 @@ class Dispatch:
         """`new`: those that are not in the ledger yet. They are stored with what is decided about them."""
         while True:
             if judged := self.judging.ready(ctx, calls):
-                self._write(ctx, calls, judged, new)
+                calls = self._decided(ctx, calls, judged, new)
                 new = ()
+                continue
+            head = next((c for c in calls if not c.settled), None)
+            if head is None:
+                return calls
+            if looks := _neighbours(calls, head):
+                seen = self.effects.look(ctx, looks, may_wait=True)
+                calls = [seen.get(call.id, call) for call in calls]
             else:
-                head = next((c for c in calls if not c.settled), None)
-                if head is None:
-                    return calls
-                self._advance(ctx, head, calls)
-            with self.store.read() as look:
-                calls = calls_ledger.of_turn(look, ctx.run.id, turn)
+                self._advance(ctx, head)
+                calls = self._of_turn(ctx, turn)
+
+    def _of_turn(self, ctx: StepContext, turn: int) -> list[Call]:
+        """The calls of a turn, as the ledger has them with all that was seen."""
+        ctx.keep()
+        with self.store.read() as look:
+            return calls_ledger.of_turn(look, ctx.run.id, turn)
+
+    def _there(self, ctx: StepContext, places: range) -> list[Call]:
+        """The calls of the turn when one of these places is taken, because the step has run before.
+
+        When none is, there is nothing to know of the others: the calls before are settled, and only the holder of a
+        run proposes any.
+        """
+        if ctx.there is None or not ctx.there.isdisjoint(places):
+            calls = self._of_turn(ctx, ctx.run.turn)
+            if ctx.there is None:
+                ctx.there = frozenset(call.ordinal for call in calls)
+            return calls
+        return []
 
     def label_of(self, call: Call) -> Label:
         """The label of what a settled call has come to. It joins the context of the run that reads it."""
@@ -161,17 +179,17 @@ class Dispatch:
             and canonical.canonical_json(checked.args) == before.asked
         )
 
-    def _write(
+    def _decided(
         self,
         ctx: StepContext,
         calls: list[Call],
         judged: Sequence[tuple[Call, pipeline.Judged]],
         new: Sequence[NewCall],
-    ) -> None:
-        """Keeps what was judged, with the cards of what a person decides, and with what was seen by then.
+    ) -> list[Call]:
+        """Keeps what was judged, with the cards of what a person decides, and gives the calls of the turn by then.
 
-        A look changes nothing: when nobody is asked anything it comes before its own judgement is written, as one
-        transaction with it. A crash in between has it judged again and looked for again.
+        When nobody is asked anything it rides on what comes next, an intent or the commit of the step: a crash in
+        between has it judged again.
         """
         asked = {
             call.id: asking.card_of(ctx, self.around, one, call)
@@ -192,25 +210,21 @@ class Dispatch:
         if head is not None and head.status == "staged":
             # Nothing runs before the first card: staging and parking are one transaction.
             asking.until_decided(ctx, self.around, Wait.APPROVAL, write)
-        if not asked and head is not None and (seen := _neighbours(after, head)):
-            self.effects.look(ctx, seen, also=write)
-        else:
-            self.store.transact(calls_ledger.fenced, ctx.lease, write)
+        ctx.ahead.append(write)
+        return self._of_turn(ctx, after[0].turn) if asked else after
 
     # ---- executing ----
 
-    def _advance(self, ctx: StepContext, head: Call, calls: list[Call]) -> None:
+    def _advance(self, ctx: StepContext, head: Call) -> None:
         match head.status:
             case "staged":
                 asking.until_decided(ctx, self.around, Wait.APPROVAL)
-            case "proposed" if head.effect == Effect.PURE:
-                self.effects.look(ctx, _neighbours(calls, head))
             case "proposed":
                 self.effects.execute(ctx, head)
             case "approved":
                 self._approved(ctx, head)
             case "executing":
-                self.store.transact(calls_ledger.unknown, ctx.lease, head)
+                ctx.keep(lambda tx: calls_ledger.unknown(tx, ctx.lease, head))
             case "unknown":
                 self.reentry.settle(ctx, head)
             case other:
@@ -225,11 +239,7 @@ class Dispatch:
         again = self.judging.judged(ctx, call, asked=True)
         fresh = allowed is not None and approvals.fresh(allowed)
         if again.judgement.status == "refused":
-            self.store.transact(
-                calls_ledger.fenced,
-                ctx.lease,
-                lambda tx: approvals.withdraw(tx, call.id, again.judgement.result),
-            )
+            ctx.keep(lambda tx: approvals.withdraw(tx, call.id, again.judgement.result))
         elif fresh and again.judgement.args_hash == call.run_args_hash:
             if call.effect == Effect.PURE:
                 self.effects.look(ctx, [call])
@@ -241,9 +251,7 @@ class Dispatch:
                 supersedes=allowed.id if allowed else None,
             )
             target = again.judgement.target
-            self.store.transact(
-                calls_ledger.fenced, ctx.lease, lambda tx: approvals.restage(tx, new, target=target)
-            )
+            ctx.keep(lambda tx: approvals.restage(tx, new, target=target))
 
 
 def _place(call: Call) -> int:

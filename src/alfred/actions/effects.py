@@ -12,7 +12,7 @@ import dataclasses
 import hashlib
 import hmac
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import structlog
@@ -40,6 +40,9 @@ log = structlog.get_logger()
 TOGETHER = 8
 """How many pure calls run at once."""
 
+PROMPT = clock.SECOND // 20
+"""A look that took longer than a commit might is written at once: whoever watches sees it, and a crash does not repeat it."""
+
 GRACE = 10.0
 """Seconds that an action has to end by itself when its run was cancelled or taken."""
 
@@ -54,9 +57,14 @@ class Effects:
         self._installation_key: bytes | None = None
 
     def look(
-        self, ctx: StepContext, calls: Sequence[Call], also: Callable[[Tx], None] | None = None
-    ) -> None:
-        """Pure calls, together; what they saw is written in one transaction, after `also`."""
+        self, ctx: StepContext, calls: Sequence[Call], *, may_wait: bool = False
+    ) -> dict[str, Call]:
+        """Pure calls, together; what they have come to, by their id. It is written in one transaction.
+
+        Args:
+            may_wait: What was seen promptly may ride on the next transaction of the step: see `StepContext.ahead`.
+        """
+        began = clock.monotonic()
         if len(calls) == 1:
             ended = [self._run(ctx, calls[0], None)]
         else:
@@ -66,22 +74,25 @@ class Effects:
             # It was cut off, it has not failed: whoever holds the run next looks again.
             raise errors.LeaseLost(f"Run {ctx.run.id} was stopped while it looked.")
 
-        def write(tx: Tx) -> None:
-            if also is not None:
-                also(tx)
-            for call, end in zip(calls, ended, strict=True):
-                status = "failed" if end.status == "unknown" else end.status
-                calls_ledger.looked(
-                    tx,
-                    ctx.lease,
-                    call,
-                    status=status,
-                    result=end.result,
-                    label=end.label,
-                    error=end.error,
-                )
+        seen = [
+            calls_ledger.seen(
+                call,
+                status="failed" if end.status == "unknown" else end.status,
+                result=end.result,
+                label=end.label,
+                error=end.error,
+            )
+            for call, end in zip(calls, ended, strict=True)
+        ]
 
-        self.store.transact(calls_ledger.fenced, ctx.lease, write)
+        def write(tx: Tx) -> None:
+            for call in seen:
+                calls_ledger.looked(tx, ctx.lease, call)
+
+        ctx.ahead.append(write)
+        if not may_wait or clock.monotonic() - began > PROMPT:
+            ctx.keep()
+        return {call.id: call for call in seen}
 
     def execute(self, ctx: StepContext, call: Call, *, retry: str | None = None) -> None:
         """Intent, fence, effect, outcome.
@@ -104,7 +115,7 @@ class Effects:
             if retry is not None:
                 approvals_ledger.used(tx, retry)
 
-        self.store.transact(intend)
+        ctx.keep(intend)
         if probe_first and self._already_there(ctx, call, key):
             # A server that failed over may have forgotten an intent whose effect was sent.
             return

@@ -28,12 +28,22 @@ from alfred.store.tx import Tx
 T = TypeVar("T")
 
 
-def facts(store: Store, run: Run, call: Call) -> pipeline.Facts:
-    """What the ledger says to the checks of a call, whoever judges it."""
+def facts(
+    store: Store, run: Run, call: Call, keep: Callable[[], None] = lambda: None
+) -> pipeline.Facts:
+    """What the ledger says to the checks of a call, whoever judges it.
+
+    Args:
+        keep: Writes what the run has seen and not written yet, before it is asked what it has seen.
+    """
 
     def asked(reading: Callable[[Tx], T]) -> T:
         with store.read() as look:
             return reading(look)
+
+    def seen(reading: Callable[[Tx], T]) -> T:
+        keep()
+        return asked(reading)
 
     return pipeline.Facts(
         rejected_before=lambda action, args: asked(
@@ -42,11 +52,11 @@ def facts(store: Store, run: Run, call: Call) -> pipeline.Facts:
         used_before=lambda action: asked(
             lambda look: calls_ledger.used_before(look, run.tenant, run.agent, action)
         ),
-        lows=lambda action: asked(lambda look: _lately(look, run, call, action)),
+        lows=lambda action: seen(lambda look: _lately(look, run, call, action)),
         words=functools.cache(lambda: asked(lambda look: said_ledger.words(look, run.id))),
-        links=functools.cache(lambda: asked(lambda look: said_ledger.links(look, run.id))),
+        links=functools.cache(lambda: seen(lambda look: said_ledger.links(look, run.id))),
         heard=lambda: [
-            provenance.source(one) for one in asked(lambda look: said_ledger.heard(look, run.id))
+            provenance.source(one) for one in seen(lambda look: said_ledger.heard(look, run.id))
         ],
     )
 
@@ -107,5 +117,5 @@ class Judging:
             ),
             actions=self.actions,
             context=lambda: self.around.context(ctx, call),
-            facts=facts(ctx.store, run, call),
+            facts=facts(ctx.store, run, call, ctx.keep),
         )

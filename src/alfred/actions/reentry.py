@@ -121,7 +121,7 @@ class Reentry:
         self, ctx: StepContext, call: Call, said: Judgement, *, retry: str | None = None
     ) -> None:
         """Sends a call as it was judged now."""
-        ctx.store.transact(calls_ledger.fenced, ctx.lease, lambda tx: calls_ledger.renew(tx, said))
+        ctx.keep(lambda tx: calls_ledger.renew(tx, said))
         self.effects.execute(
             ctx,
             replace(call, run_args_hash=said.args_hash, target=said.target, risk=said.risk),
@@ -133,9 +133,7 @@ class Reentry:
         result = results.as_json(
             {"outcome": "skipped", **json.loads(said.result or "{}"), "note": note}
         )
-        ctx.store.transact(
-            calls_ledger.fenced, ctx.lease, lambda tx: calls_ledger.skip(tx, said.call_id, result)
-        )
+        ctx.keep(lambda tx: calls_ledger.skip(tx, said.call_id, result))
 
     def _ask(
         self,

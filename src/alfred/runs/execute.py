@@ -116,7 +116,7 @@ def _step(runtime: Runtime, slot: Slot, run: Run, lease_us: int, began: int) -> 
         answers=context.answers,
         external=context.external,
         private=context.private,
-        writes=tuple(context.writes),
+        writes=(*(_whenever(write) for write in context.ahead), *context.writes),
     )
     return _patiently(
         runtime,
@@ -194,6 +194,10 @@ def _body(runtime: Runtime, context: StepContext) -> Verdict:
         _drop_rows(context)
         log.exception("step.crashed", run=run.id, step=run.step)
         return Fail("crash", runtime.redact(f"{type(problem).__name__}: {problem}")[:2000])
+
+
+def _whenever(write: Callable[[Tx], None]) -> Callable[[Tx, int], None]:
+    return lambda tx, _seq: write(tx)
 
 
 def _drop_rows(context: StepContext) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from alfred import clock
+from alfred import clock, errors
 from alfred.runs.states import OVER
 from alfred.store.statement import Sql
 from alfred.store.tx import Tx
@@ -253,6 +253,17 @@ def fence(tx: Tx, lease: Lease) -> bool:
     return (
         tx(_FENCE, id=lease.run_id, attempt=lease.attempt, worker=lease.worker).scalar() is not None
     )
+
+
+def hold(tx: Tx, lease: Lease) -> None:
+    """Locks the run, and makes sure that it is still this holder's.
+
+    Raises:
+        LeaseLost: it is not, or is being cancelled.
+    """
+    lock(tx, lease.run_id)
+    if not fence(tx, lease):
+        raise errors.LeaseLost(f"Run {lease.run_id} is no longer held by attempt {lease.attempt}.")
 
 
 def lock(tx: Tx, *run_ids: str | None) -> None:

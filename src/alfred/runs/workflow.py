@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from alfred import clock, errors
-from alfred.runs import events
+from alfred.runs import events, rows
 from alfred.runs.rows import Item, Lease, Run
 from alfred.runs.states import Wait
 from alfred.store.connect import Store
@@ -163,6 +163,11 @@ class StepContext:
     """Text from outside has joined the context in this step."""
     private: bool = False
     """Something private has."""
+    ahead: list[Callable[[Tx], None]] = field(default_factory=list)
+    """What the gate has decided and seen and not written yet, because losing it would cost nothing but looking again. It
+    rides on the next transaction of this holder, at the latest on the commit of the step."""
+    there: frozenset[int] | None = None
+    """The places of the calls that the turn had when this step came to its first one; None before that."""
     _ordinal: int = 0
 
     @property
@@ -197,6 +202,24 @@ class StepContext:
         first = self._ordinal
         self._ordinal += len(wanted)
         return self.gate.calls(self, first, [(action, dict(args)) for action, args in wanted])
+
+    def keep(self, *writes: Callable[[Tx], None]) -> None:
+        """One transaction of the run's holder: what waited for one, then these.
+
+        Raises:
+            LeaseLost: the run is not ours any more, or is being cancelled.
+        """
+        together = (*self.ahead, *writes)
+        if not together:
+            return
+
+        def write(tx: Tx) -> None:
+            rows.hold(tx, self.lease)
+            for one in together:
+                one(tx)
+
+        self.store.transact(write)
+        self.ahead.clear()
 
     def emit(self, kind: str, **body: Any) -> None:
         """Progress for whoever watches; in the feed at once, whether or not the step commits."""

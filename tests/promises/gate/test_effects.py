@@ -16,7 +16,7 @@ from alfred.actions.context import ActionContext
 from alfred.actions.declare import action
 from alfred.actions.kinds import Effect, Happened, NotHappened, Probe, Risk, Unknown
 from alfred.actions.ledger import calls as calls_ledger
-from alfred.runs import endings
+from alfred.runs import endings, rows
 from alfred.runs.rows import Item
 from alfred.runs.workflow import Done, StepContext, Verdict
 from alfred.trust import redact
@@ -163,6 +163,43 @@ def test_an_action_sees_its_own_intent_committed_while_it_runs(bench: Bench) -> 
         assert (call.status, len(call.effect_key or "")) == ("done", 64)
 
 
+@pytest.mark.parametrize(("prompt", "before"), [(effects.PROMPT, 0), (-1, 2)])
+def test_what_was_seen_promptly_rides_on_the_next_intent_and_what_took_long_is_written_at_once(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, prompt: int, before: int
+) -> None:
+    monkeypatch.setattr(effects, "PROMPT", prompt)
+    written = {}
+    run = bench.start()
+    for name in ("two", "three", "act"):
+        world[name] = lambda ctx, n=name: written.setdefault(
+            n, [c.status for c in bench.calls(run)]
+        )
+
+    def step(ctx: StepContext) -> Verdict:
+        for kind, name in (("t.look", "one"), ("t.look", "two"), ("t.look", "three")):
+            ctx.call(kind, {"name": name})
+        ctx.call("t.blind", {"name": "act"})
+        return Done(None)
+
+    bench.step = step
+    bench.go()
+    assert (len(written["two"]), len(written["three"])) == (before // 2, before)
+    assert written["act"] == ["done"] * 3 + ["executing"]
+    assert [call.status for call in bench.calls(run)] == ["done"] * 4
+
+
+def test_what_was_seen_is_written_with_the_failure_of_its_step(bench: Bench) -> None:
+    def step(ctx: StepContext) -> Verdict:
+        ctx.call("t.look", {"name": "one"})
+        raise ValueError("no")
+
+    run = bench.start()
+    bench.step = step
+    bench.go()
+    assert bench.run(run).status == "failed"
+    assert [call.status for call in bench.calls(run)] == ["done"]
+
+
 def test_nothing_is_sent_when_the_run_is_taken_between_intent_and_send(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -183,17 +220,17 @@ def test_nothing_is_sent_when_the_run_is_taken_between_intent_and_send(
 def test_an_intent_is_refused_to_a_holder_that_lost_its_run(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    intend = calls_ledger.intend
+    hold = rows.hold
 
-    def after_losing_it(tx: Any, lease: Any, call: Any, **more: Any) -> None:
+    def after_losing_it(tx: Any, lease: Any) -> None:
         endings.cancel(tx, lease.run_id, by="somebody", token=ids.new())
-        intend(tx, lease, call, **more)
+        hold(tx, lease)
 
-    monkeypatch.setattr(calls_ledger, "intend", after_losing_it)
+    monkeypatch.setattr(rows, "hold", after_losing_it)
     run = bench.start(("t.blind", {"name": "send"}))
     bench.go()
     assert done() == []
-    assert bench.calls(run)[0].intent_at is None
+    assert not any(call.intent_at for call in bench.calls(run))
 
 
 @pytest.mark.parametrize("how", ["cancel", "takeover"])

@@ -9,6 +9,7 @@ import pytest
 from alfred import clock as clock_module
 from alfred.actions.declare import action
 from alfred.actions.kinds import Effect, Risk
+from alfred.runs.workflow import Done, StepContext, Verdict
 from tests.promises.gate.conftest import Bench
 
 done: list[str] = []
@@ -36,10 +37,21 @@ def tidy(text: str) -> str:
     return text
 
 
+@action("t.peek", integration="t", risk=Risk.LOW, effect=Effect.PURE)
+def peek(text: str) -> str:
+    """Peeks.
+
+    Args:
+        text: At what.
+    """
+    done.append(text)
+    return text
+
+
 @pytest.fixture
 def bench(new_bench: Callable[..., Bench]) -> Iterator[Bench]:
     done.clear()
-    made = new_bench(clean, tidy)
+    made = new_bench(clean, tidy, peek)
     yield made
 
 
@@ -52,6 +64,19 @@ def many(bench: Bench, count: int, action: str = "t.clean") -> list[str]:
 
 def test_the_sixth_of_a_turn_is_medium(bench: Bench) -> None:
     assert many(bench, 8) == ["low"] * 5 + ["medium"] * 3
+
+
+def test_those_of_a_step_count_one_after_another_too(bench: Bench) -> None:
+    def step(ctx: StepContext) -> Verdict:
+        for n in range(7):
+            ctx.call("t.peek", {"text": str(n)})
+        return Done(None)
+
+    bench.policy("autonomous")
+    run = bench.start()
+    bench.step = step
+    bench.go()
+    assert [call.risk for call in bench.calls(run)] == ["low"] * 5 + ["medium"] * 2
 
 
 def test_they_are_counted_over_turns_and_runs(bench: Bench) -> None:

@@ -9,13 +9,13 @@ they are carried out, its row has them without secrets (`sealed`).
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from alfred import errors
 from alfred.actions.ledger import sealed
-from alfred.runs import events, rows
+from alfred.runs import events
 from alfred.runs.rows import Lease
 from alfred.store.statement import Sql
 from alfred.store.tx import Tx
@@ -269,6 +269,11 @@ def decided(call: Call, judgement: Judgement) -> Call:
     return replace(call, **_decided(judgement))
 
 
+def seen(call: Call, *, status: str, result: str | None, label: Label, error: str | None) -> Call:
+    """The row that a pure call has once what it saw is stored."""
+    return replace(call, status=status, result=result, label=str(label), error=error)
+
+
 def _decided(judgement: Judgement) -> dict[str, Any]:
     named = {name: getattr(judgement, name) for name in _DECIDED}
     executes = judgement.status == "proposed"
@@ -363,34 +368,12 @@ def lows(tx: Tx, call: Call, *, tenant: str, agent: str, action: str, within: in
     ).scalar_one()
 
 
-def hold(tx: Tx, lease: Lease) -> None:
-    """Locks the run, and makes sure that it is still this holder's.
-
-    Raises:
-        LeaseLost: it is not, or is being cancelled.
-    """
-    rows.lock(tx, lease.run_id)
-    if not rows.fence(tx, lease):
-        raise errors.LeaseLost(f"Run {lease.run_id} is no longer held by attempt {lease.attempt}.")
-
-
-def fenced(tx: Tx, lease: Lease, write: Callable[[Tx], None]) -> None:
-    """Writes what only the run's holder may.
-
-    Raises:
-        LeaseLost: as for `hold`.
-    """
-    hold(tx, lease)
-    write(tx)
-
-
 def intend(tx: Tx, lease: Lease, call: Call, *, key: str | None, content: str) -> None:
-    """The intent row: the effect may be sent once this has committed.
+    """The intent row: the effect may be sent once this has committed. Caller holds the run (`rows.hold`).
 
     Raises:
-        LeaseLost: the run is not this holder's any more, or is being cancelled, or the call has moved on.
+        LeaseLost: the call has moved on.
     """
-    hold(tx, lease)
     done = tx(_INTENT, id=call.id, attempt=lease.attempt, key=key, was=call.status, hash=content)
     if done.rowcount == 0:
         now = get(tx, call.id)
@@ -425,28 +408,19 @@ def outcome(
     return done.rowcount == 1
 
 
-def looked(
-    tx: Tx,
-    lease: Lease,
-    call: Call,
-    *,
-    status: str,
-    result: str | None,
-    label: Label = labels.WORST,
-    error: str | None = None,
-) -> None:
-    """A pure call's intent and outcome in one: reading twice harms nobody."""
+def looked(tx: Tx, lease: Lease, call: Call) -> None:
+    """A pure call's intent and outcome in one, as `seen` has made it: reading twice harms nobody."""
     done = tx(
         _PURE,
         id=call.id,
         attempt=lease.attempt,
-        status=status,
-        result=result,
-        label=str(label),
-        error=error,
+        status=call.status,
+        result=call.result,
+        label=call.label,
+        error=call.error,
     )
     if done.rowcount:
-        _tell(tx, lease, call, status)
+        _tell(tx, lease, call, call.status)
 
 
 def unknown(tx: Tx, lease: Lease, call: Call, *, error: str | None = None) -> None:
