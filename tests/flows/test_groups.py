@@ -94,6 +94,23 @@ def test_one_answer_at_the_terminal_decides_a_group(
     assert statuses(alfred, run) == wanted
 
 
+def test_a_no_that_ends_the_run_ends_it_though_somebody_was_first_at_a_card(
+    alfred: Alfred, run: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with app.base() as base:
+        group = base.desk.cards(run=run)[::-1]
+
+        def line(question: str) -> str:
+            if "approve" in question:
+                base.desk.decide(group[0].id, "approve")
+                return "e"
+            return ""
+
+        monkeypatch.setattr(terminal, "line", line)
+        cards.ask(base.desk, group)
+        assert base.desk.run(run).status == "cancelled"
+
+
 def test_a_run_that_is_left_to_its_cards_has_somebody_who_tells_of_them(
     alfred: Alfred, script: Callable[..., str], folder: Path
 ) -> None:

@@ -124,7 +124,8 @@ def _together(desk: Desk, group: Sequence[Approval], always: Always | None) -> b
         return all(_one(desk, card, always) for card in rest)
     if said in ("e", "end"):
         why = terminal.line("  why:") or None
-        _tried(desk.decide, chosen[0].id, "reject_and_end", reason=why)
+        # Whichever of them waits still: somebody else may have been first at one, and that ends no run.
+        any(_tried(desk.decide, card.id, "reject_and_end", reason=why) for card in chosen)
         return True
     return False
 
