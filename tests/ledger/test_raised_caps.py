@@ -91,6 +91,14 @@ def test_room_that_came_back_wakes_too(core: Core) -> None:
     assert core.run(run).status == "queued"
 
 
+def test_no_more_are_woken_than_there_is_room_for(core: Core) -> None:
+    reserved = spend(core, "day", 900_000)
+    runs = [wait(core, "day", 300_000) for _ in range(4)]
+    core.do(budget.settle, reserved, 100_000)
+    caps.wake_what_fits(core.store, lambda _: settings(per_day_usd=1))
+    assert [core.run(run).status for run in runs] == ["queued"] * 3 + ["parked"]
+
+
 def test_a_later_park_is_not_woken_by_what_was_seen_of_an_earlier_one(core: Core) -> None:
     run = wait(core, "day", 200_000)
     with core.store.read() as look:

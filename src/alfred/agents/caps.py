@@ -1,7 +1,8 @@
 """Which caps a model request counts against, and which runs may go on because theirs has room now.
 
 Invariant: a run that waits for a cap is woken only when what it could not pay fits under that very cap as the
-settings have it now, so one that still does not fit is not woken, and none is woken for nothing again and again.
+settings have it now, beside what those need that are woken before it, so one that still does not fit is not woken, and none
+is woken for nothing again and again: each time a person would be asked anew.
 """
 
 from __future__ import annotations
@@ -89,6 +90,7 @@ def setting(scope: str, run: Run, settings: Any) -> str:
 
 def wake_what_fits(store: Store, settings: Settings) -> None:
     """Wakes the runs that wait for a cap which has been raised, or has room again: a beat of the sweep."""
+    promised: dict[tuple[str, str], int] = {}
     with store.read() as look:
         waiting = budget.unpaid(look)
     for run in waiting:
@@ -100,8 +102,11 @@ def wake_what_fits(store: Store, settings: Settings) -> None:
         most = cap(run.scope, now, agent=run.agent, root=run.root, max_cost=run.max_cost, day=day)
         with store.read() as look:
             held = budget.held(look, run.tenant, run.scope, day)
-        if most is None or held + run.amount <= most:
-            store.transact(budget.wake_unpaid, run)
+        ahead = promised.get((run.tenant, run.scope), 0)
+        if (most is None or held + ahead + run.amount <= most) and store.transact(
+            budget.wake_unpaid, run
+        ):
+            promised[run.tenant, run.scope] = ahead + run.amount
 
 
 def micro(usd: Decimal | float | int | None) -> int | None:
