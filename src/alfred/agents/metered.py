@@ -76,7 +76,7 @@ class Unpaid:
 
 @dataclass(frozen=True, slots=True)
 class Blocked:
-    """No provider can be asked now; try again after `for_us`. `detail` has the provider's own words."""
+    """No provider can be asked now; `provider` is the first that can again, after `for_us`. `detail` has its own words."""
 
     for_us: int
     detail: str
@@ -159,39 +159,35 @@ class Meter:
         on_text: Callable[[str], None] | None = None,
     ) -> Outcome:
         """Asks `request.model`, then each of `fallback`, with the retries that its failures deserve."""
-        last: ModelError | None = None
-        asked = ""
-        held: list[tuple[int, str]] = []
+        held: list[Blocked] = []
+        last: tuple[ModelError, str] | None = None
         for model in (request.model, *fallback):
             provider = catalog.parse(model).provider
             with ctx.store.read() as look:
                 until = budget.blocked_until(look, ctx.run.tenant, provider)
             if until is not None and until > clock.now():
-                held.append((until - clock.now(), provider))
+                told = f"{provider} is blocked since another request: it is not to be asked before then."
+                held.append(Blocked(until - clock.now(), told, "blocked", provider))
                 continue
             outcome = self._model(ctx, _for(request, model), on_text)
             if isinstance(outcome, ModelError):
-                last, asked = outcome, outcome.provider or provider
+                last = outcome, outcome.provider or provider
                 if (outcome.retry_after_s or 0) > LONGEST_RETRY:
-                    self._block(
-                        ctx, outcome, asked
-                    )  # whoever asks before asks in vain, this run too
+                    # whoever asks before asks in vain, this run too
+                    held.append(self._block(ctx, *last))
+                    last = None
                 continue
             return outcome
-        if last is None:
-            wait, provider = min(held)
-            told = (
-                f"{provider} is blocked since another request: it is not to be asked before then."
-            )
-            return Blocked(wait, told, "blocked", provider)
-        return Blocked(self._block(ctx, last, asked), last.detail, last.kind, asked)
+        if last is not None:
+            held.append(self._block(ctx, *last))
+        return min(held, key=lambda one: one.for_us)
 
-    def _block(self, ctx: StepContext, problem: ModelError, provider: str) -> int:
+    def _block(self, ctx: StepContext, problem: ModelError, provider: str) -> Blocked:
         """Nobody asks this provider before it said so, or for a while where it did not say."""
         wait = int((problem.retry_after_s or 0) * clock.SECOND) or BLOCK
         until = clock.now() + wait
         ctx.store.transact(budget.block, ctx.run.tenant, provider, until, problem.kind)
-        return wait
+        return Blocked(wait, problem.detail, problem.kind, provider)
 
     def _model(
         self, ctx: StepContext, request: ModelRequest, on_text: Callable[[str], None] | None

@@ -167,6 +167,10 @@ class ModelAnswer:
         return {"kind": "assistant", "text": self.text, "calls": calls, "native": self.native}
 
 
+LONGEST_WAIT = 31 * 86_400.0
+"""Seconds: no limit that a provider has lasts for more than a month."""
+
+
 class ModelError(errors.AlfredError):
     """The model gave no answer that can be used."""
 
@@ -183,10 +187,12 @@ class ModelError(errors.AlfredError):
         next: str | None = None,
     ):
         """`kind` decides what the caller does; `retry_after_s` is the provider's wish in seconds, None when it
-        said nothing; `usage` is what the failed request cost all the same, as far as it is known."""
+        said nothing that is a time, and a month at most; `usage` is what the failed request cost all the same, as far as
+        it is known."""
         super().__init__(detail, next=next, kind=kind, provider=provider)
         self.kind: FailureKind = kind
-        self.retry_after_s = retry_after_s
+        said = retry_after_s is not None and retry_after_s >= 0  # and is a number
+        self.retry_after_s = min(retry_after_s or 0.0, LONGEST_WAIT) if said else None
         self.provider = provider
         self.usage = usage
 

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from alfred.llm.contract import ModelAnswer, ModelError, Usage
+from alfred import clock as clock_module
+from alfred.llm.contract import LONGEST_WAIT, ModelAnswer, ModelError, Usage
 from alfred.runs import places, sweep, views
 from alfred.runs.states import Status, Wait
 from tests.unit.agents.conftest import Desk, fails, say
@@ -86,11 +87,47 @@ def test_a_provider_that_said_when_is_left_alone_until_then_also_by_what_has_a_f
     assert (provider, reason, until - clock.now()) == ("claude-cli", "budget", 9_000_000_000)
 
 
-def test_a_run_waits_for_the_reset_that_the_provider_gave(desk: Desk, clock: Any) -> None:
-    used_up = ModelError("budget", "used up", retry_after_s=9_000, provider="claude-cli")
+@pytest.mark.parametrize(
+    ("said", "seconds"),
+    [
+        (9_000, 9_000),
+        (1e300, LONGEST_WAIT),
+        (float("inf"), LONGEST_WAIT),
+        (float("nan"), 900),
+        (-5, 900),
+    ],
+)
+def test_a_run_waits_for_the_reset_that_the_provider_gave_if_it_is_one(
+    desk: Desk, clock: Any, said: float, seconds: float
+) -> None:
+    used_up = ModelError("budget", "used up", retry_after_s=said, provider="claude-cli")
     run = desk.does(used_up, model="claude-cli")
     assert (run.status, run.wait) == (Status.PARKED, Wait.LIMIT)
-    assert run.wake_at == clock.now() + 9_000_000_000
+    assert run.wake_at == clock.now() + seconds * clock_module.SECOND
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "seconds", "by"),
+    [
+        (("rate_limit", 90), ("overloaded", None), 90, "scripted"),
+        (("overloaded", 0), ("budget", 70), 70, "ollama"),
+        (("budget", 9_000), ("budget", 3_600), 3_600, "ollama"),
+        (("budget", 3_600), ("budget", None), 900, "ollama"),
+    ],
+)
+def test_of_several_providers_the_first_that_can_be_asked_again_is_waited_for(
+    desk: Desk, clock: Any, first: Any, second: Any, seconds: int, by: str
+) -> None:
+    desk.configure(models={"fallback": ["ollama:small"]})
+    said = [
+        ModelError(kind, "no", retry_after_s=after, provider=provider)
+        for (kind, after), provider in ((first, "scripted"), (second, "ollama"))
+        for _ in range(3 if kind == "overloaded" else 1)
+    ]
+    run = desk.does(*said)
+    assert (run.wake_at or 0) - clock.now() == seconds * clock_module.SECOND
+    with desk.store.read() as look:
+        assert [held["id"] for held in views.end(look, run.id)["waiting"]] == [by]
 
 
 # ---- places at a provider
