@@ -58,8 +58,17 @@ def test_a_place_ends_with_the_hold_on_its_run(core: Core) -> None:
     core.finish(cancelled)
     core.lapse(crashed.run_id)
     sweep.beat(core.store)
-    core.write("update runs set ready_at=1 where id=:id", id=crashed.run_id)
     assert take(core, waiting, 1)
+    core.do(places.give_back, waiting, "p")
+    core.take(crashed.run_id)
+    assert take(core, waiting, 1), "who takes the run over asks nobody yet"
+
+
+def test_who_waits_for_a_place_reads_no_message_before(core: Core) -> None:
+    lease = core.held()
+    core.message(lease.run_id)
+    waits(core, lease)
+    assert core.run(lease.run_id).status == "parked"
 
 
 def test_who_has_lost_its_run_neither_takes_nor_gives_back(core: Core) -> None:

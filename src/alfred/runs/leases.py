@@ -59,7 +59,7 @@ _HELD_BY = Sql(
     " and driver='worker'"
 )
 _RECLAIM = Sql(
-    "update runs set status='queued',worker=null,lease_until=null,ready_at=alfred_now(),"
+    "update runs set status='queued',worker=null,lease_until=null,asks=null,ready_at=alfred_now(),"
     f"reclaims=reclaims+:counts,{rows.RAN_SQL}"
     " where id=:id and status='running' and attempt=:seen and driver='worker' and cancel=0"
     " and (:gone=1 {sqlite:or lease_boot<>:boot} or lease_until<alfred_mono())"

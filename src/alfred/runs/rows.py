@@ -213,7 +213,11 @@ _LEASE_ENDS = "update leases set ended=:why"
 LEASE_ENDS = Sql(f"{_LEASE_ENDS} where run_id=:id and ended is null")
 WITH_LEASE = f"{_LEASE_ENDS} from held where run_id=:id and ended is null"
 """The same behind a guard."""
-OPEN_MESSAGES = Sql("select count(*) from interjections where run_id=:id and consumed_seq is null")
+OPEN_MESSAGES = Sql(
+    "select count(*) from interjections where run_id=:id and consumed_seq is null"
+    " and not exists(select 1 from runs where id=:id and asks like '?%')"
+)
+"""Messages that the run would read now: one that waits for a place at a provider reads none before it has one."""
 OPEN_CHILDREN = Sql(f"select count(*) from runs where parent_id=:id and status in{LIVE_SQL}")
 
 _LOCK = Sql("select 1 from runs where id=:id {lock}")

@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from alfred import clock as clock_module
+from alfred import ids
 from alfred.llm.contract import LONGEST_WAIT, ModelAnswer, ModelError, Usage
-from alfred.runs import places, sweep, views
+from alfred.runs import endings, places, sweep, views
 from alfred.runs.states import Status, Wait
 from tests.unit.agents.conftest import Desk, fails, say
 
@@ -161,6 +162,26 @@ def test_who_finds_no_place_at_a_provider_holds_no_thread_and_goes_on_when_one_i
     said = [body["note"] for kind, body in desk.watched if kind == "text" and "note" in body]
     assert len(said) == 3 and "limits.per_provider" in said[0]
     assert not desk.all("select 1 from runs where asks is not null")
+
+
+def test_a_message_to_a_run_without_a_place_is_read_when_it_has_one(desk: Desk, clock: Any) -> None:
+    desk.configure(limits={"per_provider": {"scripted": 1}})
+    killed = desk.asked_elsewhere("scripted")
+    desk.model[:] = [say("done")]
+    run = desk.start()
+    desk.tell(run, "and this")
+    desk.go()
+    assert (desk.run(run).wait, desk.run(run).seq) == (Wait.TIMER, 1), "it was tried once"
+    desk.tell(run, "and that")
+    desk.go()
+    assert (desk.run(run).wait, desk.run(run).seq) == (Wait.TIMER, 2)
+    desk.store.transact(endings.cancel, killed, by="me", token=ids.new())
+    clock.advance(40)
+    sweep.beat(desk.store)
+    desk.go()
+    assert desk.run(run).result == "done"
+    said = [item["text"] for item in desk.requests[-1].items if item["kind"] == "user"]
+    assert said == ["do it", "and this", "and that"]
 
 
 @pytest.mark.parametrize(
