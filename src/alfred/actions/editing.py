@@ -52,8 +52,14 @@ class Editing:
         self.around = around
 
     def hold(self, approval_id: str) -> None:
-        """Somebody opens the form: a low card waits for them."""
-        self.store.transact(cards.hold, approval_id, FORM)
+        """Somebody opens the form: a low card waits for them, also one that nobody had seen by then."""
+
+        def verb(tx: Tx) -> None:
+            # whoever shows it to others meanwhile starts no shorter clock
+            approvals.delivered(tx, approval_id, low_after_us=FORM)
+            cards.hold(tx, approval_id, FORM)
+
+        self.store.transact(verb)
 
     def arguments(self, card: Approval) -> dict[str, Any]:
         """What the call of a card would be carried out with, secrets included."""

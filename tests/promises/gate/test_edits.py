@@ -220,11 +220,16 @@ def test_what_it_would_touch_is_looked_at_once_more_when_it_happens(bench: Bench
     assert done == [] and bench.calls(run)[0].status == "refused"
 
 
-def test_an_open_form_holds_the_clock_of_a_low_card(bench: Bench, clock: Any) -> None:
+@pytest.mark.parametrize("seen", ["before", "meanwhile"])
+def test_an_open_form_holds_the_clock_of_a_low_card(bench: Bench, clock: Any, seen: str) -> None:
     staged(bench, "low")
     card = bench.card()
+    hold = Editing(bench.store, bench.actions, bench.gate.around).hold
+    if seen == "meanwhile":
+        hold(card.id)
     bench.store.transact(approvals.delivered, card.id, low_after_us=5 * clock_module.MINUTE)
-    Editing(bench.store, bench.actions, bench.gate.around).hold(card.id)
+    if seen == "before":
+        hold(card.id)
     bench.sql("update approvals set auto_approve_at=auto_approve_at-:m", m=30 * clock_module.MINUTE)
     approvals.auto_beat(bench.store, ids.new)
     assert bench.card().status == "pending"
