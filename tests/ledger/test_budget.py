@@ -545,6 +545,6 @@ def test_the_tables_refuse_what_the_guards_should_have(store: Store) -> None:
         store.transact(lambda tx: tx(sa.update(schema.budgets).values(reserved=-1)))
 
 
-def test_turns_are_counted_behind_money_like_tokens() -> None:
-    names = ["agent:a:turns", "day:tokens", "day", "agent:a"]
-    assert sorted(names, key=budget._order)[:2] == ["agent:a", "day"]
+def test_scopes_are_counted_in_the_order_in_which_a_request_reserves_them() -> None:
+    names = ["agent:a", "day", "agent:a:tokens", "day:tokens", "agent:a:turns"]
+    assert sorted(reversed(names), key=budget._order) == names

@@ -6,8 +6,8 @@ Invariants:
 - A scope's `reserved` is the sum of its open reservations; `spent` what was settled, and what lapsed, in full:
   a process that died may have paid.
 - A reservation is settled by its own id, never fenced by a run, also after it lapsed, and once.
-- Scopes are always updated in the order of `_order`, money before tokens, so that two transactions that share
-  scopes cannot wait for each other. Who settles both in one transaction settles money first.
+- Scopes are always updated in the order of `_order`, money before tokens before turns, so that two transactions that
+  share scopes cannot wait for each other. Who reserves or settles several in one transaction does it in that order.
 """
 
 from __future__ import annotations
@@ -250,8 +250,8 @@ def unit(scope: str) -> str:
     return last if last in ("tokens", "turns") else "usd"
 
 
-def _order(name: str) -> tuple[bool, str]:
-    return unit(name) != "usd", name
+def _order(name: str) -> tuple[int, str]:
+    return ("usd", "tokens", "turns").index(unit(name)), name
 
 
 def _day_of(name: str, day: str) -> str:
