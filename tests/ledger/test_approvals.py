@@ -9,9 +9,10 @@ import pytest
 from alfred import clock, errors, ids
 from alfred.actions import approvals
 from alfred.actions.ledger import approvals as approvals_ledger
-from alfred.runs import stop
+from alfred.runs import endings, rows, stop
 from alfred.runs.states import Status
 from alfred.store.connect import Store
+from alfred.store.tx import Tx
 from tests.ledger.core import Core
 
 
@@ -149,7 +150,41 @@ def test_even_a_card_that_was_left_pending_is_not_decided_under_a_cancel(core: C
     with pytest.raises(errors.AlreadyDecided, match="being cancelled"):
         core.decide(asked)
     assert core.call_of(asked).status == "staged"
-    core.cancel(lease.run_id)
+    core.do(endings.honour_cancel, lease.run_id)
+    core.write("update runs set cancel=0")
+    core.write("update approvals set status='pending',decided_at=null")
+    with pytest.raises(errors.AlreadyDecided, match="is over"):
+        core.decide(asked)
+    core.write("update approvals set status='cancelled',decided_at=1")
+
+
+def test_a_card_whose_time_is_over_takes_no_yes(core: Core) -> None:
+    asked = low(core, counts_from_staging=True)
+    ripe(core)
+    core.write("update approvals set expires_at=1")
+    for decision, via in (("approve", "cli"), ("reject_and_end", "cli"), ("auto_approve", "auto")):
+        with pytest.raises(errors.AlreadyDecided, match="expired"):
+            core.decide(asked, decision, via=via)
+    core.decide(asked, "expire", via="expiry")
+    assert core.call_of(asked).status == "rejected"
+
+
+def test_who_ends_a_child_with_its_card_locks_the_parent_first(
+    core: Core, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As whoever cancels the parent does: in the other order each would wait for the other."""
+    parent = core.held()
+    [asked] = core.staged(core.take(core.child(parent.run_id)))
+    locked: list[str | None] = []
+    lock = rows.lock
+
+    def spy(tx: Tx, *ids: str | None) -> None:
+        locked.extend(ids)
+        lock(tx, *ids)
+
+    monkeypatch.setattr(rows, "lock", spy)
+    core.decide(asked, "reject_and_end")
+    assert locked[0] == parent.run_id
 
 
 # ---- order ----

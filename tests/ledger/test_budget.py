@@ -546,5 +546,5 @@ def test_the_tables_refuse_what_the_guards_should_have(store: Store) -> None:
 
 
 def test_scopes_are_counted_in_the_order_in_which_a_request_reserves_them() -> None:
-    names = ["agent:a", "day", "agent:a:tokens", "day:tokens", "agent:a:turns"]
-    assert sorted(reversed(names), key=budget._order) == names
+    names = ["agent:a:turns", "day:tokens", "agent:a:tokens", "day", "agent:a"]
+    assert sorted(names, key=budget._order) == names[::-1]

@@ -145,6 +145,40 @@ def test_a_persons_no_and_the_timers_yes(core: Core) -> None:
         )
 
 
+def test_two_low_cards_and_the_last_yes_of_the_hour(
+    core: Core, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(approvals, "AUTO_PER_HOUR", 1)
+    low = {"risk": "low", "auto_ok": True, "counts_from_staging": True}
+    made = [core.staged(core.held(), **low)[0] for _ in range(2)]
+    core.write("update approvals set auto_approve_at=1")
+
+    def auto(card: str) -> Verb:
+        seen, token = core.approval(card), ids.new()
+        return lambda tx: approvals._auto(tx, card, seen.args_hash, "main", token)
+
+    race(core, auto(made[0]), auto(made[1]))
+    assert [core.approval(card).status for card in made] == ["auto_approved", "pending"]
+
+
+def test_two_low_cards_that_are_seen_and_the_last_clock(
+    core: Core, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(approvals, "AUTO_PENDING", 1)
+    made = [core.staged(core.held(), risk="low", auto_ok=True)[0] for _ in range(2)]
+
+    def seen(card: str) -> Verb:
+        return lambda tx: approvals.delivered(tx, card, low_after_us=LEASE)
+
+    race(core, seen(made[0]), seen(made[1]))
+    first, second = (core.approval(card) for card in made)
+    assert first.auto_approve_at and not second.auto_approve_at
+    assert first.delivered_at and second.delivered_at
+    core.write("update approvals set delivered_at=1")
+    core.do(seen(made[1]))
+    assert core.approval(made[1]).delivered_at == 1, "it is seen for the first time once"
+
+
 def test_the_last_two_children_end_together(core: Core) -> None:
     parents: list[str] = []
 
