@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
@@ -10,6 +11,7 @@ from alfred import errors, ids
 from alfred.actions.ledger import calls
 from alfred.runs import claims
 from alfred.runs.rows import Lease
+from alfred.store.tx import Tx
 from alfred.trust import labels
 from tests.ledger.core import Core, holder, intend
 
@@ -199,3 +201,44 @@ def test_a_no_to_a_call_is_remembered_in_its_run_alone(core: Core) -> None:
         assert calls.rejected_before(look, lease.run_id, "world.act", "{}")
         assert not calls.rejected_before(look, lease.run_id, "world.act", '{"n":1}')
         assert not calls.rejected_before(look, other.run_id, "world.act", "{}")
+
+
+MOVES: dict[str, tuple[str, Callable[[Tx, str], None]]] = {
+    "approve": ("staged", calls.approve),
+    "reject": ("staged", lambda tx, call: calls.reject(tx, call, "no")),
+    "answer": ("staged", lambda tx, call: calls.answer(tx, call, "so")),
+    "restage": (
+        "approved",
+        lambda tx, call: calls.restage(
+            tx, call, args_hash="other", target=None, preview="", risk="high"
+        ),
+    ),
+    "refuse": ("approved", lambda tx, call: calls.refuse(tx, call, "no")),
+    "happened": ("unknown", lambda tx, call: calls.happened(tx, call, "it did")),
+    "skip": ("unknown", lambda tx, call: calls.skip(tx, call, "left")),
+    "renew": (
+        "unknown",
+        lambda tx, call: calls.renew(
+            tx,
+            calls.Judgement(call_id=call, status="proposed", action="a", args_hash="other"),
+        ),
+    ),
+}
+
+
+@pytest.mark.parametrize("move", MOVES)
+def test_a_call_that_has_moved_on_is_left_as_it_is(core: Core, move: str) -> None:
+    """Whoever decides about it may have looked before: whatever was first stands."""
+    needs, verb = MOVES[move]
+    _, call = proposed(core)
+    for status in ("proposed", "staged", "approved", "executing", "unknown", *calls.SETTLED):
+        begun = 1 if status in ("executing", "unknown", "done", "failed") else None
+        core.write(
+            "update calls set status=:s,intent_at=:n,outcome_at=:n where id=:c",
+            s=status,
+            n=begun,
+            c=call,
+        )
+        before = core.call(call)
+        core.do(verb, call)
+        assert (core.call(call) != before) is (status == needs), status

@@ -131,3 +131,13 @@ def test_cards_that_wait_hide_nobodys_timer(core: Core) -> None:
     sweep.beat(core.store)
     assert core.run(asked.run_id).status == "parked"
     assert core.one("select wake_at from runs where id=:r", r=asked.run_id) > 1
+
+
+def test_a_later_park_keeps_its_time_whatever_was_seen_of_an_earlier_one(core: Core) -> None:
+    lease = core.held()
+    [card] = core.staged(lease)
+    core.decide(card)
+    core.park(core.take(lease.run_id), Wait.TIMER)
+    until = core.run(lease.run_id).wake_at
+    core.do(sweep._wake_due, lease.run_id, 1, Wait.APPROVAL)
+    assert core.run(lease.run_id).wake_at == until
