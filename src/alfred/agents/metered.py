@@ -76,7 +76,7 @@ class Unpaid:
 
 @dataclass(frozen=True, slots=True)
 class Blocked:
-    """No provider can be asked now; `provider` is the first that can again, after `for_us`. `detail` has its own words."""
+    """Nobody can be asked now; `provider` is the first that can again, after `for_us`. `detail` has its own words."""
 
     for_us: int
     detail: str
@@ -177,10 +177,20 @@ class Meter:
                     held.append(self._block(ctx, *last))
                     last = None
                 continue
+            if isinstance(outcome, Unpaid) and (held or last is not None):
+                # A cap that a fallback does not fit under is no end: the model before it can be waited for.
+                if not outcome.of_run:
+                    held.append(self._unpaid(ctx, model, provider))
+                continue
             return outcome
         if last is not None:
             held.append(self._block(ctx, *last))
         return min(held, key=lambda one: one.for_us)
+
+    def _unpaid(self, ctx: StepContext, model: str, provider: str) -> Blocked:
+        """The next day has room for this fallback."""
+        wait = budget.until_tomorrow(self.settings(ctx.run.tenant).timezone)
+        return Blocked(wait, f"The budget has no room for {model} today.", "budget", provider)
 
     def _block(self, ctx: StepContext, problem: ModelError, provider: str) -> Blocked:
         """Nobody asks this provider before it said so, or for a while where it did not say."""

@@ -10,6 +10,7 @@ import pytest
 
 from alfred import clock as clock_module
 from alfred import ids
+from alfred.llm import prices
 from alfred.llm.contract import LONGEST_WAIT, ModelAnswer, ModelError, Usage
 from alfred.runs import endings, places, sweep, views
 from alfred.runs.states import Status, Wait
@@ -129,6 +130,38 @@ def test_of_several_providers_the_first_that_can_be_asked_again_is_waited_for(
     assert (run.wake_at or 0) - clock.now() == seconds * clock_module.SECOND
     with desk.store.read() as look:
         assert [held["id"] for held in views.end(look, run.id)["waiting"]] == [by]
+
+
+@pytest.mark.parametrize(
+    ("caps", "reset", "waits", "asked"),
+    [
+        ({"per_run_usd": 1}, 7_200, 7_200, "claude-cli"),
+        ({"per_day_usd": 1}, 7_200, 7_200, "claude-cli"),
+        ({"per_day_usd": 1}, 500_000, 50_400, "anthropic:dear"),
+    ],
+)
+def test_a_fallback_that_no_cap_carries_ends_nothing_while_the_model_before_it_can_be_waited_for(
+    desk: Desk,
+    clock: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    caps: Any,
+    reset: int,
+    waits: int,
+    asked: str,
+) -> None:
+    monkeypatch.setattr(prices, "upper_bound", lambda *a: 2_000_000)
+    fallback = {"fallback": ["anthropic:dear"]}
+    desk.configure(models=fallback, budget={"per_run_usd": 9} | caps)
+    used_up = ModelError("budget", "used up", retry_after_s=reset, provider="claude-cli")
+    run = desk.does(say("", ("w.look", {})), used_up, say("done"), model="claude-cli")
+    assert (run.wait, run.wake_at) == (Wait.LIMIT, clock.now() + waits * clock_module.SECOND)
+    assert not desk.all("select 1 from approvals")
+    clock.advance(waits + 1)
+    desk.configure(models=fallback, budget={"per_run_usd": 9} | caps | {"per_day_usd": 9})
+    sweep.beat(desk.store)
+    desk.go()
+    assert (desk.run(run.id).result, desk.requests[-1].model) == ("done", asked)
+    assert desk.requests[-1].tools, "it is no last turn"
 
 
 # ---- places at a provider
