@@ -7,24 +7,36 @@ for it, so each race is the race and no sleep decides it. SQLite has one writer:
 from __future__ import annotations
 
 import contextlib
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from alfred import errors, ids
-from alfred.actions import approvals
-from alfred.runs import claims, endings, leases, ledger, rows, sessions
+from alfred.actions import approvals, editing
+from alfred.actions.dispatch import Dispatch
+from alfred.actions.ledger import allowances, notices
+from alfred.actions.ledger.calls import Judgement
+from alfred.actions.pipeline import Judged
+from alfred.actions.registry import Registry
+from alfred.actions.surroundings import Surroundings
+from alfred.runs import claims, endings, leases, ledger, rows, sessions, stop
 from alfred.runs.rows import Caps, Full
 from alfred.runs.states import Status, Wait
 from alfred.store import connect
+from alfred.store import tx as connect_tx
 from alfred.store.tx import Tx
 from tests.ledger.core import LEASE, Core, holder, roomy
 
 Verb = Callable[[Tx], Any]
+WRITES = re.compile(
+    r"(with held as \()?(update|insert into|delete from) ?(approvals|calls|runs|notices)"
+)
 WAITING = "select count(*) from pg_stat_activity where datname=current_database() and wait_event_type='Lock'"
 
 
@@ -36,10 +48,11 @@ def answered(core: Core, verb: Verb) -> Any:
         return type(refused)
 
 
-def race(core: Core, first: Verb, second: Verb) -> tuple[Any, Any]:
-    """Both verbs, the second begun while the first has done its work and not committed."""
+def race(core: Core, first: Verb, second: Verb, *then: Verb) -> tuple[Any, Any]:
+    """Both verbs, the second begun while the first has done its work and not committed; `then` follow the second."""
     if not core.store.pg:
-        return answered(core, first), answered(core, second)
+        said, told, *_ = [answered(core, verb) for verb in (first, second, *then)]
+        return said, told
     worked, go = threading.Event(), threading.Event()
 
     def held(tx: Tx) -> Any:
@@ -50,15 +63,18 @@ def race(core: Core, first: Verb, second: Verb) -> tuple[Any, Any]:
 
     answers: list[Future[Any]] = [Future(), Future()]
 
-    def run(n: int, verb: Verb) -> None:
+    def run(n: int, verb: Verb, *then: Verb) -> None:
         try:
-            answers[n].set_result(answered(core, verb))
+            answer = answered(core, verb)
+            for more in then:
+                core.do(more)
+            answers[n].set_result(answer)
         except BaseException as problem:
             answers[n].set_exception(problem)
             worked.set()
 
     one = threading.Thread(target=run, args=(0, held))
-    two = threading.Thread(target=run, args=(1, second))
+    two = threading.Thread(target=run, args=(1, second, *then))
     one.start()
     assert worked.wait(20)
     two.start()
@@ -380,6 +396,85 @@ def test_two_claims_of_the_last_place_under_a_cap(core: Core) -> None:
         lambda tx: claims.claim(tx, core.me, caps, hint=second),
     )
     assert isinstance(answers[0], tuple) and isinstance(answers[1], Full)
+
+
+def test_a_claim_and_a_stop_leave_nothing_at_work(core: Core) -> None:
+    """The switch waits for the claim that has read that there is none, and the pause finds its run."""
+    run_id = core.start()
+    race(
+        core,
+        lambda tx: claims.claim(tx, core.me, roomy, hint=run_id),
+        lambda tx: stop.switch(tx, "main", by="me"),
+        lambda tx: stop.stop(tx, "main", by="me", token=ids.new()),
+    )
+    assert core.run(run_id).status == "parked"
+
+
+def test_a_cancel_and_a_stop_of_everything(core: Core) -> None:
+    made: list[str] = []
+
+    def make() -> tuple[Verb, Verb]:
+        made.append(core.held().run_id)
+        return cancelling(made[-1]), lambda tx: stop.stop(tx, "main", by="me", token=ids.new())
+
+    for cancelled, _ in both_orders(core, make):
+        assert cancelled is True
+        core.do(endings.honour_cancel, made[-1])
+        assert core.run(made[-1]).status == "cancelled"
+
+
+def test_whoever_writes_to_what_hangs_on_a_run_locks_the_run_first(
+    pg_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In any other order two of them, or one of them and a cancel, would wait for each other."""
+    sent: list[str] = []
+    monkeypatch.setattr(connect_tx, "trace", sent.append)
+    with opened(pg_url) as core:
+
+        def low() -> str:
+            return core.staged(core.held(), risk="low", auto_ok=True)[0]
+
+        def entering() -> Verb:
+            lease = core.held()
+            card = core.card(lease, ids.new(), args_hash="h")
+            more = allowances.Allowance("day", "2026-11-21", 1)
+
+            def write(tx: Tx, _seq: int) -> None:
+                allowances.stage(tx, card, more, "{}", why="")
+                approvals.stage(tx, card)
+
+            core.park(lease, Wait.BUDGET, step=core.step(write))
+            core.write("update runs set status='queued',wait=null,wake_at=null where wait='budget'")
+            mine = core.take(lease.run_id)
+            nothing = Surroundings(home=Path, settings=lambda _: None, secrets=lambda *_: None)
+            gate = Dispatch(core.store, Registry(), nothing)
+            return lambda tx: gate.enter(tx, mine)
+
+        def editing_it() -> Verb:
+            lease = core.held()
+            seen = core.approval(core.staged(lease)[0])
+            said = Judgement(call_id=seen.call_id, status="staged", action="a", risk="low")
+            new = core.card(lease, seen.call_id)
+            wanted = editing.Edit(args_hash=seen.args_hash, by="me", via="cli", token=ids.new())
+            judged = Judged(judgement=said)
+            return lambda tx: editing._edit(tx, seen, judged, new, wanted)
+
+        verbs = {
+            "decide": deciding(low()),
+            "edit": editing_it(),
+            "seen": (lambda card: lambda tx: approvals.delivered(tx, card, low_after_us=1))(low()),
+            "told": (
+                lambda run: lambda tx: notices.claim(tx, [run], [], holder="h")
+            )(core.approval(low()).run_id),
+            "enter": entering(),
+            "stop": lambda tx: stop.stop(tx, "main", by="me", token=ids.new()),
+            "resume": lambda tx: stop.resume(tx, "main", by="me", token=ids.new()),
+        }  # fmt: skip
+        for name, verb in verbs.items():
+            sent.clear()
+            core.do(verb)
+            touched = [s for s in sent if "for no key update" in s or WRITES.match(s)]
+            assert "for no key update" in touched[0], (name, touched[0])
 
 
 def test_a_claim_by_hint_waits_for_a_row_that_is_locked(pg_url: str) -> None:

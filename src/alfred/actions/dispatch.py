@@ -54,10 +54,10 @@ class Dispatch:
 
     def enter(self, tx: Tx, lease: Lease) -> None:
         """A new holder has come: open intents of earlier attempts are unknown now, and nobody is asked whether it goes on."""
-        calls_ledger.enter(tx, lease)
         if allowances.is_open(tx, lease.run_id):
             rows.lock(tx, lease.run_id)
             allowances.withdraw(tx, lease.run_id)
+        calls_ledger.enter(tx, lease)
 
     def call(self, ctx: StepContext, ordinal: int, action: str, args: dict[str, Any]) -> Any:
         """One call of a fixed step. See `StepContext.call`."""
