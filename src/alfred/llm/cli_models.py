@@ -266,14 +266,18 @@ def _taken(
 def _usage(spent: base.Spent | None, name: catalog.Name) -> contract.Usage | None:
     if spent is None:
         return None
-    counted = {
-        "input_tokens": spent.input_tokens,
-        "output_tokens": spent.output_tokens,
-        "cache_read_tokens": spent.cache_read_tokens,
-        "cache_write_tokens": spent.cache_write_tokens,
+    counted: dict[str, Any] = {
+        "input_tokens": contract.tokens(spent.input_tokens),
+        "output_tokens": contract.tokens(spent.output_tokens),
+        "cache_read_tokens": contract.tokens(spent.cache_read_tokens),
+        "cache_write_tokens": contract.tokens(spent.cache_write_tokens),
     }
+    if not counted["input_tokens"] and not counted["output_tokens"]:
+        return None
     served = spent.model or name.model
     cost = spent.cost_usd
+    if cost is not None and cost > contract.MOST_USD:
+        cost = None
     if cost is None:
         cost = prices.price(str(catalog.Name(name.provider, served)), **counted)
     return contract.Usage(**counted, cost_usd=cost, notional=not spent.charged, model_served=served)

@@ -142,6 +142,19 @@ class Usage:
     estimated: bool = False
 
 
+MOST_TOKENS = 10**9
+"""Of one request: no model reads or writes as many."""
+
+MOST_USD = 10**6
+"""Of one request."""
+
+
+def tokens(said: int) -> int:
+    """A number of tokens that was reported, 0 where it is none that a request could have: it would pass for all money
+    that there is, and no ledger could keep it."""
+    return said if 0 <= said <= MOST_TOKENS else 0
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelAnswer:
     """What a model said.

@@ -120,13 +120,11 @@ def usage_of(
     end nobody does) is estimated, so that caps hold all the same."""
     used = response.usage
     served = response.model_name or name.model
-    if whole and not used.unmeasured_requests and (used.input_tokens or used.output_tokens):
-        counted = {
-            "input_tokens": used.input_tokens,
-            "output_tokens": used.output_tokens,
-            "cache_read_tokens": used.cache_read_tokens,
-            "cache_write_tokens": used.cache_write_tokens,
-        }
+    names = ("input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens")
+    said = {one: getattr(used, one) for one in names}
+    counted: dict[str, Any] = {one: contract.tokens(number) for one, number in said.items()}
+    reported = counted == said and (used.input_tokens or used.output_tokens)
+    if whole and not used.unmeasured_requests and reported:
         try:
             cost: Decimal | None = response.cost().total_price
         except (LookupError, ValueError, AssertionError):
@@ -134,15 +132,11 @@ def usage_of(
                 str(name), **counted
             )  # what was asked for, when what answered has no price
         return Usage(**counted, cost_usd=cost, model_served=served)
-    said = sum(
+    wrote = sum(
         len(str(getattr(part, "content", None) or "")) + len(str(getattr(part, "args", None) or ""))
         for part in response.parts
     )
-    counted = {
-        "input_tokens": used.input_tokens or sizes.tokens(request.prompt_bytes()),
-        "output_tokens": max(used.output_tokens, sizes.tokens(said)),
-        "cache_read_tokens": used.cache_read_tokens,
-        "cache_write_tokens": used.cache_write_tokens,
-    }
+    counted["input_tokens"] = counted["input_tokens"] or sizes.tokens(request.prompt_bytes())
+    counted["output_tokens"] = max(counted["output_tokens"], sizes.tokens(wrote))
     price = prices.price(str(name), **counted)
     return Usage(**counted, cost_usd=price, model_served=served, estimated=True)

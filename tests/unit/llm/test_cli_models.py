@@ -297,7 +297,7 @@ def test_a_login_that_is_charged_is_no_subscription(program: Fake) -> None:
     assert (usage.notional, str(usage.cost_usd)) == (False, "0.25")
 
 
-@pytest.mark.parametrize("cost", [None, "much", -1, float("inf"), [], {}])
+@pytest.mark.parametrize("cost", [None, "much", -1, 1e30, float("inf"), [], {}])
 def test_a_cost_that_is_none_is_unknown_and_never_zero(program: Fake, cost: Any) -> None:
     used = {"usage": {"input_tokens": 5, "output_tokens": 2}}
     program.does(
@@ -306,12 +306,15 @@ def test_a_cost_that_is_none_is_unknown_and_never_zero(program: Fake, cost: Any)
     assert ask().usage.cost_usd is None
 
 
-def test_a_program_that_does_not_say_what_it_used_is_estimated(program: Fake) -> None:
-    program.says({"text": "x" * 300, "calls": []})
+@pytest.mark.parametrize("said", [None, {"input_tokens": 10**30, "output_tokens": 10**30}])
+def test_a_program_that_does_not_say_what_it_used_is_estimated(program: Fake, said: Any) -> None:
+    answer = {"text": "x" * 300, "calls": []}
+    told = {"type": "result", "subtype": "success", "structured_output": answer, "usage": said}
+    program.does(f"events({json.dumps(told)!r})\n")
     usage = ask([user("y" * 3_000)]).usage
     assert (usage.estimated, usage.notional) == (True, True)
-    assert usage.input_tokens > 1_000
-    assert usage.output_tokens >= 100
+    assert 1_000 < usage.input_tokens < 10_000
+    assert 100 <= usage.output_tokens < 1_000
 
 
 def test_lines_of_any_length_and_other_words_between_them_are_read(program: Fake) -> None:
