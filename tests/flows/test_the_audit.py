@@ -33,7 +33,8 @@ def test_a_chain_is_checked_elsewhere(
     assert whole.out == file.read_text()
     monkeypatch.setenv("ALFRED_HOME", "/nowhere")
     assert alfred("audit", "verify", file).out == "4 rows, the chain holds.\n"
-    assert alfred("audit", "verify", file, "--json").json == {"ok": True, "rows": 4, "broken": None}
+    told = alfred("audit", "verify", file, "--json").json
+    assert told == {"ok": True, "rows": 4, "kept_back": 0, "broken": None}
 
 
 @pytest.mark.parametrize(
@@ -44,8 +45,10 @@ def test_a_chain_is_checked_elsewhere(
         (lambda lines: [*lines[:2], lines[3], lines[2], *lines[4:]], 2),
         (lambda lines: [*lines[:4], lines[5]], 4),
         (lambda lines: [lines[0], lines[5]], 1),
+        (lambda lines: [*lines[:3], *lines[2:]], 2),
+        (lambda lines: [*lines[:5], lines[1].replace('"main"', '"other"'), lines[5]], 1),
     ],
-    ids=["changed", "missing", "swapped", "the last", "all"],
+    ids=["changed", "missing", "swapped", "the last", "all", "twice", "another's"],
 )
 def test_the_first_row_that_does_not_hold_is_named(
     alfred: Alfred, file: Path, change: Change, n: int
@@ -88,7 +91,8 @@ def test_what_became_a_secret_later_is_kept_back_and_the_chain_still_holds(
     assert "horse" not in made.read_text()
     rows = [json.loads(line).get("row", "") for line in made.read_text().splitlines()]
     assert rows.count(None) == 1
-    assert alfred("audit", "verify", made).code == 0
+    checked = alfred("audit", "verify", made)
+    assert checked.code == 0 and checked.out.endswith("What 1 of them say is kept back.\n")
 
 
 def test_what_may_happen_by_itself_is_sealed_when_it_changes(

@@ -75,9 +75,20 @@ def test_a_row_that_was_sealed_anew_breaks_the_next(chain: Core) -> None:
     assert found is not None and found.n == 3
 
 
-def test_a_moved_head_is_found(chain: Core) -> None:
-    chain.write("update audit_heads set n=4 where tenant='main'")
-    assert broken(chain) is not None
+@pytest.mark.parametrize(
+    ("change", "n"),
+    [
+        ("update audit_heads set n=4 where tenant='main'", 5),
+        ("update audit_heads set hash='x' where tenant='main'", 5),
+        ("insert into audit select tenant,0,prev,hash,row,at from audit where tenant='main' and n=1", 0),
+        ("insert into audit select tenant,-7,prev,hash,row,at from audit where tenant='main' and n=1", -7),
+        ("insert into audit select tenant,6,hash,'x',row,at from audit where tenant='main' and n=5", 6),
+    ],
+)  # fmt: skip
+def test_a_moved_head_and_a_row_that_was_put_in_are_found(chain: Core, change: str, n: int) -> None:
+    chain.write(change)
+    found = broken(chain)
+    assert found is not None and (found.tenant, found.n) == ("main", n)
 
 
 def test_a_verb_that_is_rolled_back_leaves_no_row(chain: Core) -> None:

@@ -33,16 +33,19 @@ def verify(file: Path | None = None, /, *, common: Common = DEFAULT) -> int:
     Args:
         file: A chain that `alfred audit export` wrote; the ledger's own when it is not given.
     """
+    kept_back = 0
     if file is not None:
-        rows, broken = _of_file(file)
+        rows, kept_back, broken = _of_file(file)
     else:
         with common.open() as base, backup.snapshot(base.store) as look:
             rows, broken = audit.verify(look)
     if common.json:
         found = None if broken is None else dataclasses.asdict(broken)
-        terminal.document({"ok": broken is None, "rows": rows, "broken": found})
+        ok = broken is None
+        terminal.document({"ok": ok, "rows": rows, "kept_back": kept_back, "broken": found})
     elif broken is None:
-        terminal.out(f"{rows} rows, the chain holds.")
+        unseen = f" What {kept_back} of them say is kept back." if kept_back else ""
+        terminal.out(f"{rows} rows, the chain holds.{unseen}")
     else:
         terminal.out(f"Row {broken.n} of {terminal.shown(broken.tenant)}: {broken.why}.")
     return int(broken is not None)
@@ -85,8 +88,9 @@ def _write(look: Tx, file: TextIO) -> int:
     return rows
 
 
-def _of_file(path: Path) -> tuple[int, Broken | None]:
-    """How many rows of a file hold, and the first that does not. Read twice: its last line says where chains end.
+def _of_file(path: Path) -> tuple[int, int, Broken | None]:
+    """How many rows of a file hold, of how many only the place in the chain can be checked, and the first that does not
+    hold. Read again for each chain: its last line says where they end.
 
     Raises:
         UsageError: it cannot be read, or is no exported chain, or its end is missing.
@@ -98,15 +102,20 @@ def _of_file(path: Path) -> tuple[int, Broken | None]:
                 f"{str(path)!r} was cut short: its last line does not say where the chains end.",
                 next="Export it again: `alfred audit export --out FILE`.",
             )
-        rows = 0
-        for head in last["heads"]:
-            head = Head(head["tenant"], head["n"], head["hash"])
-            own = (Sealed(**line) for line in _lines(path) if line.get("tenant") == head.tenant)
+        rows = kept_back = 0
+        ends = [Head(head["tenant"], head["n"], head["hash"]) for head in last["heads"]]
+        nameless = set[str]()
+        for row in _sealed(path):
+            kept_back += row.row is None
+            nameless.add(row.tenant)
+        nameless -= {head.tenant for head in ends}
+        for head in [*ends, *(Head(tenant, None, None) for tenant in sorted(nameless))]:
+            own = (row for row in _sealed(path) if row.tenant == head.tenant)
             found, broken = audit.follow(head, own)
             rows += found
             if broken:
-                return rows, broken
-        return rows, None
+                return rows, kept_back, broken
+        return rows, kept_back, None
     except OSError as problem:
         raise errors.UsageError(
             f"{str(path)!r} cannot be read: {problem.strerror}.", next="Name an exported chain."
@@ -116,6 +125,10 @@ def _of_file(path: Path) -> tuple[int, Broken | None]:
             f"{str(path)!r} is no exported chain.",
             next="`alfred audit export --out FILE` writes one.",
         ) from None
+
+
+def _sealed(path: Path) -> Iterator[Sealed]:
+    return (Sealed(**line) for line in _lines(path) if "heads" not in line)
 
 
 def _lines(path: Path) -> Iterator[dict[str, Any]]:

@@ -25,6 +25,8 @@ _ADVANCE = Sql("update audit_heads set n=:n, hash=:hash where tenant=:tenant")
 _CHAIN = Sql(
     "select n, prev, hash, row, at from audit where tenant=:tenant and n>:n order by n limit 1000"
 )
+_BEFORE_ALL = -(2**63)
+"""Less than every number of a row, also of one that nobody has sealed."""
 _HEADS = Sql(
     "select t.tenant, h.n, h.hash from"
     " (select tenant from audit_heads union select tenant from audit) t"
@@ -98,7 +100,7 @@ def heads(tx: Tx) -> list[Head]:
 
 def chain(tx: Tx, tenant: str) -> Iterator[Sealed]:
     """The rows of a tenant, oldest first."""
-    n = 0
+    n = _BEFORE_ALL
     while page := tx(_CHAIN, tenant=tenant, n=n).all():
         for row in page:
             yield Sealed(tenant, row.n, row.prev, row.hash, row.at, row.row)
@@ -124,6 +126,8 @@ def follow(head: Head, rows: Iterable[Sealed]) -> tuple[int, Broken | None]:
     """Walks one chain up to its head: how many rows hold, and the first that does not."""
     prev, n = "", 0
     for row in rows:
+        if row.n < n + 1:
+            return n, Broken(head.tenant, row.n, "it is one too many")
         if row.n != n + 1:
             return n, Broken(head.tenant, n + 1, "the row is missing")
         if row.prev != prev:
@@ -133,8 +137,12 @@ def follow(head: Head, rows: Iterable[Sealed]) -> tuple[int, Broken | None]:
         prev, n = row.hash, row.n
     if head.n is None:
         return n, Broken(head.tenant, 1, "the head of its chain is missing")
-    if n != head.n or prev != head.hash:
+    if n < head.n:
         return n, Broken(head.tenant, n + 1, "rows at the end are missing")
+    if n > head.n:
+        return n, Broken(head.tenant, head.n + 1, "it lies behind the end of its chain")
+    if prev != head.hash:
+        return n, Broken(head.tenant, n, "it is not the one that its chain ends with")
     return n, None
 
 
