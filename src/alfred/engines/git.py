@@ -5,6 +5,8 @@ elsewhere), no program that they name is started, and no work tree but the one a
 
 - settings that name programs are overruled on the command line; filters, which have names of their own, are
   looked up in the config first and switched off one by one;
+- git reads the config that was judged, from a folder of its own (`_stand_in`): what is written into the repository's
+  between a look at it and the start of git is not read at all, and with `network` next to nothing of it is;
 - system and global config are not read; of the operator's own global config exactly `user.name`,
   `user.email`, `credential.helper` (also per host) and `core.sshCommand` are passed on, and only to commands
   that need them;
@@ -16,12 +18,14 @@ It does not protect from what git does with its own data: a repository can be la
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 import shutil
 import stat
-from collections.abc import Sequence
-from dataclasses import dataclass
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from alfred import errors
@@ -47,11 +51,9 @@ _OVERRULED = (
     ("core.editor", "false"),
     ("core.askPass", ""),
     ("core.gitProxy", ""),
-    ("core.sshCommand", "ssh"),
     ("core.alternateRefsCommand", "false"),
     ("core.quotePath", "false"),
     ("core.untrackedCache", "false"),
-    ("credential.helper", ""),  # an empty one forgets those before it
     ("diff.autoRefreshIndex", "false"),  # it would write the index, which is to be looked at only
     ("diff.external", ""),
     ("diff.ignoreSubmodules", "all"),
@@ -85,7 +87,18 @@ _NETWORK_ENV = (
 )
 """What ssh and the operator's own credential helpers need. Nothing of the repository's sees it."""
 
+HARMLESS_HTTP = ("http.postbuffer", "http.version", "http.lowspeedlimit", "http.lowspeedtime")
+"""What a repository may say about how it is carried over http."""
+
+_SHARED = ("HEAD", "refs", "packed-refs", "logs", "info", "shallow", "worktrees")
+"""What of a repository git finds beside its config, besides objects. Not `remotes` and `branches`: what a file in them
+is called as would be sent elsewhere."""
+
 _OPERATORS = r"^(user\.name|user\.email|core\.sshcommand|credential\.(.+\.)?helper)$"
+
+
+Setting = tuple[str, str | None]
+"""The name of a setting and its value; None: it is named, and given none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,32 +171,51 @@ def run(
     Raises:
         CallFailed: git is missing, failed, or took too long; what it said is in the message.
     """
-    settings = [*_OVERRULED, *_switched_off(repository)]
+    config, set_there = _settings(repository)
+    settings = [*_OVERRULED, *_switched_off(set_there)]
     if network or operator:
         settings += _of_operator(repository)
     words = [word for name, value in settings for word in ("-c", f"{name}={value}")]
     places = [f"--git-dir={repository.top / '.git'}", f"--work-tree={repository.top}"]
-    done = _start(
-        ["--no-pager", "--literal-pathspecs", *words, *places, *args],
-        cwd=repository.folder,
-        env=_environment(network) | (env or {}),
-        stdin=stdin,
-        timeout=timeout,
-        on_cancel=on_cancel,
-        guard=network,  # the other side may never end it
-    )
+    if network:
+        config = _alone([one for one in set_there if _is_of_network(one[0])])
+    shared = folders(repository)[1]
+    with _stand_in(shared, config) as folder:
+        own = {"GIT_COMMON_DIR": folder, "GIT_OBJECT_DIRECTORY": os.fspath(shared / "objects")}
+        done = _start(
+            ["--no-pager", "--literal-pathspecs", *words, *places, *args],
+            cwd=repository.folder,
+            env=_environment(network) | own | (env or {}),
+            stdin=stdin,
+            timeout=timeout,
+            on_cancel=on_cancel,
+            guard=network,  # the other side may never end it
+        )
+    done = replace(done, err=done.err.replace(folder, os.fspath(shared)))
     if done.code not in ok:
         raise errors.CallFailed(f"git {args[0]} failed: {_last_words(done)}")
     return done
 
 
-def itself(repository: Repository) -> Path | None:
-    """`.git` where it is a folder that keeps everything of the repository; None where it is a link or a file, or
-    where it shares what another folder has."""
-    folder = repository.top / ".git"
-    real = os.path.realpath(folder)
-    plain = real == os.fspath(folder) and folder.is_dir()
-    return folder if plain and not os.path.lexists(folder / "commondir") else None
+def folders(repository: Repository) -> tuple[Path, Path]:
+    """Where a repository keeps what belongs to this work tree, and what all of its work trees share, as its files say.
+
+    Raises:
+        CallFailed: they say nothing that can be read.
+    """
+    own = repository.top / ".git"
+    try:
+        if own.is_file():
+            own = own.parent / _line(own).removeprefix("gitdir:").strip()
+        elsewhere = own / "commondir"
+        return own, own / _line(elsewhere) if elsewhere.is_file() else own
+    except OSError as why:
+        raise errors.CallFailed(f"{own} cannot be read: {why.strerror}.") from why
+
+
+def _line(path: Path) -> str:
+    with path.open("rb") as file:
+        return os.fsdecode(file.readline(4096)).strip()
 
 
 def config_names(repository: Repository) -> list[str]:
@@ -193,21 +225,66 @@ def config_names(repository: Repository) -> list[str]:
     Raises:
         CallFailed: its config cannot be read.
     """
+    return [name for name, _ in _settings(repository)[1]]
+
+
+def config_values(repository: Repository, name: str) -> list[str]:
+    """The values that the repository itself gives a setting, in order.
+
+    Raises:
+        CallFailed: its config cannot be read.
+    """
+    given = (value or "" for one, value in _settings(repository)[1] if one == name)
+    return [os.fsencode(value).decode("utf-8", "replace") for value in given]
+
+
+def forget_branch(repository: Repository, name: str) -> None:
+    """Takes what is configured of a branch that is gone out of the repository's config."""
+    section = f"branch.{name}"
+    if any(one.startswith(f"{section}.") for one in config_names(repository)):
+        config = folders(repository)[1] / "config"
+        words = ("config", "--file", os.fspath(config), "--remove-section", section)
+        _start(words, cwd=repository.top, env=_environment(False))
+
+
+def _settings(repository: Repository) -> tuple[bytes, tuple[Setting, ...]]:
+    """The config of a repository as one text, of this moment and without includes, and what that sets."""
     whole = _whole_config(repository)
     if whole is not None:
-        return list(_names_in(whole))
+        return whole, _set_in(whole)
     where = f"--git-dir={repository.top / '.git'}"
-    return _names(repository.top, where, "config", "--list", "--name-only", "-z")
+    found = _listed(repository.top, where, "config", "--list", "-z")
+    return _alone([one for one in found if not _leads_on(one[0])]), found
+
+
+def _leads_on(name: str) -> bool:
+    """Whether a setting makes git read another config."""
+    return name.startswith(("include.", "includeif.")) or name == "extensions.worktreeconfig"
+
+
+def _is_of_network(name: str) -> bool:
+    """Whether a setting of the repository holds for what is sent as well: of which kind it is, and harmless ones."""
+    kind = name == "core.repositoryformatversion" or name.startswith("extensions.")
+    return (kind and not _leads_on(name)) or name in HARMLESS_HTTP
+
+
+@contextlib.contextmanager
+def _stand_in(shared: Path, config: bytes) -> Iterator[str]:
+    """A folder that git takes for the one that the work trees share: with this config, and links to what else it needs."""
+    with tempfile.TemporaryDirectory(prefix="alfred-git-") as made:
+        Path(made, "config").write_bytes(config)
+        for name in _SHARED:
+            if os.path.lexists(shared / name):
+                Path(made, name).symlink_to(Path(os.path.realpath(shared), name))
+        yield made
 
 
 def _whole_config(repository: Repository) -> bytes | None:
     """The bytes of its config, where they and nothing else say what is set: no file is included, and the work tree
     has none of its own."""
-    folder = itself(repository)
-    if folder is None:
-        return None
+    config = folders(repository)[1] / "config"
     try:
-        opened = os.open(folder / "config", os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+        opened = os.open(config, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     except OSError:
         return None  # git says what is wrong with it
     with os.fdopen(opened, "rb") as file:
@@ -220,32 +297,37 @@ def _whole_config(repository: Repository) -> bytes | None:
 
 
 @functools.lru_cache(maxsize=64)
-def _names_in(config: bytes) -> tuple[str, ...]:
-    """The names in a config that stands alone: git is asked about these bytes, whatever the file says meanwhile, and
+def _set_in(config: bytes) -> tuple[Setting, ...]:
+    """What a config sets that stands alone: git is asked about these bytes, whatever the file says meanwhile, and
     once, as every command needs them."""
-    return tuple(
-        _names(Path("/"), "config", "--file", "-", "--list", "--name-only", "-z", stdin=config)
-    )
+    return _listed(Path("/"), "config", "--file", "-", "--list", "-z", stdin=config)
 
 
-def _names(cwd: Path, *args: str, stdin: bytes = b"") -> list[str]:
+def _listed(cwd: Path, *args: str, stdin: bytes = b"") -> tuple[Setting, ...]:
     done = _start(args, cwd=cwd, env=_environment(False), stdin=stdin)
     if done.code != 0 or done.cut:
         raise errors.CallFailed(f"The config of the repository cannot be read: {_last_words(done)}")
     # byte for byte: a name that was decoded with losses would switch off another filter than it names
-    return [os.fsdecode(name) for name in done.out.split(b"\0") if name]
+    entries = [os.fsdecode(entry) for entry in done.out.split(b"\0") if entry]
+    split = (entry.partition("\n") for entry in entries)
+    return tuple((name, value if equals else None) for name, equals, value in split)
 
 
-def config_values(repository: Repository, name: str) -> list[str]:
-    """The values that the repository itself gives a setting, in order."""
-    done = _start(
-        [f"--git-dir={repository.top / '.git'}", "config", "-z", "--get-all", name],
-        cwd=repository.top,
-        env=_environment(False),
-    )
-    if done.code not in (0, 1):
-        raise errors.CallFailed(f"The setting {name!r} cannot be read: {_last_words(done)}")
-    return done.text.split("\0")[:-1]
+def _alone(settings: Sequence[Setting]) -> bytes:
+    """Settings as the text of a config."""
+    lines = []
+    for name, value in settings:
+        section, _, rest = name.partition(".")
+        middle, _, last = rest.rpartition(".")
+        below = f' "{_escaped(middle)}"' if middle else ""
+        given = "" if value is None else f' = "{_escaped(value)}"'
+        lines.append(f"[{section}{below}]\n\t{last}{given}\n")
+    return os.fsencode("".join(lines))
+
+
+def _escaped(text: str) -> str:
+    plain = text.replace("\\", "\\\\").replace('"', '\\"')
+    return plain.replace("\n", "\\n").replace("\t", "\\t")
 
 
 def filtered(repository: Repository, paths: Sequence[bytes]) -> list[tuple[str, str]]:
@@ -259,10 +341,10 @@ def filtered(repository: Repository, paths: Sequence[bytes]) -> list[tuple[str, 
     return [(path, value) for path, value in found if value not in ("unspecified", "unset", "set")]
 
 
-def _switched_off(repository: Repository) -> list[tuple[str, str]]:
+def _switched_off(settings: Sequence[Setting]) -> list[tuple[str, str]]:
     """The settings of the repository that name programs under names of its own, each with nothing."""
     off: list[tuple[str, str]] = []
-    for name in config_names(repository):
+    for name, _ in settings:
         section, _, rest = name.partition(".")
         middle, _, last = rest.rpartition(".")
         harmful = (

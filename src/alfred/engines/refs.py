@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import re
-from pathlib import Path
 
 from alfred import errors
 from alfred.engines import git
@@ -32,22 +30,6 @@ def head(here: git.Repository) -> str | None:
 def empty_tree(here: git.Repository) -> str:
     """The hash of a tree without files."""
     return git.run(here, "hash-object", "-t", "tree", "--stdin").text.strip()
-
-
-def git_dir(here: git.Repository) -> Path:
-    """Where the repository keeps what belongs to this work tree."""
-    if (folder := git.itself(here)) is not None:
-        return folder
-    done = git.run(here, "rev-parse", "--absolute-git-dir")
-    return Path(os.fsdecode(done.out.removesuffix(b"\n")))
-
-
-def common_dir(here: git.Repository) -> Path:
-    """Where the repository keeps what all of its work trees share."""
-    if (folder := git.itself(here)) is not None:
-        return folder
-    done = git.run(here, "rev-parse", "--git-common-dir")
-    return here.folder / os.fsdecode(done.out.removesuffix(b"\n"))
 
 
 def branch_name(here: git.Repository, name: str) -> str:

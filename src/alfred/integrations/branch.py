@@ -82,6 +82,7 @@ def branch(name: str, delete: bool = False, *, ctx: ActionContext) -> dict[str, 
         if there is None:
             raise errors.CallFailed(f"There is no branch {name!r}.")
         git.run(here, "branch", "-D", "--end-of-options", name)
+        git.forget_branch(here, name)
         return {"branch": name, "deleted": True, "was": there}
     if there is not None:
         raise errors.CallFailed(f"There is a branch {name!r} already.")

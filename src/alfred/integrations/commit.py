@@ -86,7 +86,7 @@ def commit(
     if not said or "\0" in said:
         raise errors.CallFailed("A commit needs a message.")
     here = repository.to_change(ctx)
-    git_dir = refs.git_dir(here)
+    git_dir, _ = git.folders(here)
     for name in _UNFINISHED:
         if os.path.lexists(git_dir / name):
             raise errors.CallFailed(

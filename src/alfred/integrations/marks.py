@@ -10,7 +10,6 @@ A folder that the person brought, and an input, is private; a folder of alfred's
 from __future__ import annotations
 
 import contextlib
-import os
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -19,6 +18,7 @@ from typing import Any
 from alfred import errors
 from alfred.actions.context import ActionContext
 from alfred.actions.ledger import labels as rows
+from alfred.engines import git
 from alfred.integrations import places, repository
 from alfred.trust import labels
 from alfred.trust.labels import Confidentiality, Integrity, Label
@@ -86,17 +86,7 @@ def _named(place: places.Place) -> str:
 
 def _kept(ctx: ActionContext) -> list[str]:
     """The folders in which the repository of the workspace keeps what it knows, as its files say: no git is started."""
-    own = repository.of(ctx).top / ".git"
-    if own.is_file():  # a work tree of a repository that lies elsewhere
-        own = own.parent / _line(own).removeprefix("gitdir:").strip()
-    elsewhere = own / "commondir"
-    shared = own / _line(elsewhere) if elsewhere.is_file() else own
-    return list(dict.fromkeys((rows.place(own), rows.place(shared))))
-
-
-def _line(path: Path) -> str:
-    with path.open("rb") as file:
-        return os.fsdecode(file.readline(4096)).strip()
+    return list(dict.fromkeys(map(rows.place, git.folders(repository.of(ctx)))))
 
 
 # ---- changing

@@ -23,8 +23,6 @@ from alfred.trust import urls
 
 _LOOK_S = 30  # for asking a remote what it has
 
-_HARMLESS_HTTP = ("http.postbuffer", "http.version", "http.lowspeedlimit", "http.lowspeedtime")
-
 
 @dataclass(frozen=True, slots=True)
 class Remote:
@@ -77,7 +75,7 @@ def _refuse_detours(name: str, url: str, names: list[str]) -> None:
         middle, _, last = rest.rpartition(".")
         detour = (
             (section == "url" and last in ("insteadof", "pushinsteadof"))
-            or (section == "http" and one not in _HARMLESS_HTTP)
+            or (section == "http" and one not in git.HARMLESS_HTTP)
             or (section == "remote" and middle == name and last in ("vcs", "proxy"))
             or (section == "remote" and middle == url)
         )

@@ -35,7 +35,7 @@ def to_change(ctx: ActionContext) -> git.Repository:
         CallFailed: there is none, or an input of the run lies in that folder.
     """
     here = of(ctx)
-    own = [Path(os.path.realpath(p)) for p in (refs.git_dir(here), refs.common_dir(here))]
+    own = [Path(os.path.realpath(folder)) for folder in git.folders(here)]
     for name, given in ctx.inputs.items():
         if any(Path(os.path.realpath(given)).is_relative_to(folder) for folder in own):
             raise errors.CallFailed(
@@ -82,7 +82,7 @@ def index(
             Path(folder, "objects").mkdir()
             env |= {
                 "GIT_OBJECT_DIRECTORY": f"{folder}/objects",
-                "GIT_ALTERNATE_OBJECT_DIRECTORIES": str(refs.common_dir(here) / "objects"),
+                "GIT_ALTERNATE_OBJECT_DIRECTORIES": str(git.folders(here)[1] / "objects"),
             }
         git.run(here, "read-tree", parent or "--empty", env=env)
         chosen = _changed_paths(here) if wanted is None else _named_paths(ctx, here, wanted)
