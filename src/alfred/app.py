@@ -382,12 +382,18 @@ def _hide(folder: Path, settings: config.Settings) -> None:
     """Whatever the environment and the `.env` of each tenant hold of secrets is hidden from now on.
 
     Raises:
-        ConfigError: a `.env` cannot be used.
+        ConfigError: the home's own `.env` cannot be used. One of another tenant that cannot be used is theirs: nothing
+            of it is read, by anybody.
     """
     from alfred.trust import secrets
 
     for tenant in home.tenants(folder):
-        secrets.register_known(home=home.of_tenant(folder, tenant), names=settings.secrets)
+        if tenant != home.MAIN:
+            own = home.of_tenant(folder, tenant)
+            with contextlib.suppress(errors.ConfigError):
+                secrets.register_known(home=own)
+                secrets.register_known(home=own, names=settings_of(folder, tenant).secrets)
+    secrets.register_known(home=folder, names=settings.secrets)
 
 
 def _secrets(folder: Path, settings: config.Settings) -> Callable[[str, str], str | None]:

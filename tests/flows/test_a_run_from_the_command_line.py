@@ -464,3 +464,26 @@ def test_a_key_of_the_installation_is_not_another_tenants_to_spend(
         assert secret("acme", "OPENAI_API_KEY") == "sk-acme-0123456789abcdef"
         assert secret("other", "OPENAI_API_KEY") is None
     assert "sk-acme" not in redact.redact("it is sk-acme-0123456789abcdef")
+
+
+def test_of_each_tenant_is_hidden_what_its_own_configuration_calls_a_secret(
+    alfred: Alfred, home: Path
+) -> None:
+    assert alfred("status").code == 0
+    modes = {"main": 0o600, "acme": 0o644, "bob": 0o600, "broken": 0o600}
+    for tenant, mode in modes.items():
+        there = homes.of_tenant(home, tenant)
+        there.mkdir(parents=True, exist_ok=True)
+        rules = "secrets: {FORUM: [forum.example]}" if tenant != "broken" else "nonsense: 1"
+        (there / "config.yaml").write_text(f"alfred: 1\n{rules}\n")
+        own = there / ".env"
+        own.write_text(f"FORUM=plain words of {tenant}\nPASSWORD=said by {tenant}\n")
+        own.chmod(mode)
+    with contextlib.closing(app.base(folder=home)) as base:
+        secret = app.whole(base).secrets
+        for tenant in ("main", "bob"):
+            assert secret(tenant, "FORUM") == f"plain words of {tenant}"
+    redact.forget_all()
+    with contextlib.closing(app.base(folder=home)):
+        shown = redact.redact("plain words of main, plain words of bob, said by broken")
+    assert "words" not in shown and "broken" not in shown

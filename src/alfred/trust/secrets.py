@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import re
 import stat
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from alfred import errors
@@ -80,9 +80,14 @@ def register_known(*, home: Path | None = None, names: Collection[str] = ()) -> 
     Args:
         names: These are secrets too, whatever they are called.
     """
-    values: dict[str, str] = read_env(home or home_folder.path()) | dict(os.environ)
+    found = _registered(os.environ, names)
+    # what the environment holds is hidden also when the file cannot be used
+    return sorted({*found, *_registered(read_env(home or home_folder.path()), names)})
+
+
+def _registered(values: Mapping[str, str], names: Collection[str]) -> list[str]:
     found = []
-    for name, value in sorted(values.items()):
+    for name, value in values.items():
         announced = tokens.SECRET_NAME.fullmatch(name) and not tokens.HARMLESS_NAME.search(name)
         if name in ("PWD", "OLDPWD"):  # where a shell stands, not a password
             continue

@@ -134,6 +134,16 @@ def test_known_names_are_hidden_before_anybody_asks(
     assert clean.endswith(", my favourite editor, Europe/Berlin")
 
 
+def test_a_file_that_cannot_be_used_leaves_hidden_what_the_environment_holds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SOME_SERVICE_PASSWORD", "plain words in the environment")
+    env_file(tmp_path, "OTHER=x\n").chmod(0o644)
+    with pytest.raises(errors.ConfigError, match="mode"):
+        secrets.register_known(home=tmp_path)
+    assert redact("plain words in the environment").startswith("[redacted:SOME_SERVICE_PASSWORD:")
+
+
 def test_a_name_that_announces_nothing_is_hidden_when_it_is_said_to_be_a_secret(
     tmp_path: Path,
 ) -> None:
