@@ -4,7 +4,7 @@ The parser tells where each value stands in the text; the new value is written o
 added at the end of what it belongs to, so comments, order, quoting and layout stay to the letter. Invariants:
 the new text is parsed again and must differ from the old in nothing but the one value, and the settings that
 it gives must be valid, before the file is replaced, at once and as 0600; whatever fails leaves the old file.
-Two processes that edit at once do so one after the other.
+Two processes that edit at once do so one after the other, and what a person has saved meanwhile is edited anew.
 """
 
 from __future__ import annotations
@@ -22,6 +22,9 @@ from typing import Any
 from alfred import config, config_keys, config_schema, config_splice, config_text, errors
 from alfred import home as home_places
 from alfred.config_schema import Settings
+
+_TRIES = 20
+"""So often a change is made anew because the file was saved meanwhile."""
 
 TEMPLATE = """\
 # yaml-language-server: $schema=config.schema.json
@@ -64,13 +67,8 @@ def edit(
     path = tuple(key.split(".")) if isinstance(key, str) else tuple(key)
     home_places.ensure(home, tenant=tenant)
     file = home_places.config_file(home_places.of_tenant(home, tenant))
-    with _alone(file):
-        text = config_text.read(file)
-        text = "alfred: 1\n" if text is None else text
-        changed, settings = _changed(text, path, value, file, _judge(file, tenant, check))
-        if changed != text:
-            replace(file, changed)
-    return settings
+    judge = _judge(file, tenant, check)
+    return _rewritten(file, lambda text: _changed(text, path, value, file, judge))
 
 
 def append(
@@ -93,20 +91,24 @@ def append(
     home_places.ensure(home, tenant=tenant)
     file = home_places.config_file(home_places.of_tenant(home, tenant))
     written = config_splice.yaml_text(dict(item))
-    with _alone(file):
-        text = config_text.read(file)
-        text = "alfred: 1\n" if text is None else text
-        made = config_text.parse(text, file.name)
-        if made.findings:
-            raise config_text.error(file, made.findings)
-        before: Any = made.tree
-        for part in path:
-            before = before.get(part) if isinstance(before, dict) else None
-        wanted = _put(made.tree, tuple(path), [*(before or []), _value(written, tuple(path), file)])
-        new = config_splice.appended(text, made, tuple(path), written)
-        settings = _judge(file, tenant, check)(_as_wanted(new, wanted, path, file))
-        replace(file, new or "")
-    return settings
+    judge = _judge(file, tenant, check)
+    return _rewritten(file, lambda text: _appended(text, tuple(path), written, file, judge))
+
+
+def _appended(
+    text: str, path: tuple[str, ...], written: str, file: Path, judge: _Judge
+) -> tuple[str, Settings]:
+    """The text with one item more, and its settings."""
+    made = config_text.parse(text, file.name)
+    if made.findings:
+        raise config_text.error(file, made.findings)
+    before: Any = made.tree
+    for part in path:
+        before = before.get(part) if isinstance(before, dict) else None
+    wanted = _put(made.tree, path, [*(before or []), _value(written, path, file)])
+    new = config_splice.appended(text, made, path, written)
+    settings = judge(_as_wanted(new, wanted, path, file))
+    return new or "", settings
 
 
 def as_shown(settings: Settings, key: str) -> str:
@@ -151,10 +153,37 @@ def write_schema(home: Path, *, tenant: str = home_places.MAIN) -> None:
         replace(file, text)
 
 
-def replace(file: Path, text: str) -> None:
+def _rewritten(file: Path, change: Callable[[str], tuple[str, Settings]]) -> Settings:
+    """Changes the text of the file, and returns the settings that it gives then.
+
+    Raises:
+        ConfigError: as `change` and `replace`; or somebody else saves the file again and again.
+    """
+    with _alone(file):
+        for _ in range(_TRIES):
+            was = config_text.read(file)
+            text = "alfred: 1\n" if was is None else was
+            changed, settings = change(text)
+            if changed == text or replace(
+                file, changed, still=lambda was=was: config_text.read(file) == was
+            ):
+                return settings
+    raise errors.ConfigError(
+        f"{file.name} was not changed: something else saves it again and again",
+        next="Close what has it open, and try again.",
+    )
+
+
+def replace(file: Path, text: str, *, still: Callable[[], bool] = lambda: True) -> bool:
     """Replaces a file by a new one, 0600, at once: after a crash the old or the new one is there, whole.
 
     A link stays a link, what it leads to is replaced.
+
+    Args:
+        still: Asked right before: whether the old one is what the new one was made of. Else nothing is replaced.
+
+    Returns:
+        Whether it was replaced.
 
     Raises:
         ConfigError: the folder or the disk does not take it.
@@ -167,6 +196,8 @@ def replace(file: Path, text: str) -> None:
             stream.write(text)
             stream.flush()
             os.fsync(stream.fileno())
+        if not still():
+            return False
         Path(made).replace(target)
         made = None
         folder = os.open(target.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -183,6 +214,7 @@ def replace(file: Path, text: str) -> None:
         if made is not None:
             with contextlib.suppress(FileNotFoundError):
                 Path(made).unlink()
+    return True
 
 
 @contextlib.contextmanager

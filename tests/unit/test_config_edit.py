@@ -442,6 +442,38 @@ config_edit.edit(Path(home), ["agents", f"a{number}"], {"model": f"m{number}"})
 """
 
 
+@pytest.mark.parametrize("how", ["edit", "append"])
+def test_what_a_person_saves_meanwhile_is_kept(home: Path, file: Path, how: str):
+    file.write_text("alfred: 1\n")
+    saved: list[str] = []
+
+    def check(_: object) -> list[config_text.Finding]:
+        if len(saved) < 3:
+            saved.append(f"# their word {len(saved)}\n")
+            file.write_text(file.read_text() + saved[-1])
+        return []
+
+    if how == "edit":
+        config_edit.edit(home, "limits.turns", 7, check=check)
+    else:
+        rule = {"action": "files.write", "mode": "off"}
+        config_edit.append(home, ("policy", "rules"), rule, check=check)
+    said = file.read_text()
+    assert all(line in said for line in saved) and ("turns: 7" in said or "files.write" in said)
+
+
+def test_a_file_that_is_saved_again_and_again_is_left_alone(home: Path, file: Path):
+    file.write_text("alfred: 1\n")
+
+    def check(_: object) -> list[config_text.Finding]:
+        file.write_text(file.read_text() + "#\n")
+        return []
+
+    with pytest.raises(errors.ConfigError, match="again and again"):
+        config_edit.edit(home, "limits.turns", 7, check=check)
+    assert "turns" not in file.read_text()
+
+
 def test_edits_at_once_are_all_kept(home: Path, file: Path):
     processes = [
         subprocess.Popen(
