@@ -82,13 +82,16 @@ def leak(action: Action, args: Mapping[str, Any], ctx: ActionContext) -> Leak:
     """Which secrets leave with a call, in its arguments or in what it sends besides. Never raises."""
     if taint.sink(action) not in OUT:
         return NOTHING
-    found = [
-        (where, name)
+    texts = [
+        one
         for field, value in args.items()
         if field != action.references
-        for where, text in _texts(field, value)
-        for name in _secrets(text, where)
+        for one in _texts(field, value)
     ]
+    found = [(where, name) for where, text in texts for name in _secrets(text, where)]
+    if not found:  # what none of them holds, they may hold together
+        together = "".join(text for _, text in texts)
+        found = [("several arguments together", name) for name in redact.squeezed(together)]
     unseen = None
     if action.sends is not None:
         try:

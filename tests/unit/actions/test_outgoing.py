@@ -63,14 +63,33 @@ SPELLINGS: dict[str, Callable[[str], str]] = {
     "html of each letter": lambda s: "".join(f"&#{ord(c)};" for c in s),
     "html in hex": lambda s: "".join(f"&#x{ord(c):x};" for c in s),
     "UTF-16": lambda s: s.encode("utf-16-le").decode("latin-1"),
+    "base64 of UTF-16": lambda s: base64.b64encode(s.encode("utf-16")).decode(),
+    "base32": lambda s: base64.b32encode(s.encode()).decode(),
+    "base32 as a name of a host": lambda s: (
+        base64.b32encode(s.encode()).decode().lower().strip("=")
+    ),
+    "pairs of hex": lambda s: s.encode().hex(":"),
+    "bytes of hex": lambda s: ", ".join(f"0x{byte:02x}" for byte in s.encode()),
+    "octal": lambda s: "".join(f"\\{byte:03o}" for byte in s.encode()),
+    "long escapes": lambda s: "".join(f"\\U{ord(c):08x}" for c in s),
+    "escapes in braces": lambda s: "".join(f"\\u{{{ord(c):x}}}" for c in s),
+    "quoted-printable": lambda s: "".join(f"={byte:02X}" for byte in s.encode()),
+    "wide letters": lambda s: "".join(chr(ord(c) + 0xFEE0) if c != " " else c for c in s),
+    "letters with marks": "\u0301".join,
+    "letters that draw nothing": lambda s: "".join(chr(0xE0000 + ord(c)) for c in s),
+    "a dot after each letter": ".".join,
+    "a space after each letter": lambda s: " ".join(s.replace(" ", "")) if s == TOKEN else s,
+    "a list of letters": lambda s: str(list(s)),
 }
 
 
 @table([(name, secret) for name in SPELLINGS for secret in (VALUE, TOKEN)])
 def test_a_secret_is_found_however_it_is_spelt(name: str, secret: str) -> None:
     kind = "MINE" if secret is VALUE else "github-token"
-    for around in ("{}", "https://x.example/?q={}&r=1", "see: {} (end)"):
-        assert kind in readings.secrets(around.replace("{}", SPELLINGS[name](secret))), around
+    spelt = SPELLINGS[name](secret)
+    for around in ("{}", "https://x.example/?q={}&r=1", "see: {} (end)", "https://x.io/a/{}"):
+        assert kind in readings.secrets(around.replace("{}", spelt)), around
+        assert spelt not in readings.hidden(around.replace("{}", spelt))
 
 
 @table(
@@ -104,6 +123,7 @@ def test_what_is_no_secret_leaves(text: str) -> None:
         ({"text": "a", "more": {"deep": ["b", TOKEN]}}, [("more", "github-token")]),
         ({"text": "a", "more": {TOKEN: 1}}, [("more", "github-token")]),
         ({"parts": [VALUE[:10], VALUE[10:]]}, [("parts", "MINE")]),
+        ({"title": VALUE[:10], "text": VALUE[10:]}, [("several arguments together", "MINE")]),
         ({"password": "hunter2-and-more"}, [("password", "password")]),
         ({"text": "nothing", "number": 5, "none": None}, []),
     ]
@@ -131,5 +151,12 @@ def test_a_hostile_text_is_read_in_bounded_time(text: str) -> None:
 
 
 def test_a_text_has_so_many_readings_and_no_more() -> None:
-    text = " ".join(b64(f"some text, number {n}") for n in range(1_000))
+    text = "%41 &amp; \\x41 =41 ａ a.b.c.d.e.f.g.h.i.j.k and more"
+    for _ in range(2):
+        hex_ = text.encode().hex
+        plain = (text, urllib.parse.quote(text), html.escape(text), text.replace("\\", "\\\\"))
+        packed = (b64(text), hex_(), hex_(" "), base64.b32encode(text.encode()).decode())
+        text = " ".join((*plain, *packed, text.replace("=", "=3D")))
     assert 100 < len(list(readings.readings(text))) <= 200
+    many = " ".join(b64(f"some text, number {n}") for n in range(1_000))
+    assert readings.secrets(f"{many} {b64(b64(TOKEN))}") == ["github-token"]
