@@ -134,6 +134,31 @@ def test_a_file_that_is_no_run_is_refused(
     assert alfred("runs", "show", tmp_path / "not.there").code == 2
 
 
+def test_a_file_that_somebody_changed_is_shown_or_refused(
+    alfred: Alfred, past: Callable[[], dict[str, Any]], tmp_path: Path
+) -> None:
+    told = alfred("runs", "export", past()["id"]).json
+    file = tmp_path / "bad.json"
+    run, card = ["run"], ["approvals", 0]
+    changes: list[tuple[list[Any], Any, int]] = [
+        ([*run, "label"], True, 2),
+        ([*run, "wait"], "a sign", 0),
+        ([*run, "attempt"], "1", 2),
+        (["calls", 0, "turn"], "1", 2),
+        ([*card, "provenance"], {"field": "x"}, 2),
+        ([*card, "provenance"], [{"field": "x", "value": "y"}], 2),
+        ([*card, "provenance"], None, 0),
+    ]
+    for (*above, last), value, code in changes:
+        changed = json.loads(json.dumps(told))
+        place = changed
+        for name in above:
+            place = place[name]
+        place[last] = value
+        file.write_text(json.dumps(changed))
+        assert (above, last, alfred("runs", "show", file).code) == (above, last, code)
+
+
 def test_somebody_elses_file_says_nothing_to_the_terminal(
     alfred: Alfred, past: Callable[[], dict[str, Any]], tmp_path: Path
 ) -> None:

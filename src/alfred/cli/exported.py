@@ -70,6 +70,7 @@ class _Run(_Line):
     waiting: list[_Waiting]
     error: _Error | None
     result: str | None
+    label: str | None = None
 
 
 class _Step(_Lenient):
@@ -96,11 +97,18 @@ class _Call(_Lenient):
     args: Any
 
 
+class _Origin(_Lenient):
+    field: str
+    value: str
+    from_: str = pydantic.Field(alias="from")
+
+
 class _Card(_Lenient):
     id: str
     status: str
     decided_by: str | None
     title: str
+    provenance: list[_Origin] | None = None
 
 
 class _Export(_Lenient):
@@ -182,7 +190,7 @@ def read(path: Path) -> dict[str, Any]:
             next="Use that version to look at it.",
         )
     try:
-        _Export.model_validate(said, strict=False)
+        _Export.model_validate(said, strict=True)
     except pydantic.ValidationError as problem:
         first = problem.errors()[0]
         where = ".".join(str(part) for part in first["loc"]) or "the document"

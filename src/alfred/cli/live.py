@@ -26,7 +26,7 @@ AWAY = 60 * clock.SECOND
 LEAVE_ON = (Wait.APPROVAL, Wait.QUESTION, Wait.OPERATOR, Wait.PAUSE, Wait.BUDGET, Wait.LIMIT)
 """Waits on which a command that drives a run leaves: a person, or a day, is needed first."""
 
-_WAKES = {
+_WAKES: dict[str, str] = {
     Wait.APPROVAL: "a decision: `alfred approvals list`",
     Wait.QUESTION: "your answer: `alfred answer`",
     Wait.OPERATOR: "your word on what happened: `alfred approvals list`",
@@ -56,8 +56,8 @@ def exit_code(run: Run) -> int:
 
 
 def wakes(wait: str | None) -> str:
-    """What a run that waits for this goes on with, in words."""
-    return _WAKES[Wait(wait)] if wait else "a free slot"
+    """What a run that waits for this goes on with, in words; what only another version waits for as it is called."""
+    return _WAKES.get(wait, wait) if wait else "a free slot"
 
 
 class View:
