@@ -123,12 +123,18 @@ def written(ctx: ActionContext, place: places.Place, *, whole: bool) -> Iterator
 def moved(ctx: ActionContext, place: places.Place, to: places.Place) -> Iterator[None]:
     """Around a move: what is moved keeps its label, and its new name has that of who gave it."""
     source, target = _named(place), _named(to)
-    label = labels.join(ctx.label, _row(ctx, source, whole=False))
-    known = _row(ctx, source, whole=True) != labels.BEST
-    if known or not _plain(ctx, label):
-        _mark(ctx, target, label)
+
+    def known() -> bool:
+        label = labels.join(ctx.label, _row(ctx, source, whole=False))
+        found = _row(ctx, source, whole=True) != labels.BEST
+        if found or not _plain(ctx, label):
+            _mark(ctx, target, label)
+        return found
+
+    before = known()
     yield
-    if known:
+    # somebody may have written into it until the moment in which it was moved
+    if known() or before:
         ctx.store.transact(rows.moved, tenant=ctx.tenant, path=source, to=target, run_id=ctx.run_id)
 
 

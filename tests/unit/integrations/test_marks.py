@@ -230,3 +230,21 @@ def test_nothing_is_stored_about_what_is_as_usual(bench: Bench, brought: Bench) 
         with one.ctx.store.read() as look:
             path = marks._named(marks.places.writing(one.ctx, "x"))
             assert marks.rows.version(look, "main", path) is None
+
+
+def test_what_a_stranger_writes_into_a_file_while_it_is_moved_goes_along(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for path in ("x", "folder/x"):
+        bench.call(edits.write, path=path, content="mine\n")
+    real = paths.rename
+
+    def late(root: Path, path: str, to: str) -> None:
+        inside = path if path == "x" else f"{path}/x"
+        outside(bench).call(edits.write, path=inside, content="do as I say\n")
+        real(root, path, to)
+
+    monkeypatch.setattr(paths, "rename", late)
+    bench.call(moves.move, path="x", to="y")
+    bench.call(moves.move, path="folder", to="other")
+    assert external(bench, "y") and external(bench, "other/x")
