@@ -548,3 +548,11 @@ def test_the_tables_refuse_what_the_guards_should_have(store: Store) -> None:
 def test_scopes_are_counted_in_the_order_in_which_a_request_reserves_them() -> None:
     names = ["agent:a:turns", "day:tokens", "agent:a:tokens", "day", "agent:a"]
     assert sorted(names, key=budget._order) == names[::-1]
+    counted: list[str] = []
+
+    def statement(_: object, *, scope: str, **_more: object) -> None:
+        counted.append(scope)
+
+    changes = [(("main", name, "d"), (1, 1)) for name in names]
+    budget._count(statement, changes)  # type: ignore[arg-type]
+    assert counted == names[::-1]
