@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from alfred.cli import exported
 from tests.flows.conftest import Alfred
 
 Script = Callable[..., str]
@@ -132,6 +133,15 @@ def test_a_file_that_is_no_run_is_refused(
     told = alfred("runs", "show", file)
     assert told.code == 2 and said in told.err
     assert alfred("runs", "show", tmp_path / "not.there").code == 2
+
+
+def test_a_device_without_an_end_is_not_read_for_ever(
+    alfred: Alfred, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(exported, "LARGEST", 1_000)
+    told = alfred("runs", "show", "/dev/zero")
+    assert told.code == 2 and "has more than 1,000 bytes" in told.err
+    assert alfred("audit", "verify", "/dev/zero").code == 2
 
 
 def test_a_file_that_somebody_changed_is_shown_or_refused(

@@ -133,7 +133,7 @@ def _sealed(path: Path) -> Iterator[Sealed]:
 
 def _lines(path: Path) -> Iterator[dict[str, Any]]:
     with path.open(encoding="utf-8") as file:
-        if json.loads(next(file, "null")) != {"alfred_audit": FORMAT}:
+        if json.loads(file.readline(100)) != {"alfred_audit": FORMAT}:
             raise ValueError("the first line is another one")
         for line in file:
             yield json.loads(line)

@@ -171,11 +171,13 @@ def read(path: Path) -> dict[str, Any]:
         UsageError: it cannot be read, or is no run that was exported by a program of this or an older format.
     """
     try:
-        if path.stat().st_size > LARGEST:
+        with path.open("rb") as file:
+            text = file.read(LARGEST + 1)  # a device has no size, and may have no end
+        if len(text) > LARGEST:
             raise errors.UsageError(
                 f"{str(path)!r} has more than {LARGEST:,} bytes.", next="Name an exported run."
             )
-        said = json.loads(path.read_text("utf-8"))
+        said = json.loads(text.decode("utf-8"))
     except OSError as problem:
         raise errors.UsageError(
             f"{str(path)!r} cannot be read: {problem.strerror}.",
