@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -20,20 +21,23 @@ import pytest
 from alfred import errors, ids
 from alfred.actions import approvals, editing
 from alfred.actions.dispatch import Dispatch
+from alfred.actions.effects import Effects
+from alfred.actions.invoke import Ended
 from alfred.actions.ledger import allowances, notices
 from alfred.actions.ledger.calls import Judgement
 from alfred.actions.pipeline import Judged
 from alfred.actions.registry import Registry
 from alfred.actions.surroundings import Surroundings
-from alfred.runs import claims, endings, leases, ledger, rows, sessions, stop
+from alfred.runs import claims, endings, forks, leases, ledger, rows, sessions, stop
 from alfred.runs.rows import Caps, Full
 from alfred.runs.states import Status, Wait
 from alfred.store import connect
-from alfred.store import tx as connect_tx
+from alfred.store import tx as tx_module
 from alfred.store.tx import Tx
 from tests.ledger.core import LEASE, Core, holder, roomy
 
 Verb = Callable[[Tx], Any]
+LOCKS = "for no key update"
 WRITES = re.compile(
     r"(with held as \()?(update|insert into|delete from) ?(approvals|calls|runs|notices)"
 )
@@ -423,58 +427,99 @@ def test_a_cancel_and_a_stop_of_everything(core: Core) -> None:
         assert core.run(made[-1]).status == "cancelled"
 
 
+NOTHING = Surroundings(home=Path, settings=lambda _: None, secrets=lambda *_: None)
+
+
+def low(core: Core) -> str:
+    """A low card."""
+    return core.staged(core.held(), risk="low", auto_ok=True)[0]
+
+
+def entering(core: Core) -> Verb:
+    """Somebody takes a run that asks whether it goes on."""
+    lease = core.held()
+    card = core.card(lease, ids.new(), args_hash="h")
+    more = allowances.Allowance("day", "2026-11-21", 1)
+
+    def write(tx: Tx, _seq: int) -> None:
+        allowances.stage(tx, card, more, "{}", why="")
+        approvals.stage(tx, card)
+
+    core.park(lease, Wait.BUDGET, step=core.step(write))
+    core.write("update runs set status='queued',wait=null,wake_at=null where wait='budget'")
+    mine = core.take(lease.run_id)
+    return lambda tx: Dispatch(core.store, Registry(), NOTHING).enter(tx, mine)
+
+
+def editing_it(core: Core) -> Verb:
+    lease = core.held()
+    seen = core.approval(core.staged(lease)[0])
+    judged = Judged(
+        judgement=Judgement(call_id=seen.call_id, status="staged", action="a", risk="low")
+    )
+    new = core.card(lease, seen.call_id)
+    wanted = editing.Edit(args_hash=seen.args_hash, by="me", via="cli", token=ids.new())
+    return lambda tx: editing._edit(tx, seen, judged, new, wanted)
+
+
+def recording(core: Core) -> Verb:
+    """An effect has come to its end."""
+    lease = core.held()
+    core.staged(lease, kinds=("none",), parked=False)
+    [call] = core.calls(lease.run_id)
+    core.intend(lease, call.id)
+
+    begun = core.call(call.id)
+
+    def verb(tx: Tx) -> None:
+        store: Any = SimpleNamespace(record=lambda write: write(tx))
+        Effects(store, Registry(), NOTHING).record(lease, begun, Ended("done", '"ok"'))
+
+    return verb
+
+
+def forking(core: Core) -> Verb:
+    lease = core.held()
+    core.advance(lease)
+    return lambda tx: forks.point(tx, lease.run_id, 1)
+
+
+def telling(core: Core) -> Verb:
+    run_id = core.approval(low(core)).run_id
+    return lambda tx: notices.claim(tx, [run_id], [], holder="h")
+
+
+def seeing(core: Core) -> Verb:
+    card = low(core)
+    return lambda tx: approvals.delivered(tx, card, low_after_us=LEASE)
+
+
+LOCKING: dict[str, Callable[[Core], Verb]] = {
+    "decide": lambda core: deciding(low(core)),
+    "edit": editing_it,
+    "seen": seeing,
+    "told": telling,
+    "enter": entering,
+    "outcome": recording,
+    "fork": forking,
+    "stop": lambda core: lambda tx: stop.stop(tx, "main", by="me", token=ids.new()),
+    "resume": lambda core: lambda tx: stop.resume(tx, "main", by="me", token=ids.new()),
+}
+
+
 def test_whoever_writes_to_what_hangs_on_a_run_locks_the_run_first(
     pg_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """In any other order two of them, or one of them and a cancel, would wait for each other."""
+    """Else two of them, or one of them and a cancel or a park, would wait for each other, or each miss what the other did."""
     sent: list[str] = []
-    monkeypatch.setattr(connect_tx, "trace", sent.append)
+    monkeypatch.setattr(tx_module, "trace", sent.append)
     with opened(pg_url) as core:
-
-        def low() -> str:
-            return core.staged(core.held(), risk="low", auto_ok=True)[0]
-
-        def entering() -> Verb:
-            lease = core.held()
-            card = core.card(lease, ids.new(), args_hash="h")
-            more = allowances.Allowance("day", "2026-11-21", 1)
-
-            def write(tx: Tx, _seq: int) -> None:
-                allowances.stage(tx, card, more, "{}", why="")
-                approvals.stage(tx, card)
-
-            core.park(lease, Wait.BUDGET, step=core.step(write))
-            core.write("update runs set status='queued',wait=null,wake_at=null where wait='budget'")
-            mine = core.take(lease.run_id)
-            nothing = Surroundings(home=Path, settings=lambda _: None, secrets=lambda *_: None)
-            gate = Dispatch(core.store, Registry(), nothing)
-            return lambda tx: gate.enter(tx, mine)
-
-        def editing_it() -> Verb:
-            lease = core.held()
-            seen = core.approval(core.staged(lease)[0])
-            said = Judgement(call_id=seen.call_id, status="staged", action="a", risk="low")
-            new = core.card(lease, seen.call_id)
-            wanted = editing.Edit(args_hash=seen.args_hash, by="me", via="cli", token=ids.new())
-            judged = Judged(judgement=said)
-            return lambda tx: editing._edit(tx, seen, judged, new, wanted)
-
-        verbs = {
-            "decide": deciding(low()),
-            "edit": editing_it(),
-            "seen": (lambda card: lambda tx: approvals.delivered(tx, card, low_after_us=1))(low()),
-            "told": (
-                lambda run: lambda tx: notices.claim(tx, [run], [], holder="h")
-            )(core.approval(low()).run_id),
-            "enter": entering(),
-            "stop": lambda tx: stop.stop(tx, "main", by="me", token=ids.new()),
-            "resume": lambda tx: stop.resume(tx, "main", by="me", token=ids.new()),
-        }  # fmt: skip
-        for name, verb in verbs.items():
+        for name, make in LOCKING.items():
+            verb = make(core)
             sent.clear()
             core.do(verb)
-            touched = [s for s in sent if "for no key update" in s or WRITES.match(s)]
-            assert "for no key update" in touched[0], (name, touched[0])
+            touched = [said for said in sent if LOCKS in said or WRITES.match(said)]
+            assert touched and LOCKS in touched[0], (name, touched)
 
 
 def test_a_claim_by_hint_waits_for_a_row_that_is_locked(pg_url: str) -> None:
