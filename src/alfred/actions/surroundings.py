@@ -45,7 +45,7 @@ class Surroundings:
         """The same for who looks at a call while no step of its run is at work: nothing cancels it, nobody watches."""
         home = self.home(run.tenant)
         workspace = workspace_of(run, home)
-        if workspace.made:
+        if workspace.made and not workspace.root.is_dir():
             workspace.root.mkdir(mode=0o700, parents=True, exist_ok=True)
         return ActionContext(
             run_id=run.id,

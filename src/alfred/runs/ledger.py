@@ -34,8 +34,9 @@ _START = Guarded(
 )
 
 _HEAD = Sql(
-    "select p.kind from calls c left join approvals p on p.call_id=c.id and p.status='pending'"
-    " where c.run_id=:id and c.status in('proposed','staged','approved','unknown')"
+    "select p.kind from calls c left join approvals p on p.call_id=c.id and p.status='pending' where c.run_id=:id"
+    # read once, and mostly the end: a run has few cards, and may have thousands of calls
+    " and exists(select 1 from approvals where run_id=:id and status='pending') and c.status in('proposed','staged','approved','unknown')"
     " order by c.turn,c.ordinal limit 1"
 )
 

@@ -148,7 +148,9 @@ _JUDGE = Sql(
     " where id=:call_id and status='proposed' and risk is null"
 )
 _REJECTED = Sql(
-    "select 1 from calls where run_id=:run_id and action=:action and args=:args and status='rejected' limit 1"
+    # by its cards: a run has few of them, and may have thousands of calls
+    "select 1 from approvals a join calls c on c.id=a.call_id where a.run_id=:run_id and c.action=:action"
+    " and c.args=:args and c.status='rejected' limit 1"
 )
 _USED = Sql(
     "select 1 from calls c join runs r on r.id=c.run_id where r.tenant=:tenant and r.agent=:agent"
