@@ -10,7 +10,7 @@ import pytest
 import sqlalchemy as sa
 
 from alfred import errors, ids, orders
-from alfred.actions import canonical
+from alfred.actions import approvals, canonical
 from alfred.actions.ledger import approvals as approvals_ledger
 from alfred.actions.ledger import calls, sealed
 from alfred.memory import ledger as memory
@@ -145,7 +145,11 @@ def test_a_second_edit_keeps_what_was_proposed(core: Core) -> None:
 
 def test_the_same_call_is_known_again_by_what_is_shown_of_it(core: Core) -> None:
     lease, call = proposed(core)
-    core.do(calls.reject, call, "{}")
+    about = {"run_id": lease.run_id, "tenant": "main", "agent": "main", "kind": "action"}
+    said = {"action": "a", "args_hash": "h", "risk": "medium", "title": "t", "preview": "p"}
+    new = approvals_ledger.NewCard(id=ids.new(), call_id=call, **about, **said)  # type: ignore[arg-type]
+    core.do(approvals.stage, new)
+    core.decide(new.id, "reject")
     with core.store.read() as look:
         assert calls.rejected_before(look, lease.run_id, "a", canonical.canonical_json(ARGS))
         assert not calls.rejected_before(look, lease.run_id, "a", '{"path":"x"}')

@@ -20,6 +20,8 @@ from tests.slow.programs import READ, RUN, user
 pytestmark = pytest.mark.needs_program("codex")
 
 KEY = "sk-the-key-of-the-login-0123456789"
+RESET = int(time.time()) // 86_400 * 86_400 + 20 * 86_400
+"""When a limit is over, in seconds since the epoch: within the month that anybody waits for, on one day for every worker."""
 
 
 def _token(**claims: Any) -> str:
@@ -237,7 +239,7 @@ def _error(message: str, **more: Any) -> dict[str, Any]:
     ("reply", "kind", "says"),
     [
         (Reply(status=429, body=_error("Slow", code="rate_limit_exceeded")), "rate_limit", "429"),
-        (Reply(status=429, body=_error("Used", type="usage_limit_reached", plan_type="plus", resets_at=4_102_444_800)), "budget", "usage limit"),
+        (Reply(status=429, body=_error("Used", type="usage_limit_reached", plan_type="plus", resets_at=RESET)), "budget", "usage limit"),
         (Reply(status=429, body=_error("Used", type="insufficient_quota", code="insufficient_quota")), "budget", "Quota"),
         (Reply(status=500, body=_error("Oh")), "overloaded", "high demand"),
         (Reply(status=503, body=_error("Busy", code="server_is_overloaded")), "overloaded", "capacity"),
@@ -265,7 +267,7 @@ def test_each_failure_is_of_its_kind_and_nothing_is_asked_twice(
     assert len(server.seen) == 1
     if "usage_limit_reached" in json.dumps(reply.body):
         assert problem.retry_after_s is not None
-        assert abs(problem.retry_after_s + time.time() - 4_102_444_800) < 120
+        assert abs(problem.retry_after_s + time.time() - RESET) < 120
 
 
 def test_a_login_that_is_refused_says_how_to_log_in(server: LlmServer, account: Path) -> None:
