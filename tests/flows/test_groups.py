@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from alfred import app
+from alfred import app, desk
 from alfred.cli import cards, terminal
 from tests.flows.conftest import Alfred
 from tests.table import table
@@ -108,6 +109,24 @@ def test_a_no_that_ends_the_run_ends_it_though_somebody_was_first_at_a_card(
 
         monkeypatch.setattr(terminal, "line", line)
         cards.ask(base.desk, group)
+        assert base.desk.run(run).status == "cancelled"
+
+
+def test_a_run_is_ended_from_the_command_line_though_somebody_was_first_at_a_card(
+    alfred: Alfred, run: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cards_of = desk.Desk.cards
+
+    def cards_(self: desk.Desk, **about: Any) -> list[Any]:
+        found = cards_of(self, **about)
+        monkeypatch.setattr(desk.Desk, "cards", cards_of)
+        self.decide(found[0].id, "approve", args_hash=found[0].args_hash)
+        self.decide(found[-1].id, "approve", args_hash=found[-1].args_hash)
+        return found
+
+    monkeypatch.setattr(desk.Desk, "cards", cards_)
+    assert alfred("reject", "--run", run, "--end").code == 0
+    with app.base() as base:
         assert base.desk.run(run).status == "cancelled"
 
 

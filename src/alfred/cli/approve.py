@@ -6,6 +6,7 @@ several ids, and of `--run`, it prints `{"approvals": [...]}`: for each in the o
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Sequence
 from typing import Annotated, Any, Literal
 
@@ -173,6 +174,7 @@ def reject(
     with common.open() as base:
         desk = base.desk
         decision = "reject_and_end" if end else "reject"
+        others: list[str] = []
         if run is not None:
             open_ = [card for card in reversed(desk.cards(run=run)) if end or card.kind == "action"]
             if not open_:
@@ -180,15 +182,21 @@ def reject(
                     f"Run {run} waits for no call that could be rejected.",
                     next="`alfred approvals list` shows what waits; `alfred runs cancel` ends a run.",
                 )
-            # a run is ended once: its other cards are cancelled with it
-            ids = (*ids, *(card.id for card in (open_[:1] if end else open_)))
-        return _each(
-            base,
-            ids,
-            lambda ref: desk.decide(desk.card(ref).id, decision, reason=why),
-            common,
-            group=run is not None,
-        )
+            chosen = [card.id for card in open_]
+            if (
+                end
+            ):  # a run is ended once, by a card that waits still: the others are cancelled with it
+                *others, last = chosen
+                chosen = [last]
+            ids = (*ids, *chosen)
+
+        def no(ref: str) -> Approval:
+            for other in others if ref == ids[-1] else ():
+                with contextlib.suppress(errors.AlreadyDecided):
+                    return desk.decide(other, decision, reason=why)
+            return desk.decide(desk.card(ref).id, decision, reason=why)
+
+        return _each(base, ids, no, common, group=run is not None)
 
 
 def answer(id: str, text: str, /, *, common: Common = DEFAULT) -> int:
