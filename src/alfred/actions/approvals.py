@@ -18,7 +18,7 @@ from alfred.actions.ledger import allowances, calls
 from alfred.actions.ledger import approvals as cards
 from alfred.actions.ledger.allowances import Allowance
 from alfred.actions.ledger.approvals import Approval, NewCard
-from alfred.runs import audit, endings, events, ledger, rows, schedule
+from alfred.runs import audit, endings, events, ledger, rows, schedule, stop
 from alfred.runs.states import Wait
 from alfred.store.connect import Store
 from alfred.store.tx import Tx
@@ -27,6 +27,9 @@ from alfred.trust import redact
 AUTO_PER_HOUR = 30
 AUTO_PENDING = 10
 """How many low cards of a tenant may approve themselves in an hour, and may be waiting to at once."""
+
+TO_OBJECT = 5 * clock.MINUTE
+"""How long people can object to a low card once everything goes on again."""
 
 VALID = clock.DAY
 """After so long a decision is stale: what it allowed is asked again before it happens."""
@@ -322,12 +325,27 @@ def auto_beat(
     *,
     quiet: Callable[[str], bool] = lambda tenant: False,
 ) -> None:
-    """Low cards whose five minutes are over, at most `AUTO_PER_HOUR` in an hour; none of a tenant that is `quiet`."""
+    """Low cards whose five minutes are over, at most `AUTO_PER_HOUR` in an hour; none of a tenant that is `quiet`, or where
+    everything was stopped: what is due then waits for `TO_OBJECT` behind the end of that."""
     with store.read() as look:
         due = cards.auto_due(look, 100)
     for row in due:
         if not quiet(row.tenant):
             store.transact(_auto, row.id, row.args_hash, row.tenant, new_token())
+
+
+def hold_due(store: Store, tenant: str) -> None:
+    """Low cards of a tenant whose time has come: people can object to them for `TO_OBJECT` more."""
+    with store.read() as look:
+        due = [row.id for row in cards.auto_due(look, 100) if row.tenant == tenant]
+
+    def verb(tx: Tx, approval_id: str) -> None:
+        if (card := cards.get(tx, approval_id)) is not None:
+            rows.lock(tx, card.run_id)
+            cards.hold(tx, approval_id, TO_OBJECT)
+
+    for approval_id in due:
+        store.transact(verb, approval_id)
 
 
 def is_quiet(hours: str | None, zone: str) -> bool:
@@ -346,6 +364,9 @@ def _auto(tx: Tx, approval_id: str, args_hash: str, tenant: str, token: str) -> 
         return
     rows.lock(tx, card.run_id)
     cards.lock_auto(tx, tenant)
+    if stop.stopped(tx, tenant) is not None:
+        cards.hold(tx, approval_id, TO_OBJECT)
+        return
     if cards.auto_last_hour(tx, tenant) >= AUTO_PER_HOUR:
         return
     _decided_by_clock(

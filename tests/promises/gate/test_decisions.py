@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from alfred import clock as clock_module
-from alfred import errors, ids
+from alfred import desk, errors, ids
 from alfred.actions import approvals
 from alfred.actions.approvals import Decision
 from alfred.actions.context import ActionContext
@@ -19,7 +19,7 @@ from alfred.actions.declare import action
 from alfred.actions.kinds import Risk
 from alfred.actions.ledger.approvals import Approval
 from alfred.cli import cards
-from alfred.runs import endings
+from alfred.runs import endings, stop
 from tests.promises.gate.conftest import Bench, code
 
 done: list[str] = []
@@ -363,6 +363,28 @@ def test_counted_from_staging_the_time_runs_at_once(bench: Bench) -> None:
     )
     seen(bench)
     assert bench.card().auto_approve_at == card.auto_approve_at
+
+
+@pytest.mark.parametrize("beats", [True, False], ids=["a worker is there", "nobody was there"])
+def test_while_everything_is_stopped_no_card_approves_itself_and_then_people_can_object(
+    bench: Bench, beats: bool
+) -> None:
+    bench.policy("gated", low_counts_from="staging", low_after="1m")
+    run = bench.start(("t.low", {"name": "x"}))
+    bench.go()
+    bench.store.transact(stop.switch, "main", by="me")
+    backdate(bench, clock_module.HOUR, "auto_approve_at")
+    if beats:
+        auto(bench)
+    assert bench.card().status == "pending"
+    at_desk = desk.Desk(store=bench.store, settings=bench.settings, home=bench.home)
+    at_desk.resume_all()
+    auto(bench)
+    assert bench.card().status == "pending"
+    backdate(bench, clock_module.HOUR, "auto_approve_at")
+    auto(bench)
+    bench.go()
+    assert bench.run(run).status == "completed"
 
 
 @pytest.mark.parametrize("what", ["medium", "high", "external", "first use"])
