@@ -187,9 +187,9 @@ hypothesis.settings.load_profile("alfred")
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
-    """`-n auto`: one more than there are processors, because each waits for a third of its time; at most 8."""
+    """`-n auto`: two more than there are processors, because each waits for a third of its time; at most 8."""
     there = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return min(8, (there or 1) + 1)
+    return min(8, (there or 1) + 2)
 
 
 _SLOW = (
