@@ -44,6 +44,8 @@ class Finding:
     """Fit to be shown: made by `shown`."""
     place: str = ""
     """`config.yaml:7` or `ALFRED_MODEL`."""
+    kind: type[errors.ConfigError] = errors.ConfigError
+    """What is raised when it is the only thing that is wrong."""
 
     def __str__(self) -> str:
         text = ": ".join(filter(None, (self.place, dotted(self.path), self.message)))
@@ -296,17 +298,25 @@ def dotted(path: Where) -> str:
 
 
 def error(file: Path, findings: Sequence[Finding]) -> errors.ConfigError:
-    """All findings as one error: `ConfigError` for one, `ConfigErrors` for several."""
+    """All findings as one error, with the file that is to be corrected."""
+    way = f"Correct {file}, or the variable that is named; `alfred config schema` has every key."
+    return raised(findings, way)
+
+
+def raised(findings: Sequence[Finding], next: str | None = None) -> errors.ConfigError:
+    """All findings as one error: of the finding's own kind for one, `ConfigErrors` with the name of each kind for several."""
     problems = tuple(
         errors.Problem(dotted(f.path), ": ".join(filter(None, (f.place, f.message))), f.got)
         for f in findings
     )
-    way = f"Correct {file}, or the variable that is named; `alfred config schema` has every key."
     if len(findings) == 1:
-        return errors.ConfigError(str(findings[0]), next=way, errors=problems)
-    lines = "".join(f"\n  {f}" for f in findings)
+        return findings[0].kind(str(findings[0]), next=next, errors=problems)
+    lines = "".join(
+        f"\n  {f}" if f.kind is errors.ConfigError else f"\n  {f} ({f.kind.__name__})"
+        for f in findings
+    )
     return errors.ConfigErrors(
-        f"{len(findings)} problems in the configuration:{lines}", next=way, errors=problems
+        f"{len(findings)} problems in the configuration:{lines}", next=next, errors=problems
     )
 
 

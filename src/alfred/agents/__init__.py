@@ -1,1 +1,53 @@
-""""""
+"""Who speaks: the agents of a tenant, what each may use, and how a run of one goes on from turn to turn.
+
+The names below are for whoever builds on alfred. They are loaded at first use (PEP 562): a light command passes through
+this package.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from alfred.agents.registry import AgentConfig, AgentRegistry, UnknownAgent
+    from alfred.agents.tools import (
+        TOOL_PROFILES,
+        InvalidToolConfig,
+        ToolPolicy,
+        UnknownProfile,
+        normalize_tool_config,
+    )
+
+_HOMES = {
+    "AgentConfig": "registry",
+    "AgentRegistry": "registry",
+    "InvalidToolConfig": "tools",
+    "TOOL_PROFILES": "tools",
+    "ToolPolicy": "tools",
+    "UnknownAgent": "registry",
+    "UnknownProfile": "tools",
+    "normalize_tool_config": "tools",
+}
+
+__all__ = [
+    "TOOL_PROFILES",
+    "AgentConfig",
+    "AgentRegistry",
+    "InvalidToolConfig",
+    "ToolPolicy",
+    "UnknownAgent",
+    "UnknownProfile",
+    "normalize_tool_config",
+]
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{home}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

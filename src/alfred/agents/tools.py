@@ -1,0 +1,276 @@
+"""Which tools an agent has: a filter over the tools that there are, in four stages.
+
+    profile  ->  also_allow  ->  allow  ->  deny
+
+Invariants: a policy chooses among tools and never makes one; deny wins over everything; an `allow` that is given narrows,
+an empty one to nothing; whether a tool stays depends on nothing but its name; a child has at most what its parent has.
+What cannot be understood is an error, never a wider policy.
+
+A tool is named by its id (`shell.run`), or as other assistants call it (`terminal`). A name means the tool and all below it:
+`shell` is every `shell.…`. In patterns `*` stands for any letters and `?` for one; a pattern means what it matches under
+any of its names. In tools of MCP servers `.` and `_` are the same: `mcp.github.*` is `mcp_github_*`.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import functools
+import re
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, NamedTuple
+
+from alfred import config_text, errors
+from alfred.config_text import Finding
+
+
+class UnknownProfile(errors.ConfigError):
+    """No tool profile has this name."""
+
+    code: ClassVar[str] = "unknown_profile"
+
+
+class InvalidToolConfig(errors.ConfigError):
+    """This does not say which tools an agent has."""
+
+    code: ClassVar[str] = "invalid_tool_config"
+
+
+TOOL_ALIASES: Mapping[str, str] = {
+    "terminal": "shell.run",
+    "process": "shell.process",
+    "read_file": "files.read",
+    "write_file": "files.write",
+    "patch": "files.patch",
+    "search_files": "files.search",
+    "web_search": "web.search",
+    "web_extract": "web.fetch",
+    "clarify": "ask.user",
+    "session_search": "sessions.search",
+    "delegate_task": "agents.delegate",
+    "send_message": "channels.send",
+    "execute_code": "code.run",
+    "vision_analyze": "media.vision_analyze",
+    "image_generate": "media.image_generate",
+    "text_to_speech": "media.text_to_speech",
+}
+"""Other names of tools. `memory` and `todo` need none: as any name, they mean all below them."""
+
+_MINIMAL = frozenset({"clarify", "memory", "todo", "session_search"})
+
+TOOL_PROFILES: Mapping[str, frozenset[str]] = {
+    "minimal": _MINIMAL,
+    "coding": _MINIMAL
+    | {"terminal", "process", "read_file", "write_file", "patch", "search_files"}
+    | {"web_search", "web_extract", "delegate_task", "execute_code", "vision_analyze"},
+    "messaging": _MINIMAL
+    | {"web_search", "web_extract", "send_message", "text_to_speech", "image_generate"},
+    "full": frozenset({"*"}),
+}
+"""Names and patterns of the tools of each profile."""
+
+_KEYS = ("profile", "also_allow", "allow", "deny")
+_NAME = re.compile(r"[^\s\[\]\x00-\x1f\x7f]{1,200}")
+_SERVER = re.compile(r"mcp\.[^.*?]+")
+_UNNAMED = "\0"
+"""A member of every family, which nothing names: no tool has such a letter in its name."""
+
+
+class Ruling(NamedTuple):
+    """Whether a tool is allowed, and by which rule."""
+
+    allowed: bool
+    rule: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToolPolicy:
+    """The tools of an agent, chosen among those that there are.
+
+    Attributes:
+        profile: A name of `TOOL_PROFILES` to begin with; None begins with every tool.
+        also_allow: Added to the profile.
+        allow: When it is given, everything else is taken away; empty, everything is.
+        deny: Taken away, whatever the others say.
+
+    Raises:
+        UnknownProfile: there is no such profile.
+    """
+
+    profile: str | None = None
+    also_allow: frozenset[str] = frozenset()
+    allow: frozenset[str] | None = None
+    deny: frozenset[str] = frozenset()
+
+    def __post_init__(self) -> None:
+        if self.profile is not None and self.profile not in TOOL_PROFILES:
+            raise UnknownProfile(f"{_no_profile(self.profile)}.")
+        for key in ("also_allow", "allow", "deny"):
+            given: Any = getattr(self, key)
+            if given is not None:  # a text is one name, not its letters
+                names = frozenset([given] if isinstance(given, str) else given)
+                object.__setattr__(self, key, names)
+
+    def apply(
+        self, tools: Iterable[str], parent: ToolPolicy | Collection[str] | None = None
+    ) -> list[str]:
+        """Those of these tools that are allowed, as they were named and in their order.
+
+        The name of a family stays when any member is allowed.
+
+        Args:
+            parent: What the caller of the agent has, as its policy or as the tools themselves: it can only narrow.
+        """
+        policies: list[ToolPolicy] = [self]
+        if isinstance(parent, ToolPolicy):
+            policies.append(parent)
+        elif parent is not None:
+            policies.append(ToolPolicy(allow=frozenset(parent)))
+        return [
+            tool
+            for tool in tools
+            if any(all(p.judge(one).allowed for p in policies) for one in _members(tool, policies))
+        ]
+
+    def judge(self, tool: str) -> Ruling:
+        """Whether one tool is allowed, and by which rule."""
+        if (entry := _named(tool, self.deny)) is not None:
+            return Ruling(False, f"deny {entry}")
+        allowed = None if self.allow is None else _named(tool, self.allow)
+        if self.allow is not None and allowed is None:
+            return Ruling(False, "not in allow")
+        also, rule = _named(tool, self.also_allow), "no restriction"
+        if self.profile is not None:
+            rule = f"profile {self.profile}"
+            if _named(tool, TOOL_PROFILES[self.profile]) is None:
+                if also is None:
+                    return Ruling(False, f"not in profile {self.profile}")
+                rule = f"also_allow {also}"
+        return Ruling(True, rule if allowed is None else f"allow {allowed}")
+
+    def names(self) -> frozenset[str]:
+        """Every name and pattern that was written."""
+        return self.also_allow | (self.allow or frozenset()) | self.deny
+
+
+def normalize_tool_config(value: Any) -> ToolPolicy | None:
+    """The policy that `tools` describes; None, which restricts nothing, for None.
+
+    A text is a profile, a list is what is allowed (none of them: no tools), a mapping has the keys of a policy.
+
+    Raises:
+        UnknownProfile, InvalidToolConfig: it describes none. ConfigErrors for several reasons.
+    """
+    policy, found = read(value)
+    if found:
+        raise config_text.raised(found)
+    return policy
+
+
+def read(value: Any) -> tuple[ToolPolicy | None, list[Finding]]:
+    """The policy as far as it is right, and all that is wrong, by its key below `tools`."""
+    if value is None or isinstance(value, ToolPolicy):
+        return value, []
+    if isinstance(value, str):
+        value = {"profile": value}
+    elif isinstance(value, list | tuple | set | frozenset):
+        value = {"allow": list(value)}
+    if not isinstance(value, Mapping):
+        message = "must be a profile, a list of tools, or keys of " + ", ".join(_KEYS)
+        return None, [_wrong((), message, config_text.shown(value))]
+    found: list[Finding] = []
+    given: dict[str, Any] = {}
+    for key, entry in value.items():
+        if key not in _KEYS:
+            near = config_text.nearest(str(key), _KEYS)
+            meant = f", did you mean {near}?" if near else f"; known: {', '.join(_KEYS)}"
+            found.append(_wrong((str(key),), f"is no key of tools{meant}"))
+        elif key == "profile":
+            if entry is None or (isinstance(entry, str) and entry in TOOL_PROFILES):
+                given[key] = entry
+            elif isinstance(entry, str):
+                at = () if value.keys() == {"profile"} else (key,)
+                found.append(Finding(at, _no_profile(entry), kind=UnknownProfile))
+            else:
+                found.append(_wrong((key,), "must be one name", config_text.shown(entry)))
+        elif entry is None and key == "allow":
+            found.append(_wrong((key,), "is empty: write [] for no tools, or take it out"))
+        elif entry is not None:
+            given[key], wrong = _names_of(key, entry)
+            found += wrong
+    return (None if found else ToolPolicy(**given)), found
+
+
+def matches(entry: str, tool: str) -> bool:
+    """Whether a name or a pattern means this tool."""
+    tool = _canonical(tool)
+    if tool.startswith(("mcp.", "mcp_")):
+        entry, tool = entry.replace(".", "_"), tool.replace(".", "_")
+        if entry == "mcp":
+            return True
+    if "*" in entry or "?" in entry:
+        pattern = _pattern(entry)
+        return any(pattern.fullmatch(one) for one in _spellings(tool))
+    entry = _canonical(entry)
+    return tool == entry or tool.startswith(f"{entry}.")
+
+
+def _names_of(key: str, entry: Any) -> tuple[frozenset[str], list[Finding]]:
+    names = [entry] if isinstance(entry, str) else entry
+    if not isinstance(names, list | tuple | set | frozenset):
+        return frozenset(), [_wrong((key,), "must be a list of tools", config_text.shown(entry))]
+    found = []
+    for number, name in enumerate(names):
+        at = (key,) if isinstance(entry, str) else (key, number)
+        shown = config_text.shown(name)
+        if not isinstance(name, str) or not _NAME.fullmatch(name):
+            found.append(_wrong(at, "is no name of a tool, and no pattern with * or ?", shown))
+        elif _SERVER.fullmatch(name):
+            found.append(_wrong(at, f"names a server, its tools are {name}.*", shown))
+    return frozenset() if found else frozenset(names), found
+
+
+def _wrong(path: config_text.Where, message: str, got: str | None = None) -> Finding:
+    return Finding(path, message, got, kind=InvalidToolConfig)
+
+
+def _no_profile(name: str) -> str:
+    near = config_text.nearest(name, TOOL_PROFILES)
+    meant = f"did you mean {near}?" if near else f"known: {', '.join(TOOL_PROFILES)}"
+    return f"{config_text.shown(name)} is no tool profile, {meant}"
+
+
+def _canonical(name: str) -> str:
+    return TOOL_ALIASES.get(name, name)
+
+
+def _named(tool: str, entries: Iterable[str]) -> str | None:
+    """The first of these names and patterns, in their order as texts, that means the tool."""
+    return min((entry for entry in entries if matches(entry, tool)), default=None)
+
+
+@functools.lru_cache(maxsize=512)
+def _pattern(entry: str) -> re.Pattern[str]:
+    return re.compile(fnmatch.translate(entry.replace("[", "[[]")))
+
+
+def _spellings(tool: str) -> list[str]:
+    """Every name under which a pattern finds a tool: its own, those above it, and the aliases of all these."""
+    parts = tool.split(".")
+    own = [".".join(parts[:n]) for n in range(1, len(parts) + 1)]
+    return own + [alias for alias, name in TOOL_ALIASES.items() if name in own]
+
+
+def _members(tool: str, policies: Iterable[ToolPolicy]) -> list[str]:
+    """The tool itself; for the name of a family one member that nobody names, and those that a policy names."""
+    tool = _canonical(tool)
+    if "." in tool or tool.startswith("mcp_"):
+        return [tool]
+    found = [f"{tool}.{_UNNAMED}"]
+    for policy in policies:
+        for entry in (*policy.also_allow, *(policy.allow or ())):
+            for name in (_canonical(entry), entry.replace("*", tool, 1)):
+                member = name.replace("*", "").replace("?", _UNNAMED)
+                if member.startswith(f"{tool}."):
+                    found.append(member)
+    return found
