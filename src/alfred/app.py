@@ -7,6 +7,7 @@ actions, gate, model and workflows, for processes that execute runs.
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import shutil
 import sys
@@ -16,9 +17,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from alfred import beats, config, config_edit, config_text, errors, home
-from alfred.agents import named
-from alfred.agents import registry as agents_registry
+from alfred import beats, config, config_edit, config_text, errors, home, orders
+from alfred.agents import entries, named
 from alfred.config_live import LiveSettings
 from alfred.desk import Desk, person
 from alfred.runs import audit
@@ -119,7 +119,7 @@ def check(tree: Mapping[str, Any]) -> list[config_text.Finding]:
         tree: The configuration as it is written. There are no `Settings` of one that is wrong elsewhere, and all that
             is wrong is told at once.
     """
-    found = [*agents_registry.problems(tree), *named.problems(tree)]
+    found = [*entries.problems(tree), *named.problems(tree)]
     if tree.get("integrations") is not None:
         from alfred.integrations import web_settings  # what it needs is loaded where it is used
 
@@ -245,7 +245,7 @@ def whole(base: Base, *, watch: Callable[[str, str, dict[str, Any]], None] | Non
         actions=registry,
         meter=meter,
         settings=settings.of,
-        agent=lambda tenant, name: AgentRegistry.from_settings(settings.of(tenant)).get(name),
+        agent=lambda tenant, name: AgentRegistry.from_settings(settings.of(tenant)).effective(name),
         home=settings.home,
         cheap=cheap,
         lower=lower,
@@ -261,8 +261,8 @@ def whole(base: Base, *, watch: Callable[[str, str, dict[str, Any]], None] | Non
     )
 
     def fired(trigger: Any, run_id: str) -> Any:
-        """The run of a cron: the model that `run` would give it and everything that may be proposed, in a folder of its
-        own. A model that this process cannot ask is the cron's problem, and its slot stays due."""
+        """The run of a cron: the model that `run` would give it and everything that may be proposed, in its agent's
+        folder, else in one of its own. A model that this process cannot ask is the cron's problem, and its slot stays due."""
         found = choice.choose(
             settings.of(trigger.tenant),
             secrets=lambda name: secret(trigger.tenant, name),
@@ -270,8 +270,19 @@ def whole(base: Base, *, watch: Callable[[str, str, dict[str, Any]], None] | Non
             env_file=home.env_file(settings.home(trigger.tenant)),
             agent=trigger.agent,
         )
+        now = settings.of(trigger.tenant)
+        agent = AgentRegistry.from_settings(now).get(trigger.agent)
+        run = triggers.run_of(trigger, run_id)
+        if agent.workspace is not None:
+            place = orders.workspace(
+                run_id,
+                agent.workspace,
+                home=settings.home(trigger.tenant),
+                trusted=now.trust.workspaces,
+            )
+            run = replace(run, workspace=json.dumps(place))
         return replace(
-            triggers.run_of(trigger, run_id),
+            run,
             trigger_kind="cron",
             model=found.model,
             grants=Grant(actions=frozenset(registry.names()), scratch="").encode(),

@@ -244,11 +244,17 @@ class Settings(Section):
     )
     models: Models = Field(default_factory=Models)
     provider: Word | None = Field(None, description="Provider of models named without one.")
-    reasoning: Raw = Field(None, description="Effort or options of thinking, for all agents.")
+    reasoning: Raw = Field(
+        None,
+        description="How much models think first: off, on, minimal, low, medium, high, xhigh or max; for all agents.",
+    )
     max_turns: AtLeastOne | None = Field(None, description="Turns of one request, for all agents.")
     personality: Text | None = Field(None, description="Text, or a file with it, for all agents.")
     memory_enabled: Flag = Field(True, description="Long-term memory, for all agents.")
-    fallback_model: Raw = Field(None, description="Model when the first fails, for all agents.")
+    fallback_model: Raw = Field(
+        None,
+        description="Model, or a list of them, when the first is limited or away, as models.fallback.",
+    )
     tools: Raw = Field(None, description="Which tools agents have that say nothing themselves.")
     database: Database = Field("sqlite", description="sqlite, or postgresql://…")
     sandbox: Literal["auto", "off"] = Field(

@@ -25,7 +25,8 @@ from alfred.actions.ledger.proposals import Proposal
 from alfred.agents import branch
 from alfred.agents.branch import Branch
 from alfred.agents.comparison import REPLAY
-from alfred.agents.registry import AgentConfig, AgentRegistry
+from alfred.agents.entries import AgentConfig
+from alfred.agents.registry import AgentRegistry
 from alfred.orders import Order
 from alfred.runs import audit, budget, endings, ledger, rows, sessions, stop, sweep, views
 from alfred.runs.rows import NewRun, Run

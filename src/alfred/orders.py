@@ -68,7 +68,8 @@ def read(
     agent = AgentRegistry.from_settings(settings).get(order.agent)
     run_id = ids.new()
     inputs, max_cost = _inputs(order.inputs), _micro(order.max_cost_usd)
-    place = workspace(run_id, order.folder, home=home, trusted=settings.trust.workspaces)
+    folder = order.folder or agent.workspace
+    place = workspace(run_id, folder, home=home, trusted=settings.trust.workspaces)
     return NewRun(
         id=run_id,
         tenant=tenant,
@@ -140,7 +141,8 @@ def said(text: str, what: str) -> str:
 def workspace(
     run_id: str, folder: Path | None, *, home: Path, trusted: Sequence[Path]
 ) -> dict[str, Any]:
-    """Where a run works: the folder named, else the current one inside a git work tree, else one of its own.
+    """Where a run works: the folder that it or its agent names, else the current one inside a git work tree, else one of
+    its own.
 
     Raises:
         UsageError: it is no folder, or it holds alfred's own home.

@@ -173,7 +173,7 @@ def put_together(url: str, home: Path, script: Path, workflows: Sequence[Workflo
         actions=registry,
         meter=Meter(settings=lambda tenant: SETTINGS, secrets=lambda t, n: None),
         settings=lambda tenant: SETTINGS,
-        agent=lambda tenant, name: AgentRegistry.from_config(SETTINGS.agents).get(name),
+        agent=lambda tenant, name: AgentRegistry.from_settings(SETTINGS).effective(name),
         home=lambda tenant: home,
         cheap=lambda tenant, boss: boss,
     )

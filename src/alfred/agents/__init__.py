@@ -10,7 +10,14 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from alfred.agents.registry import AgentConfig, AgentRegistry, UnknownAgent
+    from alfred.agents.entries import (
+        AgentConfig,
+        DuplicateAgentId,
+        InvalidAgentId,
+        MultipleDefaults,
+        UnknownAgent,
+    )
+    from alfred.agents.registry import AgentRegistry
     from alfred.agents.tools import (
         TOOL_PROFILES,
         InvalidToolConfig,
@@ -20,12 +27,15 @@ if TYPE_CHECKING:
     )
 
 _HOMES = {
-    "AgentConfig": "registry",
+    "AgentConfig": "entries",
     "AgentRegistry": "registry",
+    "DuplicateAgentId": "entries",
+    "InvalidAgentId": "entries",
     "InvalidToolConfig": "tools",
+    "MultipleDefaults": "entries",
     "TOOL_PROFILES": "tools",
     "ToolPolicy": "tools",
-    "UnknownAgent": "registry",
+    "UnknownAgent": "entries",
     "UnknownProfile": "tools",
     "normalize_tool_config": "tools",
 }
@@ -34,7 +44,10 @@ __all__ = [
     "TOOL_PROFILES",
     "AgentConfig",
     "AgentRegistry",
+    "DuplicateAgentId",
+    "InvalidAgentId",
     "InvalidToolConfig",
+    "MultipleDefaults",
     "ToolPolicy",
     "UnknownAgent",
     "UnknownProfile",

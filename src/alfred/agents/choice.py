@@ -7,23 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from alfred import errors
-from alfred.agents.registry import AgentRegistry
+from alfred.agents.registry import AgentRegistry, installations
 from alfred.llm import auto, catalog, cli_models, scenarios
-
-
-def installations(settings: Any) -> str:
-    """The model of whoever names none, as it is written, so that it may be `auto`.
-
-    What the environment says beats what the file says; in either of them `models.boss` beats `model`.
-    """
-    boss, plain = settings.models.boss, settings.model
-    if _by_environment(settings, "model") and not _by_environment(settings, "models", "boss"):
-        return plain
-    return boss or plain
-
-
-def _by_environment(settings: Any, *path: str) -> bool:
-    return (settings.place(*path) or "").startswith("env:")
 
 
 def choose(

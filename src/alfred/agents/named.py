@@ -60,12 +60,24 @@ def _models(tree: Mapping[str, Any]) -> Iterator[tuple[Where, str, bool]]:
     others = tiers.get("fallback")
     for number, name in enumerate(others if isinstance(others, list) else ()):
         named.append((("models", "fallback", number), name, False))
+    named += _fallbacks(("fallback_model",), tree.get("fallback_model"))
     for agent, entry in agents.items() if isinstance(agents, Mapping) else ():
         if isinstance(entry, Mapping):
-            named.append((("agents", str(agent), "model"), entry.get("model"), True))
+            here = ("agents", str(agent))
+            named.append(((*here, "model"), entry.get("model"), True))
+            named += _fallbacks((*here, "fallback_model"), entry.get("fallback_model"))
     for path, name, auto in named:
         if name is None or isinstance(name, Mapping | list):
             continue
         text = config_text.as_text(name)
         if text and text == text.strip() and text.isprintable():
             yield path, text, auto
+
+
+def _fallbacks(path: Where, given: Any) -> list[tuple[Where, Any, bool]]:
+    """One model, several, or `{model: …}`."""
+    if isinstance(given, Mapping):
+        path, given = (*path, "model"), given.get("model")
+    if isinstance(given, list):
+        return [((*path, number), name, False) for number, name in enumerate(given)]
+    return [(path, given, False)]

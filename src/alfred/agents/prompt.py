@@ -14,16 +14,15 @@ from alfred.actions import availability
 from alfred.actions.declare import Action
 from alfred.actions.grant import Grant
 from alfred.actions.registry import Registry
-from alfred.agents.registry import AgentConfig
+from alfred.agents import persona
+from alfred.agents.entries import AgentConfig
 from alfred.llm.contract import ModelTool
 from alfred.trust import references
 
 if TYPE_CHECKING:
     from alfred.config import Settings
 
-OWNER_FILES = ("SOUL.md", "USER.md", "MEMORY.md")
-OWNER_FILE_LIMIT = 20_000
-"""Characters of an owner's file that go into the head."""
+OWNER_FILES = ("USER.md", "MEMORY.md")
 
 _CHARTER = """\
 You are {agent}, an agent of alfred, working for the person who owns this installation.
@@ -39,6 +38,7 @@ How you work:
 def head(
     agent: AgentConfig,
     *,
+    personality: str | None,
     home: Path,
     workspace: str,
     actions: Registry,
@@ -56,10 +56,10 @@ def head(
             for name, hosts in settings.secrets.items()
         )
         parts.append(f"Credentials that you may name in a call, never their values: {told}.")
-    if agent.personality:
-        parts.append(agent.personality)
+    if personality:
+        parts.append(personality)
     for name in OWNER_FILES:
-        text = _owner_file(home / name)
+        text = persona.owner_file(home / name)
         if text:
             parts.append(f"{name}:\n{text}")
     return {
@@ -84,14 +84,3 @@ def offered(actions: Registry, grant: Grant, settings: Settings) -> list[Action]
 def tools(system: dict[str, Any]) -> list[ModelTool]:
     """The tools of a stored head."""
     return [ModelTool(t["name"], t["description"], t["schema"]) for t in system["tools"]]
-
-
-def _owner_file(path: Path) -> str | None:
-    try:
-        text = path.read_text("utf-8", errors="replace")
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    text = text.replace("\0", "").strip()
-    if len(text) > OWNER_FILE_LIMIT:
-        return f"{text[:OWNER_FILE_LIMIT]}\n[the rest of {len(text)} characters is left out]"
-    return text

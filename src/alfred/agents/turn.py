@@ -19,10 +19,10 @@ from alfred.actions.grant import Grant
 from alfred.actions.ledger import calls as calls_ledger
 from alfred.actions.ledger.calls import Call, NewCall
 from alfred.actions.registry import Registry
-from alfred.agents import caps, compact, earlier, lower, prompt
+from alfred.agents import caps, compact, earlier, lower, persona, prompt, registry
 from alfred.agents import ledger as agent_ledger
 from alfred.agents.metered import Blocked, Crowded, Failed, Meter, Unpaid
-from alfred.agents.registry import AgentConfig
+from alfred.agents.registry import EffectiveAgent
 from alfred.llm import sizes
 from alfred.llm.contract import ModelAnswer, ModelRequest, ProposedCall
 from alfred.runs import ledger
@@ -53,7 +53,7 @@ class Turns:
     actions: Registry
     meter: Meter
     settings: Callable[[str], Any]
-    agent: Callable[[str, str], AgentConfig]
+    agent: Callable[[str, str], EffectiveAgent]
     home: Callable[[str], Any]
     cheap: Callable[[str, str], str]
     """(tenant, model of the run) -> the model that summarises."""
@@ -104,10 +104,11 @@ class Turns:
             turn=run.answers,
             brief=run.brief or "",
             run_id=run.id,
+            reasoning=None if why else agent.reasoning,
         )
         stream = _Stream(ctx)
         outcome = self.meter.request(
-            ctx, request, fallback=() if why else tuple(settings.models.fallback), on_text=stream
+            ctx, request, fallback=() if why else agent.fallback_model or (), on_text=stream
         )
         tier = None
         if isinstance(outcome, Unpaid):
@@ -150,13 +151,15 @@ class Turns:
         raise TypeError(f"{outcome!r} is no outcome of a model call")
 
     def _begin(
-        self, ctx: StepContext, agent: AgentConfig
+        self, ctx: StepContext, agent: EffectiveAgent
     ) -> tuple[dict[str, Any], list[dict[str, Any]]]:
         run = ctx.run
         place = surroundings.workspace_of(run, self.home(run.tenant))
+        home = self.home(run.tenant)
         head = prompt.head(
             agent,
-            home=self.home(run.tenant),
+            personality=persona.of(agent, workspace=registry.workspace(agent, home), home=home),
+            home=home,
             workspace=place.root.name,
             actions=self.actions,
             grant=Grant.decode(run.grants),

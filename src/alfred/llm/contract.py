@@ -80,6 +80,8 @@ class ModelRequest:
         failed_requests: How many requests for this turn have failed and are on record.
         brief: What the run was asked; only a scripted model looks at it.
         run_id: Which run asks.
+        reasoning: How much the model thinks first: `off`, `on` or an effort; None leaves it to the model. A program
+            and a scenario have their own way.
     """
 
     model: str
@@ -92,6 +94,7 @@ class ModelRequest:
     failed_requests: int = 0
     brief: str = ""
     run_id: str = ""
+    reasoning: str | None = None
 
     def prompt_bytes(self) -> int:
         """UTF-8 bytes of everything that is sent, as an upper bound of its size: what reservations are made of."""

@@ -78,6 +78,9 @@ class Stream:
         return usage_of(self._partial(), self._request, self._name, whole=False)
 
 
+_SWITCHES = {"on": True, "off": False}
+
+
 def _settings(request: ModelRequest, name: catalog.Name) -> Any:
     settings: dict[str, Any] = {
         "max_tokens": request.max_output or sizes.limits(request.model).max_output,
@@ -88,6 +91,8 @@ def _settings(request: ModelRequest, name: catalog.Name) -> Any:
     if request.purpose == "boss":
         # The prefix comes again with the next turn; that of a single question never does.
         settings["cache"] = True
+    if request.reasoning is not None:
+        settings["thinking"] = _SWITCHES.get(request.reasoning, request.reasoning)
     if name.provider == "openai":
         # Everything is in our transcript, theirs forgets it after a month; and diagnostics would name the
         # answer before, which is another one each turn.

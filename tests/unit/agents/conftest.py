@@ -139,7 +139,7 @@ class Desk:
             actions=registry,
             meter=meter,
             settings=lambda t: self.settings,
-            agent=lambda t, name: AgentRegistry.from_config(self.settings.agents).get(name),
+            agent=lambda t, name: AgentRegistry.from_settings(self.settings).effective(name),
             home=lambda t: self.home,
             cheap=lambda t, boss: "scripted:/cheap",
             lower=lambda t, boss: self.lower,

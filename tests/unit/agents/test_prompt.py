@@ -9,7 +9,7 @@ from alfred.actions.declare import action
 from alfred.actions.grant import Grant
 from alfred.actions.registry import Registry
 from alfred.agents import prompt
-from alfred.agents.registry import AgentConfig
+from alfred.agents.entries import AgentConfig
 from alfred.config import Settings
 from alfred.trust import references
 from tests.unit.agents.conftest import ask, look, page, send
@@ -30,12 +30,17 @@ def broken() -> None:
 
 
 def head(
-    home: Path, *allowed: str, order: int = 1, secrets: references.Bound | None = None, **agent: str
+    home: Path,
+    *allowed: str,
+    order: int = 1,
+    secrets: references.Bound | None = None,
+    personality: str | None = None,
 ) -> dict[str, object]:
     registry = Registry()
     registry.register([look, page, send, ask, lacking, broken][::order])
     return prompt.head(
-        AgentConfig(id="main", **agent),  # type: ignore[arg-type]
+        AgentConfig(id="main"),
+        personality=personality,
         home=home,
         workspace="project",
         actions=registry,
@@ -61,13 +66,12 @@ def test_a_tool_without_its_configuration_is_not_offered(tmp_path: Path) -> None
 
 
 def test_the_owners_files_are_in_it_and_long_ones_are_cut_honestly(tmp_path: Path) -> None:
-    (tmp_path / "SOUL.md").write_bytes(b"Be kind.\0\xff")
-    (tmp_path / "USER.md").write_text("u" * 30_000)
+    (tmp_path / "USER.md").write_bytes(b"\0\xff" + b"u" * 30_000)
     (tmp_path / "MEMORY.md").write_text("  \n")
     text = str(head(tmp_path, personality="Dry humour.")["text"])
-    assert "SOUL.md:\nBe kind.\ufffd" in text
+    assert "USER.md:\n\ufffdu" in text
     assert "\0" not in text
-    assert "[the rest of 30000 characters is left out]" in text
+    assert "[the rest of 30001 characters is left out]" in text
     assert "u" * 20_001 not in text
     assert "MEMORY.md" not in text
     assert "Dry humour." in text

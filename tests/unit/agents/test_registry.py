@@ -8,8 +8,14 @@ from typing import Any
 import pytest
 
 from alfred import app, config, errors
-from alfred.agents import registry
-from alfred.agents.registry import AgentRegistry, UnknownAgent
+from alfred.agents import entries
+from alfred.agents.entries import (
+    DuplicateAgentId,
+    InvalidAgentId,
+    MultipleDefaults,
+    UnknownAgent,
+)
+from alfred.agents.registry import AgentRegistry
 from tests.table import table
 
 WRONG = [
@@ -34,8 +40,24 @@ WRONG = [
         ["4: agents.c.default: only one agent can be the default, and a is"],
     ),
     ("provider: openai", ["1: provider: has no effect in this version"]),
-    ("reasoning: high", ["1: reasoning: has no effect in this version"]),
-    ("fallback_model: x", ["1: fallback_model: has no effect in this version"]),
+    ("reasoning: hihg", ["1: reasoning: must be one of off, on,", "did you mean high?"]),
+    ("agents: {a: {reasoning: {effort: high}}}", ["agents.a.reasoning: must be one value"]),
+    ("fallback_model: x", ["1: fallback_model: names no model"]),
+    ("fallback_model: {modle: x}", ["1: fallback_model: must be a model, a list of them"]),
+    ("agents: {a: {fallback_model: {model: [x]}}}", ["agents.a.fallback_model.model[0]: names no"]),
+    ("agents: {a: {fallback_model: ['']}}", ["agents.a.fallback_model[0]: must be `provider"]),
+    (
+        "fallback_model: openai:x\nmodels: {fallback: [openai:y]}",
+        ["1: fallback_model: models.fallback says it too"],
+    ),
+    ("agents: {a: {workspace: src/x}}", ["agents.a.workspace: must be a whole path"]),
+    ("agents: {a: {id: B}}", ["1: agents.a.id: is no name for an agent"]),
+    ("agents:\n  a: {id: b}\n  b:", ["3: agents.b: another agent has the id b already"]),
+    ("agents:\n  b:\n  a: {id: b}", ["3: agents.a.id: another agent has the id b already"]),
+    (
+        "agents: {a: {id: b}}\nbudget: {per_agent: {a: {turns_per_day: 1}}}",
+        ["2: budget.per_agent.a: names no agent"],
+    ),
     ("tools: coding", ["1: tools: has no effect in this version"]),
     (
         "agents: {coder: }\nbudget:\n  per_agent: {codr: {turns_per_day: 1}}",
@@ -136,25 +158,156 @@ def test_where_agents_are_no_mapping_nobody_is_called_unknown(home: Path) -> Non
     ],
 )
 def test_who_is_meant_when_nobody_is_named(agents: dict[str, Any], default: str) -> None:
-    assert AgentRegistry.from_config(agents).get(None).id == default
+    assert AgentRegistry.from_config({"agents": agents}).get(None).id == default
 
 
-def test_agents_inherit_from_the_top(home: Path) -> None:
-    found = AgentRegistry.from_settings(
-        _load(home, "max_turns: 7\nmemory_enabled: false\nagents: {a: , b: {max_turns: 3}}")
+KINDS = [
+    ({"agents": {"A b": None}}, InvalidAgentId),
+    ({"agents": {"a": {"id": "../x"}}}, InvalidAgentId),
+    ({"agents": {"a": {"id": "b"}, "b": None}}, DuplicateAgentId),
+    ({"agents": {"a": {"default": True}, "b": {"default": True}}}, MultipleDefaults),
+    ({"budget": {"per_agent": {"coder": {}}}}, UnknownAgent),
+    ({"agents": [{"id": "a"}]}, errors.ConfigError),
+    ({"agents": {"a": {"modle": "x"}}}, errors.ConfigError),
+    ({"max_turns": 0}, errors.ConfigError),
+    ({"agents": {"A b": None, "a": {"id": "b"}, "b": None}}, errors.ConfigErrors),
+]
+
+
+@table(KINDS)
+def test_one_problem_raises_its_own_class_and_several_name_theirs(
+    config: dict[str, Any], kind: type[errors.ConfigError]
+) -> None:
+    with pytest.raises(errors.ConfigError) as wrong:
+        AgentRegistry.from_config(config)
+    assert type(wrong.value) is kind
+    if kind is errors.ConfigErrors:
+        assert "InvalidAgentId" in wrong.value.detail
+        assert "DuplicateAgentId" in wrong.value.detail
+
+
+def test_the_file_raises_the_class_of_its_one_problem_too(home: Path) -> None:
+    with pytest.raises(InvalidAgentId, match=r"config\.yaml:1: agents\.Coder"):
+        _load(home, "agents: {Coder: }")
+
+
+def test_agents_inherit_from_the_top_and_each_value_says_from_where(home: Path) -> None:
+    text = (
+        "model: openai:x\nmax_turns: 7\nmemory_enabled: false\nreasoning: low\n"
+        "models: {fallback: [openai:y]}\npersonality: Dry.\n"
+        "agents:\n  a:\n  b: {max_turns: 3, model: openai:own, reasoning: off, fallback_model: []}\n"
+        "  c: {memory_enabled: true, fallback_model: {model: openai:z}, description: helps}"
     )
-    assert (found.get("a").max_turns, found.get("a").memory_enabled) == (7, False)
-    assert found.get("b").max_turns == 3
+    found = AgentRegistry.from_settings(_load(home, text))
+    a, b, c = (found.effective(id) for id in found.ids())
+    assert [one.model for one in (a, b, c)] == ["openai:x", "openai:own", "openai:x"]
+    assert (a.max_turns, a.memory_enabled, a.reasoning) == (7, False, "low")
+    assert (b.max_turns, b.reasoning, b.fallback_model) == (3, "off", ())
+    assert (a.fallback_model, c.fallback_model) == (("openai:y",), ("openai:z",))
+    assert (c.memory_enabled, c.description, found.get("c").max_turns) == (True, "helps", None)
+    assert (a.sources["model"], b.sources["model"], a.sources["workspace"]) == (
+        *("global", "agent", "built-in"),
+    )
+    plain = AgentRegistry.from_settings(_load(home, "alfred: 1")).effective(None)
+    assert set(plain.sources.values()) == {"agent", "built-in"}
+    assert (plain.id, plain.model, plain.default) == ("main", None, True)
+
+
+def test_a_mapping_and_the_file_make_the_same_registry(home: Path) -> None:
+    tree = {
+        "model": "openai:x",
+        "models": {"boss": "openai:y"},
+        "max_turns": 4,
+        "agents": {"a": None, "b": {"model": "openai/z", "workspace": "~/work"}},
+    }
+    text = "model: openai:x\nmodels: {boss: openai:y}\nmax_turns: 4\n"
+    text += "agents: {a: , b: {model: openai/z, workspace: ~/work}}"
+    one, other = AgentRegistry.from_config(tree), AgentRegistry.from_settings(_load(home, text))
+    for id in one.ids():
+        assert one.effective(id) == other.effective(id)
+    assert one.effective("a").model == "openai:y"
+    assert one.effective("b").model == "openai/z"
 
 
 def test_an_agent_that_nobody_has_is_told_with_the_nearest() -> None:
     with pytest.raises(UnknownAgent) as wrong:
-        AgentRegistry.from_config({"coder": None}).get("codr")
+        AgentRegistry.from_config({"agents": {"coder": None}}).get("codr")
     assert "coder" in wrong.value.detail
 
 
 def test_a_registry_is_not_made_of_what_is_wrong() -> None:
     with pytest.raises(errors.ConfigErrors) as wrong:
-        AgentRegistry.from_config({"A": None, "b": {"x": 1}})
+        AgentRegistry.from_config({"agents": {"A": None, "b": {"x": 1}}})
     assert "agents.A" in wrong.value.detail and "agents.b.x" in wrong.value.detail
-    assert registry.problems({"agents": {"b": None}}) == []
+    assert entries.problems({"agents": {"b": None}}) == []
+
+
+# ---- personality and workspace
+
+AGENTS = {"agents": {"a": None, "b": {"workspace": "~/work"}}}
+
+
+def test_the_first_that_says_how_an_agent_speaks_is_the_whole(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(home.parent))
+    assert AgentRegistry.from_config(AGENTS).personality("a") is None
+    (home / "SOUL.md").parent.mkdir(exist_ok=True)
+    (home / "SOUL.md").write_text("of the home\n")
+    found = AgentRegistry.from_config(AGENTS)
+    assert (found.personality("a"), found.personality("b")) == ("of the home", "of the home")
+    own = {**AGENTS, "personality": "of all"}
+    assert AgentRegistry.from_config(own).personality("a") == "of all"
+    for folder, said in ((home / "agents" / "a", "of a"), (home.parent / "work", "of b")):
+        folder.mkdir(parents=True)
+        (folder / "SOUL.md").write_text(said)
+    for tree in (AGENTS, own):
+        found = AgentRegistry.from_config(tree)
+        assert (found.personality("a"), found.personality("b")) == ("of a", "of b")
+    told = {"agents": {"a": {"personality": "mine"}, "b": {"personality": ""}}}
+    found = AgentRegistry.from_config(told)
+    assert (found.personality("a"), found.personality("b")) == ("mine", "of the home")
+
+
+def test_a_personality_may_be_a_file_and_none_of_any_length_is_an_accident(home: Path) -> None:
+    home.mkdir(exist_ok=True)
+    (home / "dry.md").write_text("Be dry.")
+    (home / "SOUL.md").mkdir()
+
+    def said(text: str) -> str | None:
+        return AgentRegistry.from_config({"agents": {"a": {"personality": text}}}).personality("a")
+
+    assert said("dry.md") == said(str(home / "dry.md")) == "Be dry."
+    for text in ("wet.md", "a/b", "x/" * 5_000, "x" * 300 + ".md", "~nobody/x.md", "two\nlines.md"):
+        assert said(text) == text
+    assert said("") is None
+
+
+def test_a_file_that_cannot_be_read_is_logged_and_the_next_one_speaks(
+    home: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = home / "agents" / "a" / "SOUL.md"
+    own.parent.mkdir(parents=True)
+    own.write_text("mine")
+    (home / "SOUL.md").write_text("ours")
+    read = Path.read_text
+
+    def broken(path: Path, *args: Any, **more: Any) -> str:
+        if path == own:
+            raise PermissionError(13, "Permission denied")
+        return read(path, *args, **more)
+
+    monkeypatch.setattr(Path, "read_text", broken)
+    assert AgentRegistry.from_config(AGENTS).personality("a") == "ours"
+    assert "cannot be read" in caplog.text
+
+
+def test_the_home_is_asked_for_at_every_call(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = AgentRegistry.from_config(AGENTS)
+    assert found.workspace("a") == home / "agents" / "a"
+    monkeypatch.setenv("ALFRED_HOME", str(tmp_path / "other"))
+    assert found.workspace("a") == tmp_path / "other" / "agents" / "a"
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert found.workspace("b") == tmp_path / "work"

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from alfred import clock as clock_module
-from alfred import ids
+from alfred import home, ids
 from alfred.agents import caps, compact
 from alfred.llm import prices, sizes
 from alfred.llm.contract import Usage
@@ -53,6 +53,42 @@ def test_the_head_is_pinned_when_the_run_begins(desk: Desk) -> None:
     desk.does(and_change, say("done"))
     assert parsed(desk.sent[0])[:2] == parsed(desk.sent[1])[:2]
     assert "Be kind." in parsed(desk.sent[1])[0]
+
+
+def test_a_run_speaks_thinks_and_falls_back_as_its_agent_is_configured(desk: Desk) -> None:
+    """And `personality`, `reasoning` and `models.fallback` of the top are those of who says nothing."""
+    desk.configure(
+        personality="Dry.",
+        reasoning="low",
+        models={"fallback": ["scripted:/all"]},
+        agents={
+            "main": None,
+            "ops": {
+                "personality": "Curt.",
+                "reasoning": "high",
+                "fallback_model": "scripted:/ops",
+                "max_turns": 3,
+            },
+        },
+    )
+    soul = home.agents(desk.home) / "main" / "SOUL.md"
+    for agent, soul_says, spoken, effort, other in (
+        ("main", None, "Dry.", "low", "/all"),
+        ("main", "Kind.", "Kind.", "low", "/all"),
+        ("ops", None, "Curt.", "high", "/ops"),
+    ):
+        if soul_says:
+            soul.parent.mkdir(parents=True)
+            soul.write_text(soul_says)
+        desk.requests.clear()
+        said = [fails("overloaded")] * 3
+        run = desk.does(*said, say("a", LOOK), say("b", LOOK), say("end"), agent=agent)
+        assert f"\n\n{spoken}" in desk.requests[0].system
+        assert {one.reasoning for one in desk.requests[:-1]} == {effort}
+        assert desk.requests[3].model == f"scripted:{other}"
+        if agent == "ops":
+            assert (desk.requests[-1].reasoning, desk.requests[-1].tools) == (None, [])
+            assert error(desk, run) == "cap:turns"
 
 
 def test_only_granted_tools_are_offered_and_in_one_order(desk: Desk) -> None:

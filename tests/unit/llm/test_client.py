@@ -95,6 +95,22 @@ def test_a_request_is_sent_exactly_once_even_when_it_fails(server: LlmServer, mo
     assert len(server.seen) == 1
 
 
+EFFORTS = {
+    "anthropic": ("thinking", "output_config"),
+    "responses": ("reasoning",),
+    "chat": ("reasoning_effort",),
+}
+
+
+@pytest.mark.parametrize("api", list(EFFORTS))
+def test_how_much_a_model_is_to_think_reaches_its_provider(server: LlmServer, api: str) -> None:
+    server.reply(Reply("ok"))
+    ask(APIS[api])
+    ask(APIS[api], reasoning="high")
+    plain, high = (request.json for request in server.seen)
+    assert any(high.get(key) != plain.get(key) for key in EFFORTS[api]), high.keys()
+
+
 # ---- the prompt -------------------------------------------------------------------------------------------
 
 
