@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from alfred import beats, config, config_edit, config_text, errors, home, orders
-from alfred.agents import entries, named
+from alfred.agents import bindings, entries, named
 from alfred.config_live import LiveSettings
 from alfred.desk import Desk, person
 from alfred.runs import audit
@@ -119,7 +119,7 @@ def check(tree: Mapping[str, Any]) -> list[config_text.Finding]:
         tree: The configuration as it is written. There are no `Settings` of one that is wrong elsewhere, and all that
             is wrong is told at once.
     """
-    found = [*entries.problems(tree), *named.problems(tree)]
+    found = [*entries.problems(tree), *bindings.problems(tree), *named.problems(tree)]
     if tree.get("integrations") is not None:
         from alfred.integrations import web_settings  # what it needs is loaded where it is used
 

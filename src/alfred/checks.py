@@ -243,6 +243,22 @@ def model(folder: Path, settings: Any, store: Store | None) -> Iterable[Finding]
         yield Finding("model", "note", passed)
 
 
+def bindings(folder: Path, settings: Any, store: Store | None) -> Iterable[Finding]:
+    """Whether every rule that routes messages can win."""
+    if settings is None or not settings.bindings:
+        return
+    from alfred.agents.router import BindingRouter
+
+    for one, by in BindingRouter.from_settings(settings).shadowed():
+        place = settings.place("bindings", one.number - 1)
+        yield Finding(
+            "bindings",
+            "warning",
+            f"Binding {one.number} ({place}) never wins: whatever it fits is shadowed by binding {by.number}.",
+            "Take one of them out; `alfred route --explain` shows what each one does.",
+        )
+
+
 def sandbox(folder: Path, settings: Any, store: Store | None) -> Iterable[Finding]:
     """Whether commands can be confined, by trying to get out."""
     if settings is None:
@@ -338,7 +354,17 @@ def _holder(pid: int) -> Iterable[Finding]:
         )
 
 
-CHECKS: tuple[Check, ...] = (program, places, secrets, ledger, workers, model, sandbox, programs)
+CHECKS: tuple[Check, ...] = (
+    program,
+    places,
+    secrets,
+    ledger,
+    workers,
+    model,
+    bindings,
+    sandbox,
+    programs,
+)
 
 
 def look(folder: Path, settings: Any, store: Store | None) -> list[Finding]:

@@ -59,6 +59,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("spend",),
         ("audit", "verify"),
         ("config", "show"),
+        ("route", "--platform", "telegram", "--explain"),
     ],
 )
 def test_looking_and_deciding_load_no_model_and_no_adapter(

@@ -1,4 +1,5 @@
-"""Who speaks: the agents of a tenant, what each may use, and how a run of one goes on from turn to turn.
+"""Who speaks: the agents of a tenant, which of them a message reaches, what each may use, and how a run of one goes on from
+turn to turn.
 
 The names below are for whoever builds on alfred. They are loaded at first use (PEP 562): a light command passes through
 this package.
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
         UnknownAgent,
     )
     from alfred.agents.registry import AgentRegistry
+    from alfred.agents.router import BindingRouter, Route
+    from alfred.agents.sessions import build_session_key
     from alfred.agents.tools import (
         TOOL_PROFILES,
         InvalidToolConfig,
@@ -29,14 +32,17 @@ if TYPE_CHECKING:
 _HOMES = {
     "AgentConfig": "entries",
     "AgentRegistry": "registry",
+    "BindingRouter": "router",
     "DuplicateAgentId": "entries",
     "InvalidAgentId": "entries",
     "InvalidToolConfig": "tools",
     "MultipleDefaults": "entries",
+    "Route": "router",
     "TOOL_PROFILES": "tools",
     "ToolPolicy": "tools",
     "UnknownAgent": "entries",
     "UnknownProfile": "tools",
+    "build_session_key": "sessions",
     "normalize_tool_config": "tools",
 }
 
@@ -44,13 +50,16 @@ __all__ = [
     "TOOL_PROFILES",
     "AgentConfig",
     "AgentRegistry",
+    "BindingRouter",
     "DuplicateAgentId",
     "InvalidAgentId",
     "InvalidToolConfig",
     "MultipleDefaults",
+    "Route",
     "ToolPolicy",
     "UnknownAgent",
     "UnknownProfile",
+    "build_session_key",
     "normalize_tool_config",
 ]
 

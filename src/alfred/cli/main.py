@@ -41,6 +41,7 @@ _COMMANDS: dict[str, tuple[Command, ...]] = {
         ("status", "show:status", "What runs, what waits for you, what it costs."),
         ("spend", "show:spend", "What was spent."),
         ("tools", "show:tools", "What an agent may use, and how each call is decided."),
+        ("route", "route:route", "Say which agent a message would reach, and by which binding."),
     ),
     "Set up and keep going": (
         ("setup", "setup:setup", "Make the home, and a first config.yaml."),
