@@ -81,10 +81,19 @@ def test_each_option_is_a_field_of_the_message(
     assert alfred("route", "--platform", *options, "--json").json["agent"] == agent
 
 
-def test_a_platform_that_nobody_knows_is_an_error_with_the_nearest(alfred: Alfred) -> None:
-    told = alfred("route", "--platform", "telgram")
-    assert (told.code, told.out) == (2, "")
-    assert "No platform is called 'telgram'." in told.err and "Did you mean telegram?" in told.err
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (("telgram",), ("No platform is called 'telgram'.", "Did you mean telegram?")),
+        (("irc", "--type", "chanel"), ("No kind of chat is called", "Did you mean channel?")),
+    ],
+)
+def test_a_name_that_nothing_has_is_an_error_with_the_nearest(
+    alfred: Alfred, options: tuple[str, ...], told: tuple[str, str]
+) -> None:
+    answer = alfred("route", "--platform", *options)
+    assert (answer.code, answer.out) == (2, "")
+    assert all(part in answer.err for part in told), answer.err
 
 
 def test_doctor_tells_of_a_binding_that_never_wins(home: Path) -> None:

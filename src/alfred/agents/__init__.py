@@ -1,5 +1,4 @@
-"""Who speaks: the agents of a tenant, which of them a message reaches, what each may use, and how a run of one goes on from
-turn to turn.
+"""Who speaks: the agents of a tenant, what each may use, which of them a message reaches, and how a run of one goes on.
 
 The names below are for whoever builds on alfred. They are loaded at first use (PEP 562): a light command passes through
 this package.

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from alfred import config_text, errors
-from alfred.agents import entries, platforms
+from alfred.agents import platforms
 from alfred.agents.entries import MAIN, UnknownAgent
 from alfred.config_text import Finding, Where
 
@@ -51,9 +51,11 @@ def defined(tree: Mapping[str, Any]) -> tuple[str, ...] | None:
     agents = tree.get("agents")
     if agents is not None and not isinstance(agents, Mapping):
         return None
-    # what cannot be an id is told where it stands, and not once more for each rule that names it
-    wrong = [name for name in map(str, agents or ()) if not entries.ID.fullmatch(name)]
-    return (*entries.read(tree)[0], *wrong) or (MAIN,)
+    ids = (
+        str(entry["id"]) if isinstance(entry, Mapping) and entry.get("id") else str(name)
+        for name, entry in (agents or {}).items()
+    )
+    return tuple(ids) or (MAIN,)
 
 
 def problems(tree: Mapping[str, Any]) -> list[Finding]:
@@ -62,10 +64,10 @@ def problems(tree: Mapping[str, Any]) -> list[Finding]:
     Args:
         tree: The whole configuration as it is written: it need not be right otherwise.
     """
-    written = tree.get("bindings")
-    if not isinstance(written, list):
+    entries = tree.get("bindings")
+    if not isinstance(entries, list):
         return []  # which is told as such, where it is not nothing
-    return read(written, defined(tree))[1]
+    return read(entries, defined(tree))[1]
 
 
 def read(

@@ -85,7 +85,7 @@ INHERITED = (
 )
 """What an agent takes from the top of the configuration where its entry says nothing."""
 
-ID = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")  # it becomes the name of a folder
+_ID = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")  # it becomes the name of a folder
 _INHERITED_LATER = ("provider", "tools")
 _LATER = (*_INHERITED_LATER, "toolsets", "tool_policy", "sandbox", "subagents", "dm_scope")
 """Keys of agents that nothing reads yet; the first of them can be inherited from the top."""
@@ -129,7 +129,7 @@ def read(tree: Mapping[str, Any]) -> tuple[dict[str, Given], list[Finding]]:
         given, wrong = _entry(str(name), entry)
         id = given["id"]
         there.add(id)
-        if not ID.fullmatch(id):  # of its key: one that its entry gives is told there
+        if not _ID.fullmatch(id):  # of its key: one that its entry gives is told there
             if "id" not in (entry if isinstance(entry, Mapping) else ()):
                 found.append(Finding(here, _NO_ID, kind=InvalidAgentId))
         elif id in agents:
@@ -249,7 +249,7 @@ def _text(text: str) -> Read:
 
 
 def _identity(text: str) -> Read:
-    return (text, None) if ID.fullmatch(text) else (None, _NO_ID)
+    return (text, None) if _ID.fullmatch(text) else (None, _NO_ID)
 
 
 def _flag(text: str) -> Read:

@@ -7,14 +7,14 @@ Invariants: a registry is a value that never changes, made of a configuration th
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from alfred import config_text
 from alfred import home as places
-from alfred.agents import entries, persona
+from alfred.agents import bindings, entries, persona
 from alfred.agents.entries import MAIN, AgentConfig, UnknownAgent
 from alfred.config_text import Finding
 
@@ -63,12 +63,13 @@ class AgentRegistry:
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any] | None) -> AgentRegistry:
-        """The agents that a whole configuration describes; without any one `main`.
+        """The agents that a whole configuration describes; without any one `main`. Its bindings must be right too.
 
         Raises:
             ConfigError: of the kind of the one problem, `ConfigErrors` for several.
         """
-        return _checked(config or {})
+        whole = config or {}
+        return _checked(whole, bindings.read(whole.get("bindings"), bindings.defined(whole))[1])
 
     def ids(self) -> tuple[str, ...]:
         """Every agent's id, in the order of the configuration."""
@@ -146,12 +147,13 @@ def _by_environment(settings: Any, *path: str) -> bool:
     return (settings.place(*path) or "").startswith("env:")
 
 
-def _checked(tree: Mapping[str, Any]) -> AgentRegistry:
+def _checked(tree: Mapping[str, Any], more: Sequence[Finding] = ()) -> AgentRegistry:
     agents, found = entries.read(tree)
     inherited, wrong = entries.top(tree)
     found += [one for one in wrong if one not in found]
     if not isinstance(tree.get("agents") or {}, Mapping):
         found.append(Finding(("agents",), "must be agents by name, as in `{coder: {model: auto}}`"))
+    found += more
     if found:
         raise config_text.raised(found, "`alfred doctor` tells the places.")
     return AgentRegistry(agents, inherited)

@@ -95,9 +95,9 @@ class BindingRouter:
         """
         from alfred.agents.registry import AgentRegistry
 
-        agents = AgentRegistry.from_settings(settings)
-        entries = _as_written(settings.bindings)
-        return cls(entries, agents.default.id, agents=agents.ids())
+        default = AgentRegistry.from_settings(settings).get(None).id
+        agents = written.defined({"agents": settings.agents})
+        return cls(_as_written(settings.bindings), default, agents=agents)
 
     def resolve(
         self,

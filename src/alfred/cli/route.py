@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
@@ -45,13 +46,9 @@ def route(
         thread: The thread or topic in the chat.
         explain: Say of every other binding why it is not the one.
     """
-    if platform not in platforms.NAMES:
-        near = config_text.nearest(platform, platforms.NAMES)
-        known = f"Known: {', '.join(platforms.NAMES)}."
-        raise errors.UsageError(
-            f"No platform is called {config_text.shown(platform)}.",
-            next=f"Did you mean {near}?" if near else known,
-        )
+    _check("platform", platform, platforms.NAMES)
+    if type is not None:
+        _check("kind of chat", type, platforms.KINDS)
     settings = app.settings_of(common.folder())
     router = BindingRouter.from_settings(settings)
     message: Message = {
@@ -100,6 +97,16 @@ def route(
                 terminal.colour(f"    it never wins: binding {by_number} beats it", "yellow")
             )
     return 0
+
+
+def _check(noun: str, name: str, names: Collection[str]) -> None:
+    """Refuses a name that nothing has."""
+    if name not in names:
+        near = config_text.nearest(name, names)
+        raise errors.UsageError(
+            f"No {noun} is called {config_text.shown(name)}.",
+            next=f"Did you mean {near}?" if near else f"Known: {', '.join(names)}.",
+        )
 
 
 def _told(binding: Binding, settings: config.Settings) -> dict[str, Any]:

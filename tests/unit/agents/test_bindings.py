@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from alfred import app, config, errors
-from alfred.agents import BindingRouter, bindings
+from alfred.agents import AgentRegistry, BindingRouter, UnknownAgent, bindings
 from tests.table import table
 
 FORMS: list[tuple[dict[str, Any], list[dict[str, str]]]] = [
@@ -175,4 +175,14 @@ def test_everything_else_goes_to_the_default_agent_of_the_file(home: Path) -> No
     router = BindingRouter.from_settings(_load(home, text))
     assert router.resolve(platform="irc", chat_id="#x").agent == "a"
     assert router.resolve(platform="irc", chat_id="#y").agent == "b"
+    renamed = _load(home, "agents: {a: {id: b}}\nbindings: [{agent: b, irc: '#x'}]")
+    assert BindingRouter.from_settings(renamed).resolve(platform="irc", chat_id="#x").agent == "b"
     assert BindingRouter.from_settings(_load(home, "")).resolve(platform="irc").agent == "main"
+
+
+def test_agents_are_not_made_of_a_configuration_whose_bindings_are_wrong() -> None:
+    whole = {"agents": {"coder": None}, "bindings": [{"agent": "codr", "irc": "*"}]}
+    with pytest.raises(UnknownAgent, match="did you mean coder"):
+        AgentRegistry.from_config(whole)
+    with pytest.raises(errors.ConfigError, match="bindings: must be a list"):
+        AgentRegistry.from_config({"bindings": {}})
