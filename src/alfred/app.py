@@ -261,7 +261,7 @@ def whole(base: Base, *, watch: Callable[[str, str, dict[str, Any]], None] | Non
     )
 
     def fired(trigger: Any, run_id: str) -> Any:
-        """The run of a cron: the model that `run` would give it and everything that may be proposed, in its agent's
+        """The run of a cron: the model that `run` would give it and the tools of its agent, in the agent's
         folder, else in one of its own. A model that this process cannot ask is the cron's problem, and its slot stays due."""
         found = choice.choose(
             settings.of(trigger.tenant),
@@ -271,7 +271,7 @@ def whole(base: Base, *, watch: Callable[[str, str, dict[str, Any]], None] | Non
             agent=trigger.agent,
         )
         now = settings.of(trigger.tenant)
-        agent = AgentRegistry.from_settings(now).get(trigger.agent)
+        agent = AgentRegistry.from_settings(now).effective(trigger.agent)
         run = triggers.run_of(trigger, run_id)
         if agent.workspace is not None:
             place = orders.workspace(
@@ -285,7 +285,9 @@ def whole(base: Base, *, watch: Callable[[str, str, dict[str, Any]], None] | Non
             run,
             trigger_kind="cron",
             model=found.model,
-            grants=Grant(actions=frozenset(registry.names()), scratch="").encode(),
+            grants=Grant(
+                actions=frozenset(agent.policy.apply(registry.names())), scratch=""
+            ).encode(),
         )
 
     def caps(tenant: str, _agent: str) -> Caps:
@@ -375,6 +377,8 @@ def explained(base: Base, wanted: Hypothesis) -> Explained:
     from alfred.actions import explaining
 
     registry, around = _gate(base)
+    tools = base.desk.agent(wanted.agent).policy.apply(registry.names())
+    wanted = replace(wanted, tools=frozenset(tools))
     return explaining.explain(wanted, store=base.store, actions=registry, around=around)
 
 

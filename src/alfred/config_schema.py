@@ -255,7 +255,10 @@ class Settings(Section):
         None,
         description="Model, or a list of them, when the first is limited or away, as models.fallback.",
     )
-    tools: Raw = Field(None, description="Which tools agents have that say nothing themselves.")
+    tools: Raw = Field(
+        None,
+        description="Tools of agents that say nothing themselves: a profile, a list, or profile, also_allow, allow, deny.",
+    )
     database: Database = Field("sqlite", description="sqlite, or postgresql://…")
     sandbox: Literal["auto", "off"] = Field(
         "auto", description="auto: what the machine has; off: commands run unprotected."

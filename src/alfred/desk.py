@@ -16,6 +16,7 @@ from typing import Any
 from alfred import background, clock, errors, ids, orders
 from alfred.actions import approvals
 from alfred.actions.approvals import Decision
+from alfred.actions.grant import Grant
 from alfred.actions.ledger import approvals as approvals_ledger
 from alfred.actions.ledger import labels as file_labels
 from alfred.actions.ledger import proposals as proposals_ledger
@@ -25,8 +26,7 @@ from alfred.actions.ledger.proposals import Proposal
 from alfred.agents import branch
 from alfred.agents.branch import Branch
 from alfred.agents.comparison import REPLAY
-from alfred.agents.entries import AgentConfig
-from alfred.agents.registry import AgentRegistry
+from alfred.agents.registry import AgentRegistry, EffectiveAgent
 from alfred.orders import Order
 from alfred.runs import audit, budget, endings, ledger, rows, sessions, stop, sweep, views
 from alfred.runs.rows import NewRun, Run
@@ -82,9 +82,9 @@ class Desk:
             actions=actions,
         )
 
-    def agent(self, name: str | None) -> AgentConfig:
-        """The agent of this name; the default one for None."""
-        return AgentRegistry.from_settings(self.settings).get(name)
+    def agent(self, name: str | None) -> EffectiveAgent:
+        """The agent of this name, with all that it inherits; the default one for None."""
+        return AgentRegistry.from_settings(self.settings).effective(name)
 
     def start(self, new: NewRun) -> None:
         """Queues a run; a worker takes it."""
@@ -285,8 +285,14 @@ class Desk:
     def follow_up(self, run: Run, brief: str) -> NewRun:
         """A run of the same session, for a message that came after the end; nothing is written yet.
 
-        Its brief is that message. What was said before it is told with its own labels, see `agents.earlier`.
+        Its brief is that message. What was said before it is told with its own labels, see `agents.earlier`. It has the
+        tools of that run which its agent has still.
+
+        Raises:
+            UnknownAgent: the agent is gone.
         """
+        grant = Grant.decode(run.grants)
+        grant = grant.narrowed(self.agent(run.agent).policy.apply(grant.actions))
         return NewRun(
             id=ids.new(),
             tenant=run.tenant,
@@ -296,7 +302,7 @@ class Desk:
             brief=brief,
             title=brief.splitlines()[0][:80],
             model=run.model,
-            grants=run.grants,
+            grants=grant.encode(),
             workspace=run.workspace,
             inputs=run.inputs,
             external=run.external,

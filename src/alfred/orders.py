@@ -56,7 +56,7 @@ def read(
 
     Args:
         model: Resolves the model, `provider:model`; asked when everything else is right.
-        actions: Ids of the actions that the run may propose.
+        actions: Ids of the actions that there are; the run may propose those that its agent has.
 
     Raises:
         UsageError: an empty or too long brief, a folder or an input that cannot be used, a workflow nobody knows.
@@ -65,7 +65,7 @@ def read(
     brief = said(order.brief, "brief")
     if order.workflow not in (None, "agent"):
         raise errors.UsageError(f"No workflow is called {order.workflow!r}.", next="Known: agent.")
-    agent = AgentRegistry.from_settings(settings).get(order.agent)
+    agent = AgentRegistry.from_settings(settings).effective(order.agent)
     run_id = ids.new()
     inputs, max_cost = _inputs(order.inputs), _micro(order.max_cost_usd)
     folder = order.folder or agent.workspace
@@ -79,7 +79,7 @@ def read(
         brief=brief,
         title=brief.splitlines()[0][:80],
         model=model(),
-        grants=Grant(actions=frozenset(actions), scratch="").encode(),
+        grants=Grant(actions=frozenset(agent.policy.apply(actions)), scratch="").encode(),
         workspace=json.dumps(place),
         inputs=json.dumps(inputs),
         session_id=run_id,

@@ -10,6 +10,7 @@ import pytest
 import sqlalchemy as sa
 
 from alfred import app, ids
+from alfred.agents import ledger as agent_ledger
 from alfred.runs import crons
 from tests.flows.conftest import Alfred
 
@@ -71,6 +72,111 @@ def test_the_run_of_a_cron_is_of_its_agent_as_any_other(
     alfred: Alfred, tmp_path: Path, configured: Any
 ) -> None:
     (own := tmp_path / "own").mkdir()
-    configured(f"model: ollama:x\nagents: {{main: , ops: {{workspace: {own}}}}}\n")
-    assert json.loads(_of_a_cron("ops").workspace)["root"] == str(own)
-    assert _of_a_cron("main").workspace is None
+    configured(f"model: ollama:x\nagents: {{main: , ops: {{workspace: {own}, tools: [todo]}}}}\n")
+    run = _of_a_cron("ops")
+    assert json.loads(run.workspace)["root"] == str(own)
+    assert json.loads(run.grants)["actions"] == ["todo.add"]
+    run = _of_a_cron("main")
+    assert run.workspace is None
+    assert "shell.run" in json.loads(run.grants)["actions"]
+
+
+# ---- tools
+
+FAMILY = "agents:\n  main:\n  family: {tools: minimal}\n"
+
+
+def test_a_tool_that_an_agent_has_not_is_neither_offered_to_its_model_nor_carried_out(
+    alfred: Alfred, folder: Path, script: Any, configured: Any
+) -> None:
+    configured(FAMILY)
+    model = script(
+        {"calls": [{"tool": "shell.run", "args": {"command": "touch made", "write": True}}]},
+        {"calls": [{"tool": "shell__run", "args": {"command": "ls"}}]},
+        {"calls": [{"tool": "todo.add", "args": {"text": "milk"}}]},
+        {"say": "Done."},
+    )
+    family = ("run", "x", "--in", folder, "--model", model, "--json", "--agent", "family")
+    done = alfred(*family)
+    assert (done.code, done.json["status"]) == (0, "completed"), done.err
+    shown = alfred("runs", "show", done.json["id"], "--json").json
+    assert [(call["action"], call["status"]) for call in shown["calls"]] == [
+        ("shell.run", "refused"),
+        ("shell.run", "refused"),
+        ("todo.add", "done"),
+    ]
+    for item in [one for one in shown["transcript"] if one["kind"] == "result"][:2]:
+        assert "shell.run is not allowed for agent family." in item["text"]
+        assert "todo" not in item["text"], "what is allowed instead is not listed"
+    assert not (folder / "made").exists()
+    with app.base() as base, base.store.read() as look:
+        head = agent_ledger.stored_head(look, base.desk.run(done.json["id"]).id)
+    assert head is not None
+    assert {tool["name"] for tool in head["tools"]} == {
+        *("ask__user", "memory__add", "memory__search", "todo__add")
+    }
+
+
+def test_an_agent_without_tools_has_none_and_the_default_of_all_is_inherited(
+    alfred: Alfred, configured: Any
+) -> None:
+    configured(
+        "tools: {deny: terminal}\nagents: {main: , mute: {tools: []}, wide: {tools: full}}\n"
+    )
+
+    def allowed(*agent: str) -> set[str]:
+        return {t["name"] for t in alfred("tools", *agent, "--json").json if t["allowed"]}
+
+    assert allowed("--agent", "mute") == set()
+    assert allowed("--agent", "wide") - allowed() == {"shell.run"}
+    assert allowed()
+
+
+def test_each_tool_is_told_with_the_rule_that_allows_or_takes_it(
+    alfred: Alfred, configured: Any
+) -> None:
+    configured(
+        "policy: {rules: [{action: todo.add, mode: off}]}\n"
+        "agents:\n  main:\n"
+        "  a: {tools: {profile: minimal, also_allow: [files], deny: [write_file]}}\n"
+    )
+    rules = {t["name"]: (t["allowed"], t["rule"]) for t in alfred("tools", "--json").json}
+    assert rules["shell.run"] == (True, "mode gated: no rule fits")
+    told = alfred("tools", "--agent", "a", "--json").json
+    rules = {t["name"]: (t["allowed"], t["rule"]) for t in told}
+    assert rules["files.read"] == (True, "tools: also_allow files; mode gated: no rule fits")
+    assert rules["files.write"] == (False, "tools: deny write_file")
+    assert rules["shell.run"] == (False, "tools: not in profile minimal")
+    assert rules["todo.add"] == (
+        *(False, "tools: profile minimal; mode off: rule for action todo.add"),
+    )
+    unknown = alfred("tools", "--agent", "b")
+    assert (unknown.code, "No agent named 'b'" in unknown.err) == (2, True)
+
+
+def test_what_would_be_decided_is_explained_for_the_tools_of_that_agent(
+    alfred: Alfred, configured: Any
+) -> None:
+    configured(FAMILY)
+    args = ("policy", "explain", "shell.run", "--args", '{"command": "ls"}', "--json")
+    assert alfred(*args).json["verdict"] == "execute"
+    refused = alfred(*args, "--agent", "family").json
+    assert refused["verdict"] == "refuse"
+    assert "not allowed for agent family" in json.dumps(refused)
+
+
+def test_a_follow_up_has_no_tool_that_its_agent_has_lost_meanwhile(
+    alfred: Alfred, home: Path, folder: Path, script: Any, configured: Any
+) -> None:
+    configured("agents: {main: , ops: {tools: [todo, files.read]}}\n")
+    model = script({"say": "Done."})
+    run = ("run", "x", "--in", folder, "--model", model, "--json", "--agent", "ops")
+    first = alfred(*run).json["id"]
+    (home / "config.yaml").write_text("alfred: 1\nagents: {main: , ops: {tools: [todo, shell]}}\n")
+    second = alfred("tell", first, "and now?", "--json").json["follow_up"]
+    with app.base() as base:
+        granted = [json.loads(base.desk.run(id).grants or "")["actions"] for id in (first, second)]
+    assert granted == [["files.read", "todo.add"], ["todo.add"]]
+    (home / "config.yaml").write_text("alfred: 1\nagents: {main: }\n")
+    gone = alfred("tell", second, "still there?")
+    assert (gone.code, "No agent named 'ops'" in gone.err) == (2, True)

@@ -55,6 +55,8 @@ class Hypothesis:
     """Whether its run would have read what strangers wrote."""
     private: bool = False
     """Whether it would have read something private."""
+    tools: frozenset[str] = frozenset({"*"})
+    """What its run would have been granted."""
 
 
 def explain(
@@ -130,7 +132,7 @@ def _run(wanted: Hypothesis) -> Run:
         tenant=wanted.tenant,
         agent=wanted.agent,
         workflow="agent",
-        grants=Grant(actions=frozenset({"*"})).encode(),
+        grants=Grant(actions=wanted.tools).encode(),
         workspace=json.dumps(place),
         external=int(wanted.external),
         private=int(wanted.private),

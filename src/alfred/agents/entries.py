@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
 from alfred import config_text, errors
+from alfred.agents import tools
+from alfred.agents.tools import ToolPolicy
 from alfred.config_text import Finding, Where
 
 MAIN = "main"
@@ -58,6 +60,7 @@ class AgentConfig:
         reasoning: A name of `REASONING`; None leaves it to the model.
         max_turns: Boss turns of a run at most, None for `limits.turns`.
         memory_enabled: Whether memories are read into its runs.
+        tool_policy: Which tools its runs have, of those that there are; None for all. Written `tools`.
     """
 
     id: str
@@ -70,6 +73,7 @@ class AgentConfig:
     reasoning: str | None = None
     max_turns: int | None = None
     memory_enabled: bool = True
+    tool_policy: ToolPolicy | None = None
 
 
 REASONING = ("off", "on", "minimal", "low", "medium", "high", "xhigh", "max")
@@ -82,15 +86,19 @@ INHERITED = (
     "reasoning",
     "max_turns",
     "memory_enabled",
+    "tools",
 )
 """What an agent takes from the top of the configuration where its entry says nothing."""
 
 _ID = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")  # it becomes the name of a folder
-_INHERITED_LATER = ("provider", "tools")
-_LATER = (*_INHERITED_LATER, "toolsets", "tool_policy", "sandbox", "subagents", "dm_scope")
+_INHERITED_LATER = ("provider",)
+_LATER = (*_INHERITED_LATER, "toolsets", "sandbox", "subagents", "dm_scope")
 """Keys of agents that nothing reads yet; the first of them can be inherited from the top."""
 
-_KEYS = tuple(f.name for f in fields(AgentConfig))
+_ATTRIBUTES = {"tools": "tool_policy"}
+"""Where a key of the configuration is called otherwise than the attribute that it gives."""
+
+_KEYS = (*(f.name for f in fields(AgentConfig)), *_ATTRIBUTES)
 
 Given = dict[str, Any]
 """The values that an entry gives, by the name of their attribute."""
@@ -156,7 +164,9 @@ def top(tree: Mapping[str, Any]) -> tuple[Given, list[Finding]]:
     """What agents inherit, as far as it is right, and what is wrong with it."""
     found: list[Finding] = []
     given = {
-        key: _taken((key,), key, tree[key], found) for key in INHERITED if tree.get(key) is not None
+        _ATTRIBUTES.get(key, key): _taken((key,), key, tree[key], found)
+        for key in INHERITED
+        if tree.get(key) is not None
     }
     models = tree.get("models")
     if isinstance(models, Mapping):
@@ -195,12 +205,15 @@ def _entry(name: str, entry: Any) -> tuple[Given, list[Finding]]:
         elif value is not None:
             taken = _taken(path, str(key), value, found)
             if taken is not None:
-                given[str(key)] = taken
+                given[_ATTRIBUTES.get(str(key), str(key))] = taken
+    if entry.get("tools") is not None and entry.get("tool_policy") is not None:
+        message = "tools says it too, take one of them out"
+        found.append(Finding((*here, "tool_policy"), message, kind=tools.InvalidToolConfig))
     return given, found
 
 
 _NO_ID = "is no name for an agent: 1 to 64 of a-z, 0-9, _ and -, with a letter or digit first"
-_RAW = ("fallback_model", "reasoning")
+_RAW = ("fallback_model", "reasoning", "tools")
 """Keys of the top that the settings keep as they are written."""
 
 
@@ -208,6 +221,10 @@ def _taken(path: Where, key: str, value: Any, found: list[Finding]) -> Any:
     """What a value means; None, and a finding more, for one that means nothing."""
     if key == "fallback_model":
         return _models(path, value, found)
+    if key in ("tools", "tool_policy"):
+        policy, problems = tools.read(config_text.resolve(value))
+        found += [replace(one, path=(*path, *one.path)) for one in problems]
+        return policy
     wrong: str | None = None
     taken: Any = None
     if isinstance(value, Mapping | list | tuple):

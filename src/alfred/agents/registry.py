@@ -16,6 +16,7 @@ from alfred import config_text
 from alfred import home as places
 from alfred.agents import bindings, entries, persona
 from alfred.agents.entries import MAIN, AgentConfig, UnknownAgent
+from alfred.agents.tools import ToolPolicy
 from alfred.config_text import Finding
 
 if TYPE_CHECKING:
@@ -33,6 +34,11 @@ class EffectiveAgent(AgentConfig):
     """
 
     sources: Mapping[str, Source] = field(default_factory=dict)
+
+    @property
+    def policy(self) -> ToolPolicy:
+        """Which tools its runs have: what is offered to its model, and what their grants hold."""
+        return self.tool_policy or ToolPolicy()
 
 
 class AgentRegistry:

@@ -171,6 +171,7 @@ def read(value: Any) -> tuple[ToolPolicy | None, list[Finding]]:
     """The policy as far as it is right, and all that is wrong, by its key below `tools`."""
     if value is None or isinstance(value, ToolPolicy):
         return value, []
+    short = not isinstance(value, Mapping)
     if isinstance(value, str):
         value = {"profile": value}
     elif isinstance(value, list | tuple | set | frozenset):
@@ -181,22 +182,22 @@ def read(value: Any) -> tuple[ToolPolicy | None, list[Finding]]:
     found: list[Finding] = []
     given: dict[str, Any] = {}
     for key, entry in value.items():
+        at = () if short else (str(key),)
         if key not in _KEYS:
             near = config_text.nearest(str(key), _KEYS)
             meant = f", did you mean {near}?" if near else f"; known: {', '.join(_KEYS)}"
-            found.append(_wrong((str(key),), f"is no key of tools{meant}"))
+            found.append(_wrong(at, f"is no key of tools{meant}"))
         elif key == "profile":
             if entry is None or (isinstance(entry, str) and entry in TOOL_PROFILES):
                 given[key] = entry
             elif isinstance(entry, str):
-                at = () if value.keys() == {"profile"} else (key,)
                 found.append(Finding(at, _no_profile(entry), kind=UnknownProfile))
             else:
-                found.append(_wrong((key,), "must be one name", config_text.shown(entry)))
+                found.append(_wrong(at, "must be one name", config_text.shown(entry)))
         elif entry is None and key == "allow":
-            found.append(_wrong((key,), "is empty: write [] for no tools, or take it out"))
+            found.append(_wrong(at, "is empty: write [] for no tools, or take it out"))
         elif entry is not None:
-            given[key], wrong = _names_of(key, entry)
+            given[key], wrong = _names_of(at, entry)
             found += wrong
     return (None if found else ToolPolicy(**given)), found
 
@@ -215,18 +216,18 @@ def matches(entry: str, tool: str) -> bool:
     return tool == entry or tool.startswith(f"{entry}.")
 
 
-def _names_of(key: str, entry: Any) -> tuple[frozenset[str], list[Finding]]:
+def _names_of(at: config_text.Where, entry: Any) -> tuple[frozenset[str], list[Finding]]:
     names = [entry] if isinstance(entry, str) else entry
     if not isinstance(names, list | tuple | set | frozenset):
-        return frozenset(), [_wrong((key,), "must be a list of tools", config_text.shown(entry))]
+        return frozenset(), [_wrong(at, "must be a list of tools", config_text.shown(entry))]
     found = []
     for number, name in enumerate(names):
-        at = (key,) if isinstance(entry, str) else (key, number)
+        here = at if isinstance(entry, str) else (*at, number)
         shown = config_text.shown(name)
         if not isinstance(name, str) or not _NAME.fullmatch(name):
-            found.append(_wrong(at, "is no name of a tool, and no pattern with * or ?", shown))
+            found.append(_wrong(here, "is no name of a tool, and no pattern with * or ?", shown))
         elif _SERVER.fullmatch(name):
-            found.append(_wrong(at, f"names a server, its tools are {name}.*", shown))
+            found.append(_wrong(here, f"names a server, its tools are {name}.*", shown))
     return frozenset() if found else frozenset(names), found
 
 

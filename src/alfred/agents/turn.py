@@ -14,6 +14,7 @@ from typing import Any
 
 from alfred import clock, ids
 from alfred.actions import canonical, pipeline, results, surroundings
+from alfred.actions.declare import Action
 from alfred.actions.dispatch import Dispatch
 from alfred.actions.grant import Grant
 from alfred.actions.ledger import calls as calls_ledger
@@ -236,7 +237,7 @@ class Turns:
     def _proposals(
         self, ctx: StepContext, answer: ModelAnswer, item: dict[str, Any], most: int
     ) -> list[NewCall]:
-        found = []
+        found, grant = [], Grant.decode(ctx.run.grants)
         for ordinal, call in enumerate(answer.calls):
             action = self.actions.get(call.tool)
             args = canonical.canonical_json(call.args) if call.args is not None else "{}"
@@ -252,7 +253,7 @@ class Turns:
                     args_hash=canonical.text_digest(args),
                     claim=item["text"] or None,
                     **labels.halves(ctx.label),
-                    refusal=_unread(call, ordinal, most),
+                    refusal=_unread(call, ordinal, most, denied=_denied(action, grant)),
                 )
             )
         return found
@@ -347,13 +348,18 @@ def _off(call: Call) -> bool:
     return said.get("error", {}).get("code") == "mode_off"
 
 
-def _unread(call: ProposedCall, ordinal: int, most: int) -> str | None:
+def _denied(action: Action | None, grant: Grant) -> bool:
+    """Whether it is a tool that there is, and that the run has not: the gate says so, whatever else is wrong with it."""
+    return action is not None and not grant.allows(action.id)
+
+
+def _unread(call: ProposedCall, ordinal: int, most: int, *, denied: bool) -> str | None:
     if ordinal >= most:
         return pipeline.refusal(
             "too_many_calls",
             f"At most {most} calls are taken in one turn; this one was not looked at.",
         )
-    if call.problem:
+    if call.problem and not denied:
         return pipeline.refusal("malformed_call", call.problem)
     return None
 

@@ -296,13 +296,18 @@ def tools(*, agent: str | None = None, common: Common = DEFAULT) -> int:
         lacking: list[str] = []
         for action in sorted(registry, key=lambda a: a.id):
             mode, rule = policy.resolve(action=action, agent=who.id, policy=base.settings.policy)
+            given = who.policy.judge(action.id)
+            if not given.allowed:
+                rule = f"tools: {given.rule}"
+            elif who.tool_policy is not None:
+                rule = f"tools: {given.rule}; {rule}"
             if lacks := availability.missing(action, base.settings):
-                rule = "not set up"
+                rule = "not set up" if given.allowed else rule
                 lacking.append(f"{action.id}: {lacks.detail} {lacks.next or ''}".rstrip())
             rows.append(
                 {
                     "name": action.id,
-                    "allowed": mode != "off" and lacks is None,
+                    "allowed": given.allowed and mode != "off" and lacks is None,
                     "rule": rule,
                     "risk": str(action.risk),
                     "effect": str(action.effect),

@@ -16,6 +16,7 @@ from alfred.agents.entries import (
     UnknownAgent,
 )
 from alfred.agents.registry import AgentRegistry
+from alfred.agents.tools import InvalidToolConfig, UnknownProfile
 from tests.table import table
 
 WRONG = [
@@ -27,7 +28,13 @@ WRONG = [
     ("agents:\n  a: 5", ["2: agents.a: must be keys with values", "given: '5'"]),
     ("agents:\n  a: {modle: x}", ["2: agents.a.modle: is no setting of an agent", "model?"]),
     ("agents: {a: {denny: [x]}}", ["agents.a.denny: is no setting of an agent"]),
-    ("agents: {a: {tools: coding}}", ["agents.a.tools: has no effect in this version"]),
+    ("agents: {a: {tools: codnig}}", ["1: agents.a.tools: 'codnig' is no tool", "mean coding?"]),
+    ("agents: {a: {tools: 42}}", ["agents.a.tools: must be a profile, a list of tools"]),
+    ("agents: {a: {tools: true}}", ["agents.a.tools: must be a profile, a list of tools"]),
+    ("agents:\n  a:\n    tools:\n    - web\n    - 5", ["5: agents.a.tools[1]: is no name of a"]),
+    ("agents: {a: {tools: {denny: [x]}}}", ["agents.a.tools.denny: is no key", "mean deny?"]),
+    ("agents: {a: {tools: {allow: }}}", ["agents.a.tools.allow: is empty: write [] for no"]),
+    ("agents: {a: {tools: [], tool_policy: full}}", ["a.tool_policy: tools says it too"]),
     ("agents: {a: {subagents: 0}}", ["agents.a.subagents: has no effect in this version"]),
     ("agents: {a: {max_turns: 0}}", ["agents.a.max_turns: must be a whole number of at least 1"]),
     ("agents: {a: {max_turns: 1.5}}", ["agents.a.max_turns: must be a whole number"]),
@@ -58,7 +65,7 @@ WRONG = [
         "agents: {a: {id: b}}\nbudget: {per_agent: {a: {turns_per_day: 1}}}",
         ["2: budget.per_agent.a: names no agent"],
     ),
-    ("tools: coding", ["1: tools: has no effect in this version"]),
+    ("tools: {profile: x}", ["1: tools.profile: 'x' is no tool profile, known: minimal"]),
     (
         "agents: {coder: }\nbudget:\n  per_agent: {codr: {turns_per_day: 1}}",
         ["3: budget.per_agent.codr: names no agent, did you mean coder?"],
@@ -169,6 +176,9 @@ KINDS = [
     ({"agents": [{"id": "a"}]}, errors.ConfigError),
     ({"agents": {"a": {"modle": "x"}}}, errors.ConfigError),
     ({"max_turns": 0}, errors.ConfigError),
+    ({"agents": {"a": {"tools": "codnig"}}}, UnknownProfile),
+    ({"agents": {"a": {"tool_policy": 42}}}, InvalidToolConfig),
+    ({"tools": ["a", 1]}, InvalidToolConfig),
     ({"agents": {"A b": None, "a": {"id": "b"}, "b": None}}, errors.ConfigErrors),
 ]
 
