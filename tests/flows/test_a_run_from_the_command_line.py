@@ -424,7 +424,7 @@ def test_high_is_approved_only_with_the_hash_that_was_shown(
 def test_help_shows_every_command_and_each_command_can_be_called_for_help(alfred: Alfred) -> None:
     said = alfred("--help")
     assert said.code == 0
-    names = "setup doctor status demo run tell stop approve reject answer tools spend worker serve runs approvals db audit config"
+    names = "setup doctor status demo run tell stop approve reject answer tools agents spend worker serve runs approvals db audit config"
     for name in names.split():
         assert f"│ {name} " in said.out
         assert f"Usage: alfred {name} " in alfred(name, "--help").out

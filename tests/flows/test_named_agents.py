@@ -180,3 +180,84 @@ def test_a_follow_up_has_no_tool_that_its_agent_has_lost_meanwhile(
     (home / "config.yaml").write_text("alfred: 1\nagents: {main: }\n")
     gone = alfred("tell", second, "still there?")
     assert (gone.code, "No agent named 'ops'" in gone.err) == (2, True)
+
+
+# ---- alfred agents
+
+SEVERAL = """\
+model: openai:x
+models: {fallback: [openai:y]}
+personality: Dry.
+tools: coding
+agents:
+  main: {tools: full}
+  family: {tools: [web_search, toodo], personality: soul.md, workspace: /nowhere}
+  b:
+    id: ops
+    model: claude-cli
+    reasoning: high
+    workspace: /nowhere
+    tool_policy: []
+"""
+
+
+def test_agents_are_listed_with_what_they_come_to(alfred: Alfred, configured: Any) -> None:
+    assert [a["id"] for a in alfred("agents", "list", "--json").json] == ["main"]
+    configured(SEVERAL)
+    told = alfred("agents", "list", "--json").json
+    assert [(a["id"], a["default"], a["model"], a["tools"]) for a in told] == [
+        ("main", True, "openai:x", {"profile": "full"}),
+        ("family", False, "openai:x", {"allow": ["toodo", "web_search"]}),
+        ("ops", False, "claude-cli", {"allow": []}),
+    ]
+    assert "main (default)" in alfred("agents", "list").out
+
+
+def test_an_agent_is_shown_with_the_place_of_each_value(
+    alfred: Alfred, home: Path, configured: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    configured(SEVERAL)
+
+    def shown(id: str) -> dict[str, tuple[Any, str]]:
+        values = alfred("agents", "show", id, "--json").json["values"]
+        return {key: (entry["value"], entry["source"]) for key, entry in values.items()}
+
+    ops = shown("ops")
+    assert ops["model"] == ("claude-cli", "config.yaml:11")
+    assert ops["tools"] == ({"allow": []}, "config.yaml:14")
+    assert ops["fallback_model"] == (["openai:y"], "config.yaml:3")
+    assert ops["personality"] == ("Dry.", "config.yaml:4")
+    assert ops["max_turns"] == (None, "default")
+    soul = home / "agents" / "main" / "SOUL.md"
+    soul.parent.mkdir(parents=True, exist_ok=True)
+    soul.write_text("Kind.")
+    assert shown("main")["personality"] == ("Kind.", str(soul))
+    monkeypatch.setenv("ALFRED_MODEL", "openai:env")
+    assert shown("main")["model"] == ("openai:env", "env:ALFRED_MODEL")
+    assert "tools: {profile: full}   (config.yaml:7)" in alfred("agents", "show").out
+    unknown = alfred("agents", "show", "opps")
+    assert (unknown.code, "Did you mean 'ops'?" in unknown.err) == (2, True)
+
+
+def test_a_check_tells_what_is_right_and_probably_not_meant(
+    alfred: Alfred, configured: Any
+) -> None:
+    assert alfred("agents", "check").out == "1 agent, nothing to correct.\n"
+    configured(SEVERAL)
+    said = alfred("agents", "check", "--json")
+    assert said.code == 0
+    assert [(one["agent"], one["key"], one["message"]) for one in said.json["warnings"]] == [
+        ("family", "tools", "no tool is called 'toodo', did you mean todo.add?"),
+        ("family", "personality", "names no file, so these words are told"),
+        ("family", "workspace", "/nowhere is no folder"),
+        ("ops", "workspace", "/nowhere is no folder"),
+        ("ops", "reasoning", "claude-cli thinks as it is set up itself"),
+        ("ops", "workspace", "family works in it too"),
+    ]
+    configured("agents: {a: , b: }\n")
+    assert (
+        "agents.a.default: no agent is the default, so the first" in alfred("agents", "check").out
+    )
+    configured("agents: {a: {tools: codnig}}\n")
+    wrong = alfred("agents", "check")
+    assert (wrong.code, "did you mean coding?" in wrong.err) == (2, True)

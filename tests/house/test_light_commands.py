@@ -54,6 +54,8 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("status",),
         ("runs", "list"),
         ("approvals", "list"),
+        ("agents", "list"),
+        ("agents", "show"),
         ("approve", "01ARZ3NDEKTSV4RRFFQ69G5FAV"),
         ("reject", "01ARZ3NDEKTSV4RRFFQ69G5FAV"),
         ("spend",),

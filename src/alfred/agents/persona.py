@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from alfred.agents.registry import EffectiveAgent
@@ -25,16 +25,31 @@ _PATH_LIMIT = 4096
 """Characters; what is longer is no path."""
 
 
-def of(agent: EffectiveAgent, *, workspace: Path, home: Path) -> str | None:
+class Persona(NamedTuple):
+    """How an agent speaks, and who says so: `agent`, `global`, or the path of a SOUL.md."""
+
+    text: str
+    source: str
+
+
+def of(agent: EffectiveAgent, *, workspace: Path, home: Path) -> Persona | None:
     """How the agent speaks; None: nothing says it."""
-    inherited = agent.sources.get("personality") == "global"
-    said = _said(agent.personality, home)
-    return (
-        (None if inherited else said)
-        or _soul(workspace)
-        or (said if inherited else None)
-        or _soul(home)
-    )
+    said = text_of(agent.personality, home)
+    source = agent.sources.get("personality", "agent")
+    ways: list[tuple[Path | str, str | None]] = [(workspace / SOUL, None), (home / SOUL, None)]
+    ways.insert(1 if source == "global" else 0, (source, said))
+    for where, text in ways:
+        if isinstance(where, Path):
+            text = owner_file(where)
+        if text:
+            return Persona(text, str(where))
+    return None
+
+
+def path_of(text: str) -> bool:
+    """Whether a personality looks like the path of a file rather than like words."""
+    one_line = 0 < len(text) <= _PATH_LIMIT and text.isprintable()
+    return one_line and ("/" in text or text.lower().endswith((".md", ".txt")))
 
 
 def owner_file(path: Path) -> str | None:
@@ -52,21 +67,16 @@ def owner_file(path: Path) -> str | None:
     return text or None
 
 
-def _soul(folder: Path) -> str | None:
-    return owner_file(folder / SOUL)
-
-
-def _said(personality: str | None, home: Path) -> str | None:
+def text_of(personality: str | None, home: Path) -> str | None:
     """The text itself, or that of the file that it names."""
     text = (personality or "").strip()
-    path = _path(text, home)
+    path = _file(text, home)
     return text or None if path is None else owner_file(path)
 
 
-def _path(text: str, home: Path) -> Path | None:
-    """The file that a personality names; a relative one lies in the home."""
-    one_line = len(text) <= _PATH_LIMIT and text.isprintable()
-    if not text or not one_line or not ("/" in text or text.lower().endswith((".md", ".txt"))):
+def _file(text: str, home: Path) -> Path | None:
+    """The file that a personality names, where there is one; a relative path begins in the home."""
+    if not path_of(text):
         return None
     try:
         path = home / Path(text).expanduser()

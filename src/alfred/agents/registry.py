@@ -124,8 +124,9 @@ class AgentRegistry:
         Args:
             home: The tenant's; None: the home that the environment names.
         """
-        agent = self.effective(id)
-        return persona.of(agent, workspace=self.workspace(id, home=home), home=_home(home))
+        agent, home = self.effective(id), _home(home)
+        found = persona.of(agent, workspace=workspace(agent, home), home=home)
+        return found.text if found else None
 
     def workspace(self, id: str | None, *, home: Path | None = None) -> Path:
         """The agent's folder: the one of its entry, else its own in the home. Nothing is made."""

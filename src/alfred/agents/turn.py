@@ -157,9 +157,10 @@ class Turns:
         run = ctx.run
         place = surroundings.workspace_of(run, self.home(run.tenant))
         home = self.home(run.tenant)
+        speaks = persona.of(agent, workspace=registry.workspace(agent, home), home=home)
         head = prompt.head(
             agent,
-            personality=persona.of(agent, workspace=registry.workspace(agent, home), home=home),
+            personality=speaks.text if speaks else None,
             home=home,
             workspace=place.root.name,
             actions=self.actions,

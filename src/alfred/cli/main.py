@@ -113,6 +113,15 @@ _GROUPS: dict[str, tuple[tuple[str, str, tuple[Command, ...]], ...]] = {
             ),
         ),
         (
+            "agents",
+            "Who works here.",
+            (
+                ("list", "agents:agents_list", "Every agent, with its model and its tools."),
+                ("show", "agents:agents_show", "One agent, and where each value comes from."),
+                ("check", "agents:agents_check", "Say what is wrong or probably not meant."),
+            ),
+        ),
+        (
             "audit",
             "Who decided what.",
             (

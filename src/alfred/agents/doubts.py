@@ -1,0 +1,64 @@
+"""What a configuration says about agents that is right and was probably not meant. Nothing here is an error."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from alfred import config_text
+from alfred.agents import persona
+from alfred.agents.entries import MAIN
+from alfred.agents.registry import AgentRegistry, EffectiveAgent
+from alfred.agents.tools import TOOL_ALIASES, matches
+
+_OWN_WAY = ("claude-cli", "codex-cli")
+"""Programs that answer in the place of a provider, and think as they are set up themselves."""
+
+
+class Doubt(NamedTuple):
+    """What may not be meant: of which agent, in which key, and why."""
+
+    agent: str
+    key: str
+    message: str
+
+
+def doubts(agents: AgentRegistry, *, tools: Sequence[str], home: Path) -> list[Doubt]:
+    """Everything that may not be meant.
+
+    Args:
+        tools: The tools that there are.
+        home: The tenant's.
+    """
+    every = [agents.effective(id) for id in agents.ids()]
+    found: list[Doubt] = []
+    if len(every) > 1 and not any(one.default or one.id == MAIN for one in every):
+        first = agents.default.id
+        found.append(Doubt(first, "default", "no agent is the default, so the first one is"))
+    folders: dict[Path, str] = {}
+    for agent in every:
+        found += _of_one(agent, [*tools, *TOOL_ALIASES.values()], home)
+        if agent.workspace is not None:
+            folder = agent.workspace.expanduser()
+            if folder in folders:
+                message = f"{folders[folder]} works in it too"
+                found.append(Doubt(agent.id, "workspace", message))
+            folders.setdefault(folder, agent.id)
+    return found
+
+
+def _of_one(agent: EffectiveAgent, tools: Sequence[str], home: Path) -> Iterator[Doubt]:
+    for name in sorted(agent.policy.names()):
+        if not any(matches(name, tool) for tool in tools) and not name.startswith("mcp"):
+            near = config_text.nearest(name, [*tools, *TOOL_ALIASES])
+            meant = f", did you mean {near}?" if near else ""
+            yield Doubt(agent.id, "tools", f"no tool is called {config_text.shown(name)}{meant}")
+    said = (agent.personality or "").strip()
+    a_file = said.lower().endswith((".md", ".txt")) and persona.path_of(said)
+    if a_file and persona.text_of(said, home) == said:
+        yield Doubt(agent.id, "personality", "names no file, so these words are told")
+    if agent.workspace is not None and not agent.workspace.expanduser().is_dir():
+        yield Doubt(agent.id, "workspace", f"{agent.workspace} is no folder")
+    if agent.reasoning is not None and (agent.model or "").startswith(_OWN_WAY):
+        yield Doubt(agent.id, "reasoning", f"{agent.model} thinks as it is set up itself")
