@@ -261,3 +261,51 @@ def test_a_check_tells_what_is_right_and_probably_not_meant(
     configured("agents: {a: {tools: codnig}}\n")
     wrong = alfred("agents", "check")
     assert (wrong.code, "did you mean coding?" in wrong.err) == (2, True)
+
+
+def test_an_agent_is_added_and_what_a_person_wrote_stays(
+    alfred: Alfred, home: Path, configured: Any
+) -> None:
+    configured("# mine\nmodel: openai:x   # dear\n")
+    said = alfred("agents", "add", "coder", "--tools", "coding", "--description", "Changes: code")
+    assert (said.code, said.out.split(":")[0]) == (0, "config.yaml"), said.err
+    assert alfred("agents", "add", "mute", "--tools", "[]", "--max-turns", "3", "--json").json == {
+        "id": "mute",
+        "place": "config.yaml:4",
+    }
+    text = (home / "config.yaml").read_text()
+    assert text.startswith(
+        "alfred: 1\n# mine\nmodel: openai:x   # dear\nagents: {main: {default: true}"
+    )
+    told = alfred("agents", "list", "--json").json
+    assert [(a["id"], a["default"], a["tools"]) for a in told] == [
+        ("main", True, None),
+        ("coder", False, {"profile": "coding"}),
+        ("mute", False, {"allow": []}),
+    ]
+
+
+REFUSED: list[tuple[list[str], str]] = [
+    (["coder"], "There is an agent 'coder' already"),
+    (["../x"], "is no name for an agent"),
+    (["new", "--tools", "codnig"], "did you mean coding?"),
+    (["new", "--tools", "[a"], "--tools is no YAML in one line"),
+    (["new", "--tools", "{denny: [a]}"], "did you mean deny?"),
+    (["new", "--model", "nobody:x"], "names no model"),
+    (["new", "--reasoning", "hihg"], "did you mean high?"),
+    (["new", "--max-turns", "0"], "must be a whole number of at least 1"),
+    (["new", "--default"], "only one agent can be the default, and main is"),
+]
+
+
+def test_what_is_no_agent_is_not_added_and_the_file_stays(
+    alfred: Alfred, home: Path, configured: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    configured("agents:\n  main: {default: true}\n  coder:   # mine\n")
+    before = (home / "config.yaml").read_bytes()
+    for arguments, told in REFUSED:
+        said = alfred("agents", "add", *arguments)
+        assert (said.code, told in said.err) == (2, True), (arguments, said.err)
+    monkeypatch.setenv("ALFRED_AGENTS", "{a: }")
+    assert "ALFRED_AGENTS, which wins" in alfred("agents", "add", "new").err
+    assert (home / "config.yaml").read_bytes() == before

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from typing import Any
+from pathlib import Path
+from typing import Annotated, Any
 
-from alfred import app, config, config_splice
+from cyclopts import Parameter
+
+from alfred import app, config, config_edit, config_splice, config_text, errors, home
 from alfred.agents import persona
+from alfred.agents.entries import MAIN
 from alfred.agents.registry import AgentRegistry, EffectiveAgent
 from alfred.agents.tools import ToolPolicy
 from alfred.cli import terminal
@@ -92,6 +96,73 @@ def agents_show(agent: str | None = None, /, *, common: Common = DEFAULT) -> int
     return 0
 
 
+def agents_add(
+    agent: str,
+    /,
+    *,
+    description: str | None = None,
+    model: str | None = None,
+    tools: str | None = None,
+    workspace: Path | None = None,
+    personality: str | None = None,
+    reasoning: str | None = None,
+    max_turns: int | None = None,
+    default: Annotated[bool, Parameter(negative="")] = False,
+    common: Common = DEFAULT,
+) -> int:
+    """Write an agent into config.yaml, keeping what stands there. The first one leaves `main` the default.
+
+    Args:
+        agent: Its id.
+        description: What it is for.
+        model: Its own model, provider:model.
+        tools: A profile, or tools as YAML in one line, as in [web_search, memory] or {deny: [shell]}.
+        workspace: The folder that its runs work in.
+        personality: How it speaks, or the path of a file that says so.
+        reasoning: How much its model thinks first.
+        max_turns: Turns of a run at most.
+        default: It is meant when no agent is named.
+    """
+    folder = common.folder()
+    home.ensure(folder)
+    settings, agents = _read(common)
+    if settings.agents and agent in agents.ids():
+        raise errors.NameTaken(
+            f"There is an agent {agent!r} already.",
+            next=f"`alfred agents show {agent}`; `alfred config edit agents.{agent}.KEY VALUE` changes it.",
+        )
+    place = settings.place("agents") or ""
+    if place.startswith("env:"):
+        raise errors.UsageError(
+            f"The agents come from {place.removeprefix('env:')}, which wins over config.yaml.",
+            next="Add the agent there, or unset it.",
+        )
+    given: dict[str, Any] = {
+        "default": default or None,
+        "description": description,
+        "model": model,
+        "tools": None if tools is None else _yaml("--tools", tools),
+        "workspace": None if workspace is None else str(workspace.expanduser().absolute()),
+        "personality": personality,
+        "reasoning": reasoning,
+        "max_turns": max_turns,
+    }
+    entry = {key: value for key, value in given.items() if value is not None}
+    if settings.agents:
+        written = config_edit.edit(folder, ("agents", agent), entry, check=app.check)
+    else:
+        # whoever was there without a word about it stays there, and is meant as before
+        main = {} if default else {"default": True}
+        both = {MAIN: main, agent: entry} if agent != MAIN else {agent: entry}
+        written = config_edit.edit(folder, ("agents",), both, check=app.check)
+    where = written.place("agents", agent) or "config.yaml"
+    if common.json:
+        terminal.document({"id": agent, "place": where})
+    else:
+        terminal.out(f'{where}: {agent}. Try it: alfred run "…" --agent {agent}')
+    return 0
+
+
 def agents_check(*, common: Common = DEFAULT) -> int:
     """Say what is wrong with the agents of config.yaml (code 2), and what is right and probably not meant."""
     from alfred.agents import doubts
@@ -115,6 +186,21 @@ def _read(common: Common) -> tuple[Settings, AgentRegistry]:
     for warning in config.mistyped(os.environ):
         terminal.say(warning)
     return settings, AgentRegistry.from_settings(settings)
+
+
+def _yaml(option: str, text: str) -> Any:
+    """What an option says in one line of YAML.
+
+    Raises:
+        UsageError: it is none.
+    """
+    made = config_text.parse(f"value: {text}\n", option)
+    if made.findings or made.tree.keys() != {"value"}:
+        raise errors.UsageError(
+            f"{option} is no YAML in one line: {config_text.shown(text)}.",
+            next="Write a profile, [a, b] or {deny: [a]}.",
+        )
+    return config_text.resolve(made.tree["value"])
 
 
 def _tools(policy: ToolPolicy | None) -> dict[str, Any] | None:
