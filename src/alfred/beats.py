@@ -18,17 +18,25 @@ if TYPE_CHECKING:
     from alfred.config_live import LiveSettings
 
 
-RULES = ("policy", "approvals", "budget", "limits", "trust", "secrets", "sandbox")
+RULES = ("policy", "approvals", "budget", "limits", "trust", "secrets", "sandbox", "tools")
 """Sections of the settings that say what may happen by itself: each change of them is a row of the audit."""
 
 
 def seal_rules(store: Store, tenant: str, settings: Callable[[str], config.Settings]) -> None:
     """Writes into the audit what holds for a tenant, when it is not what held before."""
-    rules = settings(tenant).model_dump(mode="json", include=set(RULES))
+    rules = settings(tenant).model_dump(mode="json", include={*RULES, "agents"})
+    agents = (rules["agents"] or {}).items()
+    rules["agents"] = {name: _tools(entry) for name, entry in agents if _tools(entry) is not None}
     with store.read() as look:
         sealed = audit.holds(look, tenant, rules)
     if not sealed:
         store.transact(audit.policy, tenant, rules)
+
+
+def _tools(entry: Any) -> Any:
+    """What the entry of an agent says of its tools, in either spelling; the rest of it says how it works."""
+    found = entry if isinstance(entry, dict) else {}
+    return found.get("tools", found.get("tool_policy"))
 
 
 def beats(

@@ -99,10 +99,18 @@ def test_what_may_happen_by_itself_is_sealed_when_it_changes(
     alfred: Alfred, script: Callable[..., str], folder: Path, home: Path
 ) -> None:
     model = script({"say": "Done."})
-    for mode in ("gated", "gated", "autonomous"):
-        assert alfred("config", "edit", "policy.mode", mode).code == 0
+    for key, value in (
+        *(("policy.mode", mode) for mode in ("gated", "gated", "autonomous")),
+        *(("tools", "coding"), ("agents.main.tools", "minimal")),
+    ):
+        assert alfred("config", "edit", key, value).code == 0
         assert alfred("run", "hello", "--in", folder, "--model", model).code == 0
     rows = [json.loads(line) for line in alfred("audit", "export").out.splitlines()[1:-1]]
     sealed = [json.loads(row["row"]) for row in rows]
-    modes = [row["rules"]["policy"]["mode"] for row in sealed if row["what"] == "policy"]
-    assert modes == ["gated", "autonomous"]
+    rules = [row["rules"] for row in sealed if row["what"] == "policy"]
+    assert [(one["policy"]["mode"], one["tools"], one["agents"]) for one in rules] == [
+        ("gated", None, {}),
+        ("autonomous", None, {}),
+        ("autonomous", "coding", {}),
+        ("autonomous", "coding", {"main": "minimal"}),
+    ]
