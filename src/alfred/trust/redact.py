@@ -218,11 +218,8 @@ def _percent_spans(text: str, known: tuple[tuple[str, str], ...]) -> Iterator[_S
 
 def _format_spans(text: str) -> Iterator[_Span]:
     for known in tokens.FORMATS:
-        if not known.may_be_in(text):
-            continue
-        pattern = known.pattern
-        group = "v" if "v" in pattern.groupindex else 0
-        for found in pattern.finditer(text):
+        for found in known.finds(text):
+            group = "v" if "v" in found.re.groupindex else 0
             if not _harmless(found[group], known.kind):
                 yield _Span(*found.span(group), tag(known.kind, found[group]))
 

@@ -1,8 +1,8 @@
 """What secrets look like: formats of well-known issuers, and the words that announce a secret.
 
 Data for `redact`. Sources: the issuers' documentation, and the public rule sets of gitleaks and
-trufflehog. Each format names a literal that must occur, so that a text without it costs one search; where that stands in
-many a text, also an expression that begins with it. Group `v`, where there is one, is the secret; else the whole match is.
+trufflehog. Each format names a literal that must occur, so that a text without it costs one search. Group `v`, where
+there is one, is the secret; else the whole match is.
 
 Every pattern is linear: no two neighbouring repetitions can match the same character.
 """
@@ -11,19 +11,22 @@ from __future__ import annotations
 
 import re
 import string
+from collections.abc import Iterator
 from typing import NamedTuple
 
 
 class Format(NamedTuple):
     """A kind of secret: its name in the tag, a literal that occurs in each, the regular expression.
 
-    `probe` occurs in each too, and begins with a literal, for which `re` looks a hundred times faster than for a place
-    where a word begins.
+    `re` looks for a literal a hundred times faster than for a place where a word begins. Where a format begins with none,
+    `back` says how many characters at most stand before `probe` (the literal itself, or an expression that begins with it):
+    only there it is looked for.
     """
 
     kind: str
     hint: str
     source: str
+    back: int | None = None
     probe: str = ""
 
     @property
@@ -31,9 +34,21 @@ class Format(NamedTuple):
         """Compiled at first use (and kept by `re`): a hundred at import would cost every command."""
         return re.compile(self.source)
 
-    def may_be_in(self, text: str) -> bool:
-        """Whether it is worth looking for one."""
-        return self.hint in text and (not self.probe or bool(re.search(self.probe, text)))
+    def finds(self, text: str) -> Iterator[re.Match[str]]:
+        """Each in a text, in their order."""
+        if self.hint not in text:
+            return
+        pattern = self.pattern
+        if self.back is None:
+            yield from pattern.finditer(text)
+            return
+        done = 0
+        for near in re.finditer(self.probe or re.escape(self.hint), text):
+            for at in range(max(done, near.start() - self.back), near.start() + 1):
+                if found := pattern.match(text, at):
+                    yield found
+                    done = found.end()
+                    break
 
 
 # The letter before a word may be the end of an escape: `\n`, `\u0026`, `%3D`, the colour of a terminal.
@@ -52,12 +67,19 @@ def _begins(literal: str = "") -> str:
 
 
 def _f(
-    kind: str, hint: str, pattern: str, *, left: str = "", end: str = _END, probe: str = ""
+    kind: str,
+    hint: str,
+    pattern: str,
+    *,
+    left: str = "",
+    end: str = _END,
+    back: int | None = None,
+    probe: str = "",
 ) -> Format:
     if not left and pattern.startswith(hint):
         # First the literal, then what may not stand before it: only so does `re` look for the literal.
         return Format(kind, hint, f"{hint}{_begins(hint)}{pattern[len(hint) :]}{end}")
-    return Format(kind, hint, _begins() + left + pattern + end, probe)
+    return Format(kind, hint, _begins() + left + pattern + end, back, probe)
 
 
 FORMATS: tuple[Format, ...] = (
@@ -116,13 +138,19 @@ FORMATS: tuple[Format, ...] = (
     _f("aws-session", "IQoJb3JpZ2lu", r"IQoJb3JpZ2lu[A-Za-z0-9+/=]{80,}", end=""),
     Format("azure-key", "AccountKey=", (r"AccountKey=(?P<v>[A-Za-z0-9+/]{80,}={0,2})")),
     Format("azure-sas", "sig=", (r"(?<=[?&])sig=(?P<v>[A-Za-z0-9%+/]{40,}={0,2})")),
-    _f("azure-secret", "Q~", r"[A-Za-z0-9_.~-]{3}[0-9]Q~[A-Za-z0-9_.~-]{31,34}"),
-    _f("digitalocean-token", "_v1_", r"do[opr]_v1_[a-f0-9]{64}"),
+    _f("azure-secret", "Q~", r"[A-Za-z0-9_.~-]{3}[0-9]Q~[A-Za-z0-9_.~-]{31,34}", back=4),
+    _f("digitalocean-token", "_v1_", r"do[opr]_v1_[a-f0-9]{64}", back=3),
     _f("heroku-key", "HRKU-", r"HRKU-[A-Za-z0-9_-]{30,}"),
     _f("fly-token", "FlyV1 ", r"FlyV1 fm\d_[A-Za-z0-9+/=,_-]{40,}", end=""),
     _f("cloudflare-key", "v1.0-", r"v1\.0-[a-f0-9]{24}-[a-f0-9]{146}"),
     _f("vault-token", "hv", r"hv[sbr]\.[A-Za-z0-9_-]{24,}"),
-    _f("terraform-token", ".atlasv1.", r"[A-Za-z0-9]{14}\.atlasv1\.[A-Za-z0-9_=-]{60,}", end=""),
+    _f(
+        "terraform-token",
+        ".atlasv1.",
+        r"[A-Za-z0-9]{14}\.atlasv1\.[A-Za-z0-9_=-]{60,}",
+        end="",
+        back=14,
+    ),
     _f("doppler-token", "dp.", r"dp\.(?:pt|st|ct|sa|scim|audit)\.[A-Za-z0-9._-]{40,}"),
     _f("databricks-token", "dapi", r"dapi[a-f0-9]{32}(?:-\d)?"),
     _f("planetscale-token", "pscale_", r"pscale_(?:tkn|pw|oauth)_[A-Za-z0-9_.=-]{30,}"),
@@ -134,6 +162,7 @@ FORMATS: tuple[Format, ...] = (
         "stripe-key",
         "k_",
         r"(?:sk|rk)_(?:live|test)_[A-Za-z0-9]{16,}",
+        back=1,
         probe="k_(?:live|test)_",
     ),
     _f("webhook-secret", "whsec_", r"whsec_[A-Za-z0-9+/=]{24,}", end=""),
@@ -161,6 +190,7 @@ FORMATS: tuple[Format, ...] = (
         "discord-token",
         ".",
         r"[MNO][A-Za-z0-9_-]{23,27}\.[A-Za-z0-9_-]{6}\.[A-Za-z0-9_-]{27,42}",
+        back=28,
         probe=r"\.[A-Za-z0-9_-]{6}\.[A-Za-z0-9_-]{27}",
     ),
     _f(
@@ -168,6 +198,7 @@ FORMATS: tuple[Format, ...] = (
         ":",
         r"\d{8,10}:[A-Za-z0-9_-]{35}",
         left=r"(?:bot)?(?=\d)",
+        back=13,
         probe=r":[A-Za-z0-9_-]{35}",
     ),
     Format(
@@ -178,7 +209,7 @@ FORMATS: tuple[Format, ...] = (
     _f("twilio-key", "SK", r"SK[a-f0-9]{32}"),
     _f("sendgrid-key", "SG.", r"SG\.[A-Za-z0-9_-]{16,32}\.[A-Za-z0-9_-]{32,64}"),
     _f("mailgun-key", "key-", r"key-[a-f0-9]{32}"),
-    _f("mailchimp-key", "-us", r"[a-f0-9]{32}-us\d{1,2}", probe=r"-us\d"),
+    _f("mailchimp-key", "-us", r"[a-f0-9]{32}-us\d{1,2}", back=32, probe=r"-us\d"),
     _f("brevo-key", "xkeysib-", r"xkeysib-[a-f0-9]{64}-[A-Za-z0-9]{16}"),
     _f("resend-key", "re_", r"re_[A-Za-z0-9]{8}_[A-Za-z0-9]{24}"),
     _f("notion-token", "ntn_", r"ntn_[A-Za-z0-9]{40,}"),
@@ -188,6 +219,7 @@ FORMATS: tuple[Format, ...] = (
         "asana-token",
         "/",
         r"[12]/\d{12,20}(?:/\d{12,20})?:[a-f0-9]{32}",
+        back=22,
         probe=r"/\d{12,20}:[a-f0-9]{32}",
     ),
     _f("figma-token", "fig", r"fig[dour]_[A-Za-z0-9_-]{40,}"),
@@ -219,7 +251,13 @@ FORMATS: tuple[Format, ...] = (
             r"(?i:(?:proxy-)?authorization)[\"']?[ \t]*[:=][ \t]*[\"']?(?:(?i:bearer|basic|token|digest|bot|apikey|negotiate|aws4-hmac-sha256)[ \t]+)?(?P<v>[^\s\"',;]{6,8192})"
         ),
     ),
-    Format("bearer", "earer ", (_begins() + r"[Bb]earer[ \t]+(?P<v>[A-Za-z0-9._~+/=-]{16,8192})")),
+    Format(
+        "bearer",
+        "earer",
+        (_begins() + r"[Bb]earer[ \t]+(?P<v>[A-Za-z0-9._~+/=-]{16,8192})"),
+        back=1,
+        probe=r"earer[ \t]",
+    ),
     Format(
         "cookie",
         "ookie",
@@ -236,6 +274,7 @@ FORMATS: tuple[Format, ...] = (
             _begins()
             + r"curl\b[^\n|;]{0,200}?[ \t](?:-u|--user)[ \t=]?[\"']?[^\s:\"']{1,128}:(?P<v>[^\s\"']{3,256})"
         ),
+        back=0,
     ),
 )
 
