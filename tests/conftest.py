@@ -209,6 +209,9 @@ _SLOW = (
     "unit/integrations/test_web.py",
     "unit/llm/test_cli_models.py",
     "unit/llm/test_client.py",
+    "unit/llm/test_failures.py",
+    "unit/llm/test_prices.py",
+    "unit/store/test_backup.py",
     "unit/store/test_restore.py",
     "unit/trust/test_sandbox.py",
 )
