@@ -99,9 +99,7 @@ def _appended(
     text: str, path: tuple[str, ...], written: str, file: Path, judge: _Judge
 ) -> tuple[str, Settings]:
     """The text with one item more, and its settings."""
-    made = config_text.parse(text, file.name)
-    if made.findings:
-        raise config_text.error(file, made.findings)
+    made = _parsed(text, file)
     before: Any = made.tree
     for part in path:
         before = before.get(part) if isinstance(before, dict) else None
@@ -244,13 +242,23 @@ def _judge(file: Path, tenant: str, check: config.Check | None) -> _Judge:
     return lambda made: config.validate(made, file, {}, tenant=tenant, check=check)
 
 
+def _parsed(text: str, file: Path) -> config_text.Document:
+    """The text as it is to be changed.
+
+    Raises:
+        ConfigError: it is no configuration.
+    """
+    made = config_text.parse(text, file.name)
+    if made.findings:
+        raise config_text.error(file, made.findings)
+    return made
+
+
 def _changed(
     text: str, path: tuple[str, ...], value: Any, file: Path, judge: _Judge
 ) -> tuple[str, Settings]:
     """The text with one value set, and its settings."""
-    made = config_text.parse(text, file.name)
-    if made.findings:
-        raise config_text.error(file, made.findings)
+    made = _parsed(text, file)
     try:
         written = _written(made, path, value, file, judge)
     except errors.ConfigError as wrong:

@@ -234,9 +234,8 @@ def build(fn: Callable[..., Any], *, source: str = "alfred") -> Action:
         raise
 
 
-@functools.lru_cache(
-    512
-)  # reading a signature takes 3 ms, and a process reads its actions more than once
+# reading a signature takes 3 ms, and a process reads its actions more than once
+@functools.lru_cache(512)
 def _build(fn: Callable[..., Any], source: str) -> Action:
     declared: _Declaration = getattr(fn, _MARK)
     _check_declaration(declared, fn)

@@ -95,10 +95,10 @@ _INHERITED_LATER = ("provider",)
 _LATER = (*_INHERITED_LATER, "toolsets", "sandbox", "subagents", "dm_scope")
 """Keys of agents that nothing reads yet; the first of them can be inherited from the top."""
 
-_ATTRIBUTES = {"tools": "tool_policy"}
+ATTRIBUTES = {"tools": "tool_policy"}
 """Where a key of the configuration is called otherwise than the attribute that it gives."""
 
-_KEYS = (*(f.name for f in fields(AgentConfig)), *_ATTRIBUTES)
+_KEYS = (*(f.name for f in fields(AgentConfig)), *ATTRIBUTES)
 
 Given = dict[str, Any]
 """The values that an entry gives, by the name of their attribute."""
@@ -164,7 +164,7 @@ def top(tree: Mapping[str, Any]) -> tuple[Given, list[Finding]]:
     """What agents inherit, as far as it is right, and what is wrong with it."""
     found: list[Finding] = []
     given = {
-        _ATTRIBUTES.get(key, key): _taken((key,), key, tree[key], found)
+        ATTRIBUTES.get(key, key): _taken((key,), key, tree[key], found)
         for key in INHERITED
         if tree.get(key) is not None
     }
@@ -205,7 +205,7 @@ def _entry(name: str, entry: Any) -> tuple[Given, list[Finding]]:
         elif value is not None:
             taken = _taken(path, str(key), value, found)
             if taken is not None:
-                given[_ATTRIBUTES.get(str(key), str(key))] = taken
+                given[ATTRIBUTES.get(str(key), str(key))] = taken
     if entry.get("tools") is not None and entry.get("tool_policy") is not None:
         message = "tools says it too, take one of them out"
         found.append(Finding((*here, "tool_policy"), message, kind=tools.InvalidToolConfig))

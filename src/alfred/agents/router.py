@@ -95,9 +95,8 @@ class BindingRouter:
         """
         from alfred.agents.registry import AgentRegistry
 
-        default = AgentRegistry.from_settings(settings).get(None).id
-        agents = written.defined({"agents": settings.agents})
-        return cls(_as_written(settings.bindings), default, agents=agents)
+        agents = AgentRegistry.from_settings(settings)
+        return cls(_as_written(settings.bindings), agents.default.id, agents=agents.ids())
 
     def resolve(
         self,

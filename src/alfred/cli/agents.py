@@ -11,14 +11,14 @@ from cyclopts import Parameter
 
 from alfred import app, config, config_edit, config_splice, config_text, errors, home
 from alfred.agents import persona
-from alfred.agents.entries import MAIN
+from alfred.agents.entries import ATTRIBUTES, MAIN
 from alfred.agents.registry import AgentRegistry, EffectiveAgent
 from alfred.agents.tools import ToolPolicy
 from alfred.cli import terminal
 from alfred.cli.terminal import DEFAULT, Common
 from alfred.config import Settings
 
-_ELSEWHERE = {"tool_policy": "tools"}
+_ELSEWHERE = {attribute: key for key, attribute in ATTRIBUTES.items()}
 """Attributes whose key has another name."""
 
 _FROM_MODELS = {"model": "boss", "fallback_model": "fallback"}
