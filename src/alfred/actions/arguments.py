@@ -8,16 +8,20 @@ nothing is dropped, so an argument that the action does not know is a problem an
 from __future__ import annotations
 
 import difflib
+import functools
 import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from alfred.actions import canonical
 from alfred.actions.declare import Action
 from alfred.errors import Problem
 from alfred.trust import redact
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
 
 SHOWN = 20
 """How many problems of one call are told; the rest is counted."""
@@ -74,13 +78,13 @@ def validate(action: Action, args: Any) -> Valid | Invalid:
         except pydantic.ValidationError as e:
             found = e.errors(include_url=False, include_context=False)
             return _invalid(*(_problem(error, takes) for error in found))
-    fields = type(checked).model_fields
-    values = {field.alias or name: getattr(checked, name) for name, field in fields.items()}
+    values = {argument: getattr(checked, field) for argument, field in _fields(action.model)}
     normal = checked.model_dump(mode="json", by_alias=True)
-    try:
-        canonical.canonical_json(normal)
-    except ValueError as e:
-        return _invalid(Problem("", str(e)))
+    if normal != named:  # a default, or what the model made of a value
+        try:
+            canonical.canonical_json(normal)
+        except ValueError as e:
+            return _invalid(Problem("", str(e)))
     return Valid(normal, values)
 
 
@@ -88,6 +92,12 @@ def nearest(name: str, known: tuple[str, ...]) -> str | None:
     """The known name that `name` was probably meant to be."""
     close = difflib.get_close_matches(name[:200], known, n=1, cutoff=0.6)
     return close[0] if close else None
+
+
+@functools.lru_cache(maxsize=512)
+def _fields(model: type[BaseModel]) -> tuple[tuple[str, str], ...]:
+    """The arguments that a model takes, each with the field that holds it."""
+    return tuple((field.alias or name, name) for name, field in model.model_fields.items())
 
 
 def _check(action: Action, text: str) -> Any:
@@ -99,16 +109,13 @@ def _name(
 ) -> tuple[dict[str, Any], list[Problem]]:
     """Gives each argument the name that the action has for it: `maxResults` and `max-results` are
     `max_results`, as long as that is the only one they can be."""
-    by_form: dict[str, list[str]] = {}
-    for name in takes:
-        by_form.setdefault(_form(name), []).append(name)
     named: dict[str, Any] = {}
     problems: list[Problem] = []
     for key, value in args.items():
         if not isinstance(key, str):
             problems.append(Problem("", f"the name {_short(key)} is no string. {_takes(takes)}"))
             continue
-        fits = [key] if key in takes else by_form.get(_form(key), [])
+        fits = [key] if key in takes else [name for name in takes if _form(name) == _form(key)]
         if len(fits) != 1:
             problems.append(_unknown(key, value, takes, action))
         elif fits[0] in named:

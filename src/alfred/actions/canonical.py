@@ -17,6 +17,11 @@ MAX_DEPTH = 64
 """How deep a value may nest: RFC 8259 leaves it open, and the HTTP surface refuses more as well."""
 
 
+_ENCODER = json.JSONEncoder(
+    sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
+)
+
+
 def canonical_json(value: Any) -> str:
     """The one text of a JSON value: keys sorted by code point, no spaces, characters as they are.
 
@@ -29,9 +34,7 @@ def canonical_json(value: Any) -> str:
     """
     _check(value, "", 0)
     try:
-        return json.dumps(
-            value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
-        )
+        return _ENCODER.encode(value)
     except TypeError as e:
         raise ValueError(str(e)) from e
 

@@ -18,7 +18,7 @@ from typing import Any
 import structlog
 
 from alfred import clock, errors
-from alfred.actions import canonical, invoke, labelled, results
+from alfred.actions import canonical, invoke, labelled, results, threads
 from alfred.actions.invoke import Ended
 from alfred.actions.kinds import Effect, Happened
 from alfred.actions.ledger import approvals as approvals_ledger
@@ -190,7 +190,7 @@ class Effects:
         self.store.record(write)
 
     def _run(self, ctx: StepContext, call: Call, key: str | None) -> Ended:
-        """Calls the function of the action in a thread of its own, within its time.
+        """Calls the function of the action in a thread that is its own meanwhile, within its time.
 
         Past its time, or soon after its run was stopped, the outcome is unknown; the thread may go on, and what it
         comes to is recorded by its intent, late.
@@ -213,7 +213,7 @@ class Effects:
             if late.is_set() and key is not None:
                 self.record(ctx.lease, call, end)
 
-        threading.Thread(target=work, name=f"alfred-{action.id}", daemon=True).start()
+        threads.run(f"alfred-{action.id}", work)
         gone: concurrent.futures.Future[None] = concurrent.futures.Future()
         forget = ctx.slot.on_cancel(lambda: gone.set_result(None))
         either: list[concurrent.futures.Future[Any]] = [done, gone]

@@ -6,7 +6,6 @@ made is the one that was stored with it, not made anew.
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -64,7 +63,7 @@ def explain(
 ) -> Explained:
     """Judges a call that nobody has made."""
     run = _run(wanted)
-    nothing: dict[str, Any] = dict.fromkeys(f.name for f in dataclasses.fields(Call))
+    nothing: dict[str, Any] = dict.fromkeys(Call._fields)
     call = Call(**nothing | {"id": ids.new(), "run_id": run.id})
     judged = pipeline.judge(
         pipeline.Proposal(

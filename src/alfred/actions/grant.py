@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
+import functools
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -42,15 +43,21 @@ class Grant:
             {"actions": sorted(self.actions), "hosts": sorted(self.hosts), "scratch": self.scratch}
         )
 
-    @classmethod
-    def decode(cls, text: str | None) -> Grant:
+    @staticmethod
+    def decode(text: str | None) -> Grant:
         """From the run's row; a missing or unreadable one grants nothing."""
-        try:
-            data = json.loads(text or "{}")
-            return cls(
-                actions=frozenset(data.get("actions", ())),
-                hosts=frozenset(data.get("hosts", ())),
-                scratch=data.get("scratch"),
-            )
-        except (ValueError, AttributeError, TypeError):
-            return cls(actions=frozenset())
+        return _decoded(text)
+
+
+# every call of a run asks for it again
+@functools.lru_cache(maxsize=256)
+def _decoded(text: str | None) -> Grant:
+    try:
+        data = json.loads(text or "{}")
+        return Grant(
+            actions=frozenset(data.get("actions", ())),
+            hosts=frozenset(data.get("hosts", ())),
+            scratch=data.get("scratch"),
+        )
+    except (ValueError, AttributeError, TypeError):
+        return Grant(actions=frozenset())

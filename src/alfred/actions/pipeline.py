@@ -125,7 +125,8 @@ def judge(
         )
     if problem := outgoing.refused(action, args, ctx):
         return refuse("secret_refused", problem.detail, next=problem.next)
-    if facts.rejected_before(action.id, canonical.canonical_json(args)):
+    said = canonical.canonical_json(args)
+    if facts.rejected_before(action.id, said):
         return refuse(
             "rejected_before", "A person said no to this very call in this run. Do something else."
         )
@@ -186,7 +187,6 @@ def judge(
             *assessed.explanation, tainted.explanation, leak.explanation, *decision.explanation
         ),
     }
-    would = canonical.canonical_json({"dry_run": True, "would": shown})
     return Judged(
         judgement=Judgement(
             call_id=proposal.call_id,
@@ -195,16 +195,18 @@ def judge(
             integration=action.integration,
             effect=str(action.effect),
             risk=str(decision.risk),
-            args=canonical.canonical_json(args),
+            args=said,
             args_hash=bound,
             target=json.dumps(target, ensure_ascii=False) if target is not None else None,
             preview=shown,
             decision=json.dumps(explanation, ensure_ascii=False),
-            result=would if decision.skip else None,
+            result=canonical.canonical_json({"dry_run": True, "would": shown})
+            if decision.skip
+            else None,
             question=decision.kind == "question",
         ),
         kind=decision.kind,
-        title=card.title(action.id, visible),
+        title="" if shown is None else card.title(action.id, visible),
         preview=shown or "",
         auto_ok=decision.auto_approvable,
         provenance=comes_from,

@@ -124,7 +124,7 @@ class Reentry:
         ctx.keep(lambda tx: calls_ledger.renew(tx, said))
         self.effects.execute(
             ctx,
-            replace(call, run_args_hash=said.args_hash, target=said.target, risk=said.risk),
+            call._replace(run_args_hash=said.args_hash, target=said.target, risk=said.risk),
             retry=retry,
         )
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 import json
 from collections.abc import Callable
@@ -17,6 +16,7 @@ from alfred.runs.rows import Run
 from alfred.runs.workflow import StepContext
 from alfred.store.connect import Store
 from alfred.trust import redact
+from alfred.trust.labels import Label
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,11 +31,12 @@ class Surroundings:
 
     def context(self, ctx: StepContext, call: Call) -> ActionContext:
         """What the action of a call gets as `ctx`. A workspace of alfred's own is there from now on."""
-        return dataclasses.replace(
-            self.beside(ctx.store, ctx.run, call),
+        return self._context(
+            ctx.store,
+            ctx.run,
+            call,
+            ctx.label,
             ask=functools.partial(self.ask, ctx) if self.ask else None,
-            external=ctx.label.external,
-            private=ctx.label.private,
             cancelled=ctx.slot.stopped.is_set,
             on_cancel=ctx.slot.on_cancel,
             emit=lambda line: ctx.emit("text", call=call.id, text=redact.redact(line)),
@@ -43,6 +44,19 @@ class Surroundings:
 
     def beside(self, store: Store, run: Run, call: Call) -> ActionContext:
         """The same for who looks at a call while no step of its run is at work: nothing cancels it, nobody watches."""
+        return self._context(
+            store,
+            run,
+            call,
+            run.label,
+            cancelled=lambda: False,
+            on_cancel=lambda callback: None,
+            emit=lambda line: None,
+        )
+
+    def _context(
+        self, store: Store, run: Run, call: Call, label: Label, **told: Any
+    ) -> ActionContext:
         home = self.home(run.tenant)
         workspace = workspace_of(run, home)
         if workspace.made and not workspace.root.is_dir():
@@ -54,16 +68,16 @@ class Surroundings:
             tenant=run.tenant,
             home=home,
             workspace=workspace,
-            inputs={name: Path(path) for name, path in json.loads(run.inputs or "{}").items()},
-            external=run.label.external,
-            private=run.label.private,
+            inputs={name: Path(path) for name, path in json.loads(run.inputs).items()}
+            if run.inputs
+            else {},
+            external=label.external,
+            private=label.private,
             scratch=Grant.decode(run.grants).scratch,
             settings=self.settings(run.tenant),
             store=store,
-            cancelled=lambda: False,
-            on_cancel=lambda callback: None,
-            emit=lambda line: None,
             secrets=lambda name: self.secrets(run.tenant, name),
+            **told,
         )
 
 

@@ -64,13 +64,27 @@ def drive(
     lease, began = slot.lease, clock.monotonic()
     try:
         _patiently(runtime, slot, lambda tx: runtime.gate.enter(tx, lease))
+        there = None
         while True:
             if stopping():
                 _patiently(runtime, slot, lambda tx: claims.release(tx, lease, why="shutdown"))
                 return
-            committed = _step(runtime, slot, run, lease_us, began)
+            context = StepContext(
+                store=runtime.store,
+                run=run,
+                lease=lease,
+                slot=slot,
+                gate=runtime.gate,
+                watch=lambda kind, body: runtime.watch(lease.run_id, kind, body),
+                began=began,
+                there=there,
+            )
+            committed = _step(runtime, context, lease_us)
             if committed is None or committed.status is not Status.RUNNING:
                 return
+            # a turn that this very commit has begun has no calls, unless the step has written some with it
+            begun = committed.after["turn"] > run.turn and not committed.earlier
+            there = frozenset[int]() if begun and not context.writes else None
             run = run._replace(**committed.after)
     except errors.LeaseLost:
         if slot.why == "shutdown":
@@ -82,17 +96,9 @@ def drive(
         slot.stop("done")
 
 
-def _step(runtime: Runtime, slot: Slot, run: Run, lease_us: int, began: int) -> Committed | None:
+def _step(runtime: Runtime, context: StepContext, lease_us: int) -> Committed | None:
+    slot, run = context.slot, context.run
     slot.deadline = clock.monotonic() + max(lease_us, STEP_TIMEOUT)
-    context = StepContext(
-        store=runtime.store,
-        run=run,
-        lease=slot.lease,
-        slot=slot,
-        gate=runtime.gate,
-        watch=lambda kind, body: runtime.watch(run.id, kind, body),
-        began=began,
-    )
     token, started = ids.new(), clock.now()
     verdict = _body(runtime, context)
     if slot.stopped.is_set():

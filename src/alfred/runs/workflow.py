@@ -167,7 +167,7 @@ class StepContext:
     """What the gate has decided and seen and not written yet, because losing it would cost nothing but looking again. It
     rides on the next transaction of this holder, at the latest on the commit of the step."""
     there: frozenset[int] | None = None
-    """The places of the calls that the turn had when this step came to its first one; None before that."""
+    """The places of the calls that the turn had when this step came to its first one; None: not known yet."""
     _ordinal: int = 0
 
     @property
@@ -178,8 +178,10 @@ class StepContext:
     @property
     def label(self) -> Label:
         """The label of the context now: what is said and done from here on carries it."""
-        now = labels.of_context(external=self.external, private=self.private)
-        return labels.join(self.run.label, now)
+        return labels.of_context(
+            external=self.external or bool(self.run.external),
+            private=self.private or bool(self.run.private),
+        )
 
     def joins(self, label: Label) -> None:
         """Something with this label has joined the context. It only gets worse."""

@@ -74,6 +74,8 @@ def join_all(labels: Iterable[Label]) -> Label:
     return functools.reduce(join, labels, BEST)
 
 
+# asked for all along a step
+@functools.cache
 def of_context(*, external: bool, private: bool) -> Label:
     """The label of a run's context, from the two flags that its row keeps."""
     return Label(

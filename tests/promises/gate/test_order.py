@@ -8,13 +8,19 @@ from typing import Annotated, Any
 
 import pytest
 
-from alfred import errors
+from alfred import clock, errors, ids
+from alfred.actions import canonical
 from alfred.actions.context import ActionContext
 from alfred.actions.declare import action
 from alfred.actions.grant import Grant
 from alfred.actions.kinds import Effect, Risk
+from alfred.actions.ledger import calls as calls_ledger
+from alfred.actions.ledger.calls import NewCall
 from alfred.actions.signature import Secret
 from alfred.runs import views
+from alfred.runs.states import Wait
+from alfred.runs.workflow import Done, Next, Park, StepContext, Verdict
+from alfred.store.tx import Tx
 from alfred.trust import redact
 from tests.promises.gate.conftest import Bench, code
 
@@ -312,6 +318,48 @@ def test_a_known_secret_is_on_no_card_and_in_nothing_that_is_told_of_it(bench: B
     assert secret not in json.dumps([told, [list(row) for row in rows]], default=str)
     assert "[redacted:MINE:" in bench.cards()[0].preview
     assert question.arguments["question"] == f"Is {secret} right?", "what is decided about is real"
+
+
+@pytest.mark.parametrize(
+    "how", ["written with the step before", "made before a park that was over at once"]
+)
+def test_a_step_sees_the_calls_that_stand_in_its_turn_already(bench: Bench, how: str) -> None:
+    run = bench.start()
+    entered: list[int] = []
+
+    def proposed(tx: Tx, _seq: int) -> None:
+        args = '{"n":1}'
+        digest = canonical.text_digest(args)
+        calls_ledger.propose(
+            tx,
+            [
+                NewCall(
+                    id=ids.new(),
+                    run_id=run,
+                    turn=1,
+                    ordinal=0,
+                    action="t.read",
+                    args=args,
+                    args_hash=digest,
+                )
+            ],
+        )
+
+    def step(ctx: StepContext) -> Verdict:
+        entered.append(ctx.run.turn)
+        if len(entered) == 1 and how.startswith("written"):
+            ctx.writes.append(proposed)
+            return Next("act", {})
+        ctx.call("t.read", {"n": 1})
+        if len(entered) == 1:
+            return Park(Wait.CHILDREN, for_us=clock.MINUTE)
+        return Done(None)
+
+    bench.step = step
+    bench.go()
+    turn = entered[1]
+    assert bench.run(run).status == "completed"
+    assert ([c.status for c in bench.calls(run, turn)], ran) == (["done"], [1])
 
 
 def test_a_dry_run_reads_and_records_the_rest(bench: Bench) -> None:

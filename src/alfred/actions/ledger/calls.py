@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
-from typing import Any
+from dataclasses import dataclass, fields
+from typing import Any, NamedTuple
 
 from alfred import errors
 from alfred.actions.ledger import sealed
@@ -26,8 +26,7 @@ SETTLED = ("done", "failed", "rejected", "refused", "skipped")
 """Statuses that a call does not leave: nothing in its turn waits for it any more."""
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
+class Call(NamedTuple):
     """A call's row, as it was when it was read, with its seals opened."""
 
     id: str
@@ -122,8 +121,8 @@ class Judgement:
     """Staged for an answer: there is nothing to approve."""
 
 
-_COLUMNS = ",".join(f.name for f in fields(Call))
-_NOTHING: dict[str, Any] = dict.fromkeys(f.name for f in fields(Call))
+_COLUMNS = ",".join(Call._fields)
+_NOTHING: dict[str, Any] = dict.fromkeys(Call._fields)
 _PROPOSED = tuple(f.name for f in fields(NewCall) if f.name != "refusal")
 _DECIDED = tuple(f.name for f in fields(Judgement) if f.name not in ("call_id", "question"))
 _GET = Sql(f"select {_COLUMNS} from calls where id=:id")
@@ -149,8 +148,8 @@ _JUDGE = Sql(
 )
 _REJECTED = Sql(
     # by its cards: a run has few of them, and may have thousands of calls
-    "select 1 from approvals a join calls c on c.id=a.call_id where a.run_id=:run_id and c.action=:action"
-    " and c.args=:args and c.status='rejected' limit 1"
+    "select distinct c.args from approvals a join calls c on c.id=a.call_id where a.run_id=:run_id"
+    " and c.action=:action and c.status='rejected'"
 )
 _USED = Sql(
     "select 1 from calls c join runs r on r.id=c.run_id where r.tenant=:tenant and r.agent=:agent"
@@ -268,12 +267,12 @@ def judge(tx: Tx, judgement: Judgement) -> bool:
 
 def decided(call: Call, judgement: Judgement) -> Call:
     """The row that a call has once its judgement is stored."""
-    return replace(call, **_decided(judgement))
+    return call._replace(**_decided(judgement))
 
 
 def seen(call: Call, *, status: str, result: str | None, label: Label, error: str | None) -> Call:
     """The row that a pure call has once what it saw is stored."""
-    return replace(call, status=status, result=result, label=str(label), error=error)
+    return call._replace(status=status, result=result, label=str(label), error=error)
 
 
 def _decided(judgement: Judgement) -> dict[str, Any]:
@@ -342,8 +341,8 @@ def skip(tx: Tx, call_id: str, result: str) -> None:
 
 def rejected_before(tx: Tx, run_id: str, action: str, args: str) -> bool:
     """Whether a person has said no to this very call in this run."""
-    shown = sealed.clean(args)
-    return tx(_REJECTED, run_id=run_id, action=action, args=shown).scalar() is not None
+    rejected = tx(_REJECTED, run_id=run_id, action=action).all()
+    return bool(rejected) and (sealed.clean(args),) in rejected
 
 
 def used_before(tx: Tx, tenant: str, agent: str, action: str) -> bool:
@@ -449,7 +448,7 @@ def _read(tx: Tx, row: Any) -> Call:
     if call.sealed is None and call.asked_sealed is None:
         return call
     asked = call.asked_args and sealed.open_(tx, call.asked_args, call.asked_sealed)
-    return replace(call, args=sealed.open_(tx, call.args, call.sealed), asked_args=asked)
+    return call._replace(args=sealed.open_(tx, call.args, call.sealed), asked_args=asked)
 
 
 def _kept(tx: Tx, args: str) -> dict[str, str | None]:
