@@ -211,6 +211,7 @@ def test_what_could_not_be_settled_is_not_reserved(
 
 
 @pytest.mark.parametrize("tight", ["agent", "day", "run"])  # in the order in which they are locked
+@pytest.mark.slow
 def test_two_hundred_at_the_edge_of_a_budget_never_overspend(store: Store, tight: str) -> None:
     caps = {"agent": 1000, "day": 1000, "run": 1000} | {tight: 555}
 

@@ -271,6 +271,7 @@ def test_missed_slots_are_fired_once_for_the_latest_and_counted(
         assert fire.outcome == "late"
 
 
+@pytest.mark.slow
 def test_what_was_missed_starts_at_most_ten_runs_a_second_over_all_processes(store: Store) -> None:
     for n in range(60):
         create(store, name=f"job {n}")

@@ -809,6 +809,7 @@ SPELLINGS = [
 ]  # fmt: skip
 
 
+@pytest.mark.slow
 def test_what_the_loader_takes_the_schema_for_editors_takes_too():
     def at(path: tuple[str, ...], value: Any) -> dict[str, Any]:
         for part in reversed(path):
@@ -928,6 +929,7 @@ def read(text: str, env: dict[str, str] | None = None) -> config.Settings:
 
 @settings(max_examples=20)  # of up to 19 keys each
 @given(values)
+@pytest.mark.slow
 def test_any_settings_that_are_written_are_read_again(flat: dict[str, Any]):
     once = read(config_splice.yaml_text(nested(flat)) + "\n")
     for key, value in flat.items():
@@ -945,6 +947,7 @@ def test_any_settings_that_are_written_are_read_again(flat: dict[str, Any]):
 
 
 @given(values)
+@pytest.mark.slow
 def test_any_settings_that_are_written_fit_the_schema_for_editors(flat: dict[str, Any]):
     text = config_splice.yaml_text(nested(flat)) + "\n"
     read(text)

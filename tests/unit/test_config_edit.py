@@ -204,6 +204,7 @@ LAYOUTS = [
 
 
 @table(list(itertools.product(LAYOUTS, ["limits.turns", "model", "limits.depth", "personality"])))
+@pytest.mark.slow
 def test_every_layout_is_edited_or_told_to_edit_by_hand(home: Path, text: str, key: str):
     home.mkdir(exist_ok=True)
     file = home / "config.yaml"
@@ -474,6 +475,7 @@ def test_a_file_that_is_saved_again_and_again_is_left_alone(home: Path, file: Pa
     assert "turns" not in file.read_text()
 
 
+@pytest.mark.slow
 def test_edits_at_once_are_all_kept(home: Path, file: Path):
     processes = [
         subprocess.Popen(
@@ -573,6 +575,7 @@ key = st.one_of(st.sampled_from(["coder", "ops", "last", "model", "tools", "new"
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=15)
 @given(edits=st.lists(st.tuples(st.lists(key, min_size=1, max_size=3), value), max_size=4))
+@pytest.mark.slow
 def test_any_edits_give_what_they_say_and_keep_every_comment(
     tmp_path: Path, edits: list[tuple[list[str], Any]]
 ):

@@ -205,6 +205,7 @@ def test_all_that_is_wrong_is_told_at_once():
 
 @pytest.mark.parametrize("shape", ["[", "{a: ", "- ", "a:\n", "? ", "[{a: ", "!!seq ["])
 @pytest.mark.parametrize("levels", [200, 600])
+@pytest.mark.slow
 def test_deep_nesting_is_a_problem_and_not_a_crash(shape: str, levels: int):
     times = levels // 2 if shape == "[{a: " else levels
     text = (
@@ -215,6 +216,7 @@ def test_deep_nesting_is_a_problem_and_not_a_crash(shape: str, levels: int):
     assert config_text.parse(text, "config.yaml").findings
 
 
+@pytest.mark.slow
 def test_aliases_cannot_blow_up():
     text = "a0: &a0 [x, x, x, x, x, x, x, x, x]\n"
     for n in range(1, 12):

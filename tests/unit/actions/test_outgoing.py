@@ -146,6 +146,7 @@ def test_the_address_of_a_fetch_is_sent(monkeypatch: pytest.MonkeyPatch) -> None
 
 @pytest.mark.timeout(20)
 @table(["%25" * 50_000, "QUJD" * 100_000, "&amp;" * 80_000, "\\\\u0041" * 40_000, "ab " * 150_000])
+@pytest.mark.slow
 def test_a_hostile_text_is_read_in_bounded_time(text: str) -> None:
     assert readings.secrets(text) == []
 

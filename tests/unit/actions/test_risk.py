@@ -171,6 +171,7 @@ def test_shells_in_shells_end() -> None:
     ids=lambda text: text[:8].strip(),
 )
 @pytest.mark.timeout(60)
+@pytest.mark.slow
 def test_a_text_made_to_take_long_is_judged_all_the_same(text: str) -> None:
     assert classify_command(text) is Risk.HIGH
     assert risk.forbidden(text, cwd="/srv/w") is None

@@ -103,6 +103,7 @@ def test_another_command_never_lowers_the_risk(text: str, operator: str, other: 
     st.sampled_from([text for text in WHOLE if not OPEN.search(text) and not BARE.match(text)]),
     st.lists(MORE_WORDS, min_size=1, max_size=3).map(" ".join),
 )
+@pytest.mark.slow
 def test_another_word_never_lowers_the_risk(text: str, words: str) -> None:
     assert classify_command(f"{text} {words}") >= classify_command(text)
 
@@ -116,6 +117,7 @@ def test_a_redirection_never_lowers_the_risk(text: str, flow: str) -> None:
 
 @settings(max_examples=150, deadline=None)
 @given(st.sampled_from(ONE), st.lists(st.sampled_from(WRAPPERS), min_size=1, max_size=3))
+@pytest.mark.slow
 def test_a_wrapper_never_lowers_the_risk(text: str, wrappers: list[str]) -> None:
     wrapped = text
     for wrapper in wrappers:

@@ -185,6 +185,7 @@ SCRAPS = st.lists(
 
 @settings(max_examples=100, deadline=None)
 @given(STATEMENTS | SCRAPS)
+@pytest.mark.slow
 def test_whatever_bash_starts_was_read(text: str) -> None:
     script = shell.read(text, home=HOME)
     if script.unclear or any(command.words[0].text is None for command in script.commands):

@@ -149,6 +149,7 @@ def _oracle(matches: list[dict[str, str]], message: dict[str, str]) -> tuple[int
 
 @settings(max_examples=300, deadline=None)
 @given(st.lists(MATCHES, max_size=14), MESSAGES)
+@pytest.mark.slow
 def test_a_route_that_is_looked_up_is_the_one_that_every_rule_read_aloud_gives(
     matches: list[dict[str, str]], message: dict[str, str]
 ) -> None:
@@ -168,6 +169,7 @@ def test_a_route_that_is_looked_up_is_the_one_that_every_rule_read_aloud_gives(
 
 @settings(max_examples=150, deadline=None)
 @given(st.lists(MATCHES, max_size=14), MESSAGES)
+@pytest.mark.slow
 def test_a_binding_that_is_called_shadowed_wins_nothing_and_every_other_wins_something(
     matches: list[dict[str, str]], message: dict[str, str]
 ) -> None:

@@ -155,6 +155,7 @@ def test_the_card_names_who_would_be_told_and_no_secret_of_theirs(new_bench: Any
         assert more.target(notify.send, text="x") != target, "another target is another approval"
 
 
+@pytest.mark.slow
 def test_secrets_stand_in_the_configuration_by_name_only(
     new_bench: Any, targets: list[Target]
 ) -> None:

@@ -7,6 +7,7 @@ import math
 from typing import Any
 
 import hypothesis
+import pytest
 from hypothesis import strategies as st
 
 from alfred.llm import contract
@@ -126,6 +127,7 @@ def test_the_same_answer_is_judged_the_same_way_every_time() -> None:
         max_size=8,
     )
 )
+@pytest.mark.slow
 def test_whatever_a_model_proposes_comes_out_storable_with_unique_ids(
     raw: list[tuple[str, str, Any]],
 ) -> None:

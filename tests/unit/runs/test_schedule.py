@@ -169,6 +169,7 @@ RULES = st.tuples(
 @example("0,30 1-3 * * *", ("Europe/Berlin", date(2026, 3, 28)))
 @example("5-5/10 1-1/2 * * MON-MON/3", ("UTC", date(2026, 3, 2)))
 @example("*/30 * * * *", ("Europe/Berlin", date(2026, 10, 24)))
+@pytest.mark.slow
 def test_a_cron_rule_fires_in_exactly_the_minutes_that_an_oracle_finds_by_looking_at_each(
     rule: str, week: tuple[str, date]
 ) -> None:

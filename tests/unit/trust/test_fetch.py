@@ -159,6 +159,7 @@ def test_no_hostile_url_makes_a_connection(victim: Server, monkeypatch: pytest.M
     assert reached == []
 
 
+@pytest.mark.slow
 def test_no_hostile_url_is_followed_as_a_redirect(server: Server, victim: Server) -> None:
     """Each one as the Location of an opened server; the name in it leads to the victim."""
     targets = [

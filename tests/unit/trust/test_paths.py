@@ -604,6 +604,7 @@ def flipping(tmp_path: Path) -> Iterator[Path]:
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="renameat2 is Linux's")
+@pytest.mark.slow
 def test_a_folder_swapped_for_a_link_while_it_is_opened_never_leads_out(flipping: Path) -> None:
     seen = {"inside": 0, "refused": 0}
     for _ in range(4000):

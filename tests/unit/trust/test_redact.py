@@ -561,6 +561,7 @@ STREAMED = [entry for entry in MUST_HIDE if len(entry[0]) < 4000]
 
 
 @table(STREAMED)
+@pytest.mark.slow
 def test_a_secret_cut_anywhere_is_hidden_in_the_stream(text: str, secret: str) -> None:
     whole = f"some words before\n{text}\nand some after it\n"
     for parts in (
@@ -641,6 +642,7 @@ def test_no_text_makes_it_fail_and_a_second_pass_changes_nothing(text: str) -> N
     ],
 )  # fmt: skip
 @pytest.mark.timeout(20)
+@pytest.mark.slow
 def test_a_large_hostile_text_takes_linear_time(unit: str) -> None:
     """Quadratic work on 400 KB, 10^11 steps, would run into the limit; what is linear stays below a hundredth of it."""
     text = unit * (400_000 // len(unit))
