@@ -29,6 +29,7 @@ import psycopg  # noqa: F401
 
 import alfred.llm.client
 import alfred.runs.procrastinate  # noqa: F401
+from alfred.actions import threads
 from tests.crash import parts as whole
 from tests.crash import points, scenarios
 
@@ -56,6 +57,11 @@ def warm_up(template: Path) -> None:
         )
         whole.play(parts, scenarios.SCENARIOS["tools"])
         parts.store.close()
+    calls = [thread for thread in threading.enumerate() if thread.name.startswith("alfred-")]
+    while threads._idle:
+        threads.run("alfred-ends", sys.exit)
+    for thread in calls:
+        thread.join(10)
     assert threading.active_count() == 1, threading.enumerate()
 
 
