@@ -95,6 +95,40 @@ def append(
     return _rewritten(file, lambda text: _appended(text, tuple(path), written, file, judge))
 
 
+def remove(
+    home: Path,
+    path: Sequence[str],
+    *,
+    tenant: str = home_places.MAIN,
+    check: config.Check | None = None,
+) -> Settings:
+    """Takes a key out of config.yaml with all that stands below it, and returns the settings that the file now gives.
+
+    Raises:
+        ConfigError: it is not there, something else needs it, or the file is wrong: it stays as it was.
+    """
+    home_places.ensure(home, tenant=tenant)
+    file = home_places.config_file(home_places.of_tenant(home, tenant))
+    judge = _judge(file, tenant, check)
+    return _rewritten(file, lambda text: _removed(text, tuple(path), file, judge))
+
+
+def _removed(text: str, path: tuple[str, ...], file: Path, judge: _Judge) -> tuple[str, Settings]:
+    """The text without a key, and its settings."""
+    made = _parsed(text, file)
+    new = config_splice.removed(text, made, path)
+    after = _as_wanted(new, _without(made.tree, path), path, file, verb="taken out of")
+    return new or "", judge(after)
+
+
+def _without(tree: Any, path: tuple[str, ...]) -> Any:
+    """The tree without one key; None where it has none: no file is that."""
+    if not isinstance(tree, dict) or path[0] not in tree:
+        return None
+    rest = {key: value for key, value in tree.items() if key != path[0]}
+    return rest if len(path) == 1 else {**tree, path[0]: _without(tree[path[0]], path[1:])}
+
+
 def _appended(
     text: str, path: tuple[str, ...], written: str, file: Path, judge: _Judge
 ) -> tuple[str, Settings]:
@@ -273,9 +307,12 @@ def _changed(
 
 
 def _as_wanted(
-    new: str | None, wanted: Any, path: Sequence[str], file: Path
+    new: str | None, wanted: Any, path: Sequence[str], file: Path, *, verb: str = "set in"
 ) -> config_text.Document:
     """The changed text, read again: it says what was wanted, and nothing else has changed.
+
+    Args:
+        verb: What was to be done with the key in the file, for the message.
 
     Raises:
         ConfigError: it does not, or there was no place for it.
@@ -283,8 +320,8 @@ def _as_wanted(
     after = None if new is None else config_text.parse(new, file.name)
     if after is None or after.findings or after.tree != wanted:
         raise errors.ConfigError(
-            f"{config_text.dotted(tuple(path))} cannot be set in {file.name} as that is laid out",
-            next=f"Write `{path[-1]}` into {file} by hand.",
+            f"{config_text.dotted(tuple(path))} cannot be {verb} {file.name} as that is laid out",
+            next=f"Change `{path[-1]}` in {file} by hand.",
         )
     return after
 

@@ -1,5 +1,5 @@
 """A value written into the text of config.yaml: over the old one, as a new key at the end of what it belongs to, or as
-one more item of a list.
+one more item of a list; and a key taken out of it.
 
 Invariant: everything that is not the value stays to the letter: comments, order, quoting, layout. Where there is
 no simple place for it, nothing is written.
@@ -70,6 +70,52 @@ def appended(text: str, made: config_text.Document, path: tuple[str, ...], item:
     return f"{text[:at]}{line}{' ' * node.start_mark.column}- {item}{text[at:]}"
 
 
+def removed(text: str, made: config_text.Document, path: tuple[str, ...]) -> str | None:
+    """The text without a key and what stands below it; None where it is not in a simple place.
+
+    The last key of a mapping leaves an empty one. Comments on lines of their own stay, above and below: nobody can
+    tell whether they speak of it.
+    """
+    node, owner = config_text.compose(text, made), None
+    for part in path[:-1]:
+        owner = next((p for p in _pairs(node) if p[0].value == part), None)
+        if owner is None or owner[1].start_mark.index < owner[0].end_mark.index:
+            return None  # an alias: the mapping is written elsewhere, for others too
+        node = owner[1]
+    pairs = _pairs(node)
+    at = next((n for n, p in enumerate(pairs) if p[0].value == path[-1]), None)
+    if at is None or pairs[at][1].start_mark.index < pairs[at][0].end_mark.index:
+        return None
+    if len(pairs) == 1:
+        return _over(text, *owner, "{}") if owner else None
+    if node.flow_style:
+        return _out_of_line(text, pairs, at)
+    key, value = pairs[at]
+    start = text.rfind("\n", 0, key.start_mark.index) + 1
+    if text[start : key.start_mark.index].strip():
+        return None  # it shares its line: the first key of an item of a list, a `? key`
+    end = _line_end(text, _pair_end(text, key, value))
+    end += len(text[end : end + 2]) if text[end : end + 2] == "\r\n" else len(text[end : end + 1])
+    return text[:start] + text[end:]
+
+
+def _out_of_line(text: str, pairs: Sequence[tuple[Any, Any]], at: int) -> str:
+    """The text without one pair of a mapping in braces, and without the comma that it needs no more."""
+    start, end = pairs[at][0].start_mark.index, _pair_end(text, *pairs[at])
+    if at + 1 < len(pairs):
+        following = pairs[at + 1][0].start_mark.index
+        if "#" not in text[end:following]:
+            return text[:start] + text[following:]
+        return text[:start] + text[text.index(",", end) + 1 :]
+    before = _pair_end(text, *pairs[at - 1])
+    return text[: start if "#" in text[before:start] else before] + text[end:]
+
+
+def _pair_end(text: str, key: Any, value: Any) -> int:
+    """Where the last word of a key's value ends."""
+    return _after(text, key) if _is_unwritten(value) else _end(text, value)
+
+
 def _pairs(node: Any) -> Sequence[tuple[Any, Any]]:
     return node.value if type(node).__name__ == "MappingNode" else ()
 
@@ -125,8 +171,7 @@ def _end(text: str, node: Any) -> int:
     last = node.value[-1]
     if not isinstance(last, tuple):
         return _end(text, last)
-    key, value = last
-    return _after(text, key) if _is_unwritten(value) else _end(text, value)
+    return _pair_end(text, *last)
 
 
 def _after(text: str, key: Any) -> int:

@@ -309,3 +309,80 @@ def test_what_is_no_agent_is_not_added_and_the_file_stays(
     monkeypatch.setenv("ALFRED_AGENTS", "{a: }")
     assert "ALFRED_AGENTS, which wins" in alfred("agents", "add", "new").err
     assert (home / "config.yaml").read_bytes() == before
+
+
+def test_an_agent_is_taken_out_and_all_else_stays(
+    alfred: Alfred, home: Path, script: Any, configured: Any
+) -> None:
+    text = "# mine\nagents:\n  main: {default: true}   # dear\n  # of the shell\n  b: {id: ops, tools: [shell]}\n  c:\n"
+    configured(text)
+    (home / "agents" / "ops").mkdir()
+    (home / "agents" / "ops" / "SOUL.md").write_text("x")
+    with app.base() as base:
+        app.whole(base)
+    said = alfred("agents", "remove", "ops")
+    assert (said.code, str(home / "agents" / "ops") in said.out) == (0, True), said.err
+    left = text.replace("  b: {id: ops, tools: [shell]}\n", "")
+    assert (home / "config.yaml").read_text() == f"alfred: 1\n{left}"
+    assert (home / "agents" / "ops" / "SOUL.md").is_file()
+    rows = [json.loads(line) for line in alfred("audit", "export").out.splitlines()[1:-1]]
+    bodies = [json.loads(row["row"]) for row in rows]
+    sealed = [one["rules"]["agents"] for one in bodies if one["what"] == "policy"]
+    assert sealed == [{"b": ["shell"]}, {}]
+    told = alfred("agents", "remove", "main", "--json").json
+    assert told == {"id": "main", "folder": None, "default": "c"}
+
+
+NAMED = """\
+agents: {main: {default: true}, ops: }
+budget: {per_agent: {ops: {turns_per_day: 1}}}
+policy: {rules: [{action: a.b, agent: ops, mode: off}]}
+bindings:
+- {agent: main, telegram: "-1"}
+- {agent: ops, telegram: ["-2", "-3"]}
+"""
+
+
+def test_an_agent_that_something_needs_is_not_taken_out(
+    alfred: Alfred,
+    home: Path,
+    folder: Path,
+    script: Any,
+    configured: Any,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def refused(id: str, *told: str) -> None:
+        before = (home / "config.yaml").read_bytes()
+        said = alfred("agents", "remove", id)
+        assert (said.code, [one for one in told if one not in said.err]) == (2, []), said.err
+        assert (home / "config.yaml").read_bytes() == before
+
+    alfred("setup")
+    refused("main", "without `agents`")
+    configured(NAMED)
+    refused(
+        "ops", "bindings[1] (config.yaml:7)", "budget.per_agent.ops (", "policy.rules[0].agent ("
+    )
+    refused("opps", "Did you mean 'ops'?")
+    configured("agents: {main: {default: true}, ops: }\n")
+    model = script({"calls": [{"tool": "ask.user", "args": {"question": "?"}}]}, {"say": "Done."})
+    waits = alfred("run", "x", "--agent", "ops", "--in", folder, "--model", model, "--json").json[
+        "id"
+    ]
+    refused("ops", waits[-6:].lower(), "runs cancel")
+    assert alfred("runs", "cancel", waits).code == 0
+    new = crons.NewTrigger(
+        id=ids.new(), tenant="main", name="hourly", spec="every 1h", task="x", agent="ops"
+    )
+    with app.base() as base:
+        base.store.transact(crons.create, new, zone="UTC")
+        refused("ops", "cron hourly")
+        base.store.transact(crons.remove, new.id)
+    assert alfred("agents", "remove", "ops").code == 0
+    monkeypatch.setenv("ALFRED_AGENTS", "{a: , b: }")
+    refused("b", "ALFRED_AGENTS, which wins")
+
+
+def test_who_cannot_be_asked_is_told_how_an_agent_is_added(alfred: Alfred) -> None:
+    said = alfred("agents", "add")
+    assert (said.code, "alfred agents add NAME" in said.err) == (2, True)

@@ -200,3 +200,37 @@ def test_a_watcher_at_a_terminal_may_decide_later_and_stays(machine: Machine) ->
         screen.type("l\r")
         machine.alfred("reject", parked["waiting"][0]["id"], "--end")
         assert screen.code() == 4
+
+
+def test_an_agent_is_made_by_answering_and_a_wrong_answer_is_asked_again(machine: Machine) -> None:
+    assert machine.json("agents", "add", "main", "--default")["id"] == "main"
+    with machine.terminal("agents", "add") as screen:
+        for question, keys in (
+            ("name:", "No Name\r"),
+            ("is no name for an agent", "main\r"),
+            ("There is an agent 'main'", "coder\r"),
+            ("what it is for:", "Changes code.\r"),
+            ("model, provider:model [that of all]:", "nobody:x\r"),
+            ("names no model", "\r"),
+            ("or [a, b] [all]:", "codnig\r"),
+            ("did you mean coding?", "coding\r"),
+        ):
+            screen.expect(question)
+            screen.type(keys)
+        screen.expect("coder. Try it")
+        assert screen.code() == 0
+    told = {one["id"]: one for one in machine.json("agents", "list")}
+    assert told["coder"]["description"] == "Changes code."
+    assert told["coder"]["tools"] == {"profile": "coding"}
+    before = (machine.home / "config.yaml").read_text()
+    with machine.terminal("agents", "add", "ops") as screen:
+        screen.expect("what it is for:")
+        screen.type("\x04")
+        screen.expect("Nothing was added")
+        assert screen.code() == 2
+    assert (machine.home / "config.yaml").read_text() == before
+    for arguments, env in ((("ops", "--max-turns", "3"), {}), (("b",), {"ALFRED_NO_INPUT": "1"})):
+        with machine.terminal("agents", "add", *arguments, **env) as screen:
+            screen.expect(". Try it")
+            assert screen.code() == 0
+            assert "?" not in screen.screen.partition(". Try it")[0]

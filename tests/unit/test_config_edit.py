@@ -67,10 +67,10 @@ def file(home: Path) -> Path:
     return home / "config.yaml"
 
 
-def changed(file: Path) -> list[str]:
-    """The lines of TEXT that went (`-`), then those that came (`+`)."""
+def changed(file: Path, before: str = TEXT) -> list[str]:
+    """The lines that went (`-`), then those that came (`+`)."""
     after = file.read_bytes().decode()
-    found = difflib.unified_diff(TEXT.splitlines(), after.splitlines(), n=0, lineterm="")
+    found = difflib.unified_diff(before.splitlines(), after.splitlines(), n=0, lineterm="")
     lines = [line for line in list(found)[2:] if not line.startswith("@@")]
     return sorted((line for line in lines if line[1:]), key=lambda line: line[0] == "+")
 
@@ -295,6 +295,92 @@ def test_what_is_wrong_with_an_item_or_its_list_changes_nothing(
     with pytest.raises(errors.ConfigError):
         config_edit.append(home, ("policy", "rules"), item)
     assert (home / "config.yaml").read_text() == text
+
+
+REMOVED: list[tuple[str, str, list[str] | None]] = [
+    ("agents.ops", TEXT, ["-    ops: {}"]),
+    ("agents.last", TEXT, ["-    last:"]),
+    (
+        "agents.coder",
+        TEXT,
+        [
+            "-    coder:",
+            "-        model: a:b   # wide",
+            "-        tools:",
+            "-        - x",
+            "-        - y",
+        ],
+    ),
+    (
+        "limits.turns",
+        TEXT,
+        [
+            "-limits: {concurrent_runs: 8, per_agent: 2,",
+            "-         turns: 60}",
+            "+limits: {concurrent_runs: 8, per_agent: 2}",
+        ],
+    ),
+    (
+        "limits.concurrent_runs",
+        TEXT,
+        ["-limits: {concurrent_runs: 8, per_agent: 2,", "+limits: {per_agent: 2,"],
+    ),
+    ("personality", TEXT, ["-personality: |", "-  text", "-    more"]),
+    ("provider", TEXT, ["-\"provider\": 'x'"]),
+    ("sandbox", TEXT, ["-sandbox: 'off'   # on purpose"]),
+    ("agents.a", "alfred: 1\nagents: {a: , b: 1}\n", ["-agents: {a: , b: 1}", "+agents: {b: 1}"]),
+    ("agents.b", "alfred: 1\nagents: {a: , b: }\n", ["-agents: {a: , b: }", "+agents: {a: }"]),
+    (
+        "agents.a",
+        "alfred: 1\nagents: {a: {b: c}} # x\n",
+        ["-agents: {a: {b: c}} # x", "+agents: {} # x"],
+    ),
+    ("agents.a", "alfred: 1\nagents:   # x\n  # y\n  a: 1\n# z", ["-  a: 1", "+  {}"]),
+    (
+        "agents.a",
+        "alfred: 1\nagents:\n  a:\n    b: 1",
+        ["-agents:", "-  a:", "-    b: 1", "+agents: {}"],
+    ),
+    (
+        "agents.a",
+        "alfred: 1\nagents: {a: 1, # x\n b: 2}\n",
+        ["-agents: {a: 1, # x", "+agents: { # x"],
+    ),
+    ("agents.b", "alfred: 1\nagents: {a: 1, # x\n b: 2}\n", ["- b: 2}", "+ }"]),
+    ("agents.a", "alfred: 1\nagents:\n  a: &x {m: 1}\n  b: *x\n", None),
+    ("agents.b", "alfred: 1\nagents:\n  a: &x {m: 1}\n  b: *x\n", None),
+    ("agents.a", "alfred: 1\nagents:\n  ? a\n  : 1\n  ? b\n  : 2\n", None),
+    ("agents.c", "alfred: 1\nagents: {a: 1}\n", None),
+    ("alfred", "{alfred: 1}\n", None),
+    ("nothing.at.all", TEXT, None),
+]
+
+
+@table(REMOVED)
+def test_a_key_is_taken_out_and_every_other_line_stays(
+    home: Path, key: str, text: str, lines: list[str] | None
+):
+    home.mkdir(exist_ok=True)
+    file = home / "config.yaml"
+    file.write_text(text)
+    if lines is None:
+        with pytest.raises(errors.ConfigError, match="cannot be taken out") as wrong:
+            config_edit.remove(home, key.split("."))
+        assert "by hand" in str(wrong.value.next)
+        assert file.read_text() == text
+        return
+    given = config_edit.remove(home, key.split("."))
+    assert changed(file, text) == lines
+    assert given.model_dump() == config.load(home, {}).model_dump()
+
+
+def test_a_key_that_is_needed_stays(home: Path, file: Path):
+    def missing(tree: Any) -> list[config_text.Finding]:
+        return [] if "ops" in tree["agents"] else [config_text.Finding(("agents",), "needs ops")]
+
+    with pytest.raises(errors.ConfigError, match="needs ops"):
+        config_edit.remove(home, ("agents", "ops"), check=missing)
+    assert file.read_text() == TEXT
 
 
 # ---- what is refused

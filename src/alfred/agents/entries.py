@@ -306,6 +306,11 @@ _READ: dict[str, Callable[[str], Read]] = {
 }
 
 
+def naming(tree: Mapping[str, Any], id: str) -> list[Where]:
+    """Where the configuration names this agent, besides its entry and what routes messages to it."""
+    return [path for path, name in _named(tree) if name == id]
+
+
 def _named(tree: Mapping[str, Any]) -> Iterator[tuple[Where, str]]:
     """Where the configuration names an agent; patterns of rules name nobody in particular."""
     budget, policy = tree.get("budget"), tree.get("policy")

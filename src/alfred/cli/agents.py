@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import dataclasses
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
 from cyclopts import Parameter
 
-from alfred import app, config, config_edit, config_splice, config_text, errors, home
-from alfred.agents import persona
+from alfred import app, beats, config, config_edit, config_splice, config_text, errors, home
+from alfred.agents import bindings, entries, persona
 from alfred.agents.entries import ATTRIBUTES, MAIN
 from alfred.agents.registry import AgentRegistry, EffectiveAgent
-from alfred.agents.tools import ToolPolicy
+from alfred.agents.tools import TOOL_PROFILES, ToolPolicy
 from alfred.cli import terminal
 from alfred.cli.terminal import DEFAULT, Common
 from alfred.config import Settings
+from alfred.runs import crons, views
 
 _ELSEWHERE = {attribute: key for key, attribute in ATTRIBUTES.items()}
 """Attributes whose key has another name."""
@@ -97,7 +99,7 @@ def agents_show(agent: str | None = None, /, *, common: Common = DEFAULT) -> int
 
 
 def agents_add(
-    agent: str,
+    agent: str | None = None,
     /,
     *,
     description: str | None = None,
@@ -110,7 +112,8 @@ def agents_add(
     default: Annotated[bool, Parameter(negative="")] = False,
     common: Common = DEFAULT,
 ) -> int:
-    """Write an agent into config.yaml, keeping what stands there. The first one leaves `main` the default.
+    """Write an agent into config.yaml, keeping what stands there. The first one leaves `main` the default. On a terminal,
+    without any option, what it needs is asked.
 
     Args:
         agent: Its id.
@@ -126,17 +129,9 @@ def agents_add(
     folder = common.folder()
     home.ensure(folder)
     settings, agents = _read(common)
-    if settings.agents and agent in agents.ids():
-        raise errors.NameTaken(
-            f"There is an agent {agent!r} already.",
-            next=f"`alfred agents show {agent}`; `alfred config edit agents.{agent}.KEY VALUE` changes it.",
-        )
-    place = settings.place("agents") or ""
-    if place.startswith("env:"):
-        raise errors.UsageError(
-            f"The agents come from {place.removeprefix('env:')}, which wins over config.yaml.",
-            next="Add the agent there, or unset it.",
-        )
+    if agent is not None:
+        _free(agent, settings, agents)
+    _in_file(settings, "Add")
     given: dict[str, Any] = {
         "default": default or None,
         "description": description,
@@ -148,6 +143,12 @@ def agents_add(
         "max_turns": max_turns,
     }
     entry = {key: value for key, value in given.items() if value is not None}
+    if not entry and terminal.interactive() and not common.json:
+        agent, entry = _asked(agent, settings, agents)
+    if agent is None:
+        raise errors.UsageError(
+            "Nobody said what the agent is called.", next="alfred agents add NAME"
+        )
     if settings.agents:
         written = config_edit.edit(folder, ("agents", agent), entry, check=app.check)
     else:
@@ -160,6 +161,54 @@ def agents_add(
         terminal.document({"id": agent, "place": where})
     else:
         terminal.out(f'{where}: {agent}. Try it: alfred run "…" --agent {agent}')
+    return 0
+
+
+def agents_remove(agent: str, /, *, common: Common = DEFAULT) -> int:
+    """Take an agent out of config.yaml, keeping all else that stands there. Its folder and what it did stay.
+
+    Args:
+        agent: Its id.
+    """
+    folder = common.folder()
+    settings, agents = _read(common)
+    agents.get(agent)
+    _in_file(settings, "Take the agent out")
+    entry = next((key for key, said in settings.agents.items() if _id(key, said) == agent), None)
+    if entry is None:
+        raise errors.UsageError(
+            f"{agent!r} is who there is without `agents` in config.yaml.",
+            next="`alfred agents add NAME` writes another.",
+        )
+    with app.base(folder=folder) as base:
+        tenant = base.desk.tenant
+        with base.store.read() as look:
+            runs = views.open_of(look, tenant, agent)
+            fired = [one.name for one in crons.of_tenant(look, tenant) if one.agent == agent]
+        if named := [*_named(settings, agent), *(f"cron {name}" for name in fired)]:
+            raise errors.ConfigError(
+                f"{agent} is still named: {'; '.join(named)}.",
+                next="Take that out first, or name another agent there.",
+            )
+        if runs:
+            told = ", ".join(map(terminal.short, runs[:10])) + (" and more" if runs[10:] else "")
+            raise errors.UsageError(
+                f"{agent} has runs that are not over: {told}.",
+                next="Let them end, or end them with `alfred runs cancel ID`.",
+            )
+        written = config_edit.remove(folder, ("agents", entry), check=app.check)
+        beats.seal_rules(base.store, tenant, lambda whose: app.settings_of(folder, whose))
+    left = AgentRegistry.from_settings(written).default.id
+    own = home.agents(folder) / agent
+    kept = str(own) if own.is_dir() else None
+    if common.json:
+        terminal.document({"id": agent, "folder": kept, "default": left})
+        return 0
+    terminal.out(f"{agent} is out of config.yaml. What it did stays in the ledger.")
+    if kept:
+        terminal.out(f"Its folder stays: {terminal.shown(kept, 400)}")
+    if agents.default.id == agent:
+        terminal.out(f"The agent that is meant when none is named is now {left}.")
     return 0
 
 
@@ -186,6 +235,95 @@ def _read(common: Common) -> tuple[Settings, AgentRegistry]:
     for warning in config.mistyped(os.environ):
         terminal.say(warning)
     return settings, AgentRegistry.from_settings(settings)
+
+
+def _id(entry: str, said: Any) -> str:
+    """The id of an agent, by the key of its entry and what that says."""
+    return str((said or {}).get("id") or entry)
+
+
+def _free(id: str, settings: Settings, agents: AgentRegistry) -> None:
+    """Refuses the id of an agent that there is."""
+    if settings.agents and id in agents.ids():
+        raise errors.NameTaken(
+            f"There is an agent {id!r} already.",
+            next=f"`alfred agents show {id}`; `alfred config edit agents.{id}.KEY VALUE` changes it.",
+        )
+
+
+def _in_file(settings: Settings, verb: str) -> None:
+    """Refuses to change agents that are not written in the file."""
+    place = settings.place("agents") or ""
+    if place.startswith("env:"):
+        raise errors.UsageError(
+            f"The agents come from {place.removeprefix('env:')}, which wins over config.yaml.",
+            next=f"{verb} there, or unset it.",
+        )
+
+
+def _named(settings: Settings, id: str) -> list[str]:
+    """Where else the configuration names this agent, for people."""
+    tree = settings.model_dump(mode="json")
+    routed = [
+        ("bindings", one.number - 1)
+        for one in bindings.read(tree["bindings"])[0]
+        if one.agent == id
+    ]
+    return [
+        f"{config_text.dotted(path)} ({settings.place(*path) or 'config.yaml'})"
+        for path in dict.fromkeys([*routed, *entries.naming(tree, id)])
+    ]
+
+
+def _asked(
+    agent: str | None, settings: Settings, agents: AgentRegistry
+) -> tuple[str, dict[str, Any]]:
+    """What a person at the terminal says of a new agent: only what is right, or nothing."""
+    entry: dict[str, Any] = {}
+
+    def wrong(id: str, said: dict[str, Any]) -> str | None:
+        found = app.check({"agents": {**settings.agents, id: {**entry, **said}}})
+        return next((str(one) for one in found if one.path[:2] == ("agents", id)), None)
+
+    def ask(question: str, problem: Callable[[str], str | None]) -> str:
+        while True:
+            said = terminal.line_or_end(question)
+            if said is None:
+                raise errors.UsageError("Nothing was added.")
+            told = problem(said) if said else None
+            if told is None:
+                return said
+            terminal.say(told)
+
+    if agent is None:
+        agent = ask("name:", lambda said: wrong(said, {}) or _taken(said, settings, agents))
+        if not agent:
+            raise errors.UsageError("Nothing was added: it has no name.")
+    id = agent
+    questions = (
+        ("description", "what it is for:", str),
+        ("model", "model, provider:model [that of all]:", str),
+        ("tools", f"tools: {', '.join(TOOL_PROFILES)}, or [a, b] [all]:", _tools_said),
+    )
+    for key, question, read in questions:
+        if said := ask(question, lambda said, key=key, read=read: wrong(id, {key: read(said)})):
+            entry[key] = read(said)
+    return id, entry
+
+
+def _taken(id: str, settings: Settings, agents: AgentRegistry) -> str | None:
+    try:
+        return _free(id, settings, agents)
+    except errors.NameTaken as problem:
+        return problem.detail
+
+
+def _tools_said(said: str) -> Any:
+    """What somebody typed for `tools`: what is no YAML is a name that no profile has."""
+    try:
+        return _yaml("tools", said)
+    except errors.UsageError:
+        return said
 
 
 def _yaml(option: str, text: str) -> Any:
@@ -220,8 +358,7 @@ def _source(settings: Settings, agent: EffectiveAgent, name: str, key: str) -> s
     place: str | None = None
     if agent.sources[name] == "agent":
         for entry, said in settings.agents.items():
-            own = (said or {}).get("id", entry)
-            if str(own) == agent.id:
+            if _id(entry, said) == agent.id:
                 written = name if name in (said or {}) else key
                 place = settings.place("agents", str(entry), written)
     elif agent.sources[name] == "global":

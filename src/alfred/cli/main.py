@@ -119,6 +119,7 @@ _GROUPS: dict[str, tuple[tuple[str, str, tuple[Command, ...]], ...]] = {
                 ("list", "agents:agents_list", "Every agent, with its model and its tools."),
                 ("show", "agents:agents_show", "One agent, and where each value comes from."),
                 ("add", "agents:agents_add", "Write an agent into config.yaml."),
+                ("remove", "agents:agents_remove", "Take an agent out of config.yaml."),
                 ("check", "agents:agents_check", "Say what is wrong or probably not meant."),
             ),
         ),

@@ -96,10 +96,16 @@ def yes(question: str) -> bool:
 
 def line(question: str) -> str:
     """Asks for one line on the terminal."""
+    return line_or_end(question) or ""
+
+
+def line_or_end(question: str) -> str | None:
+    """The same; None: whoever was asked has ended the input (Ctrl-D)."""
     sys.stderr.write(f"{redact.redact(question)} ")
     sys.stderr.flush()
     with leaving.asking():
-        return sys.stdin.readline().strip()
+        said = sys.stdin.readline()
+    return said.strip() if said else None
 
 
 def fail(problem: errors.AlfredError, *, as_json: bool) -> int:

@@ -55,6 +55,9 @@ _RESOLVE: dict[str, tuple[Sql, Sql]] = {
     "triggers": _resolving("triggers", " and removed=0"),
 }
 
+_OPEN_OF = Sql(
+    "select id from runs where tenant=:tenant and agent=:agent and status in('queued','running','parked') order by id"
+)
 _SUMS = f"(select {budget.COST} from usage u where u.run_id=r.id) as cost"
 _TOKENS = (
     "(select coalesce(sum(input_tokens),0) from usage u where u.run_id=r.id) as input_tokens,"
@@ -211,6 +214,11 @@ def runs(
     limit = page(limit)
     found = every(tx, _RUNS, tenant=tenant, status=status, before=cursor or NEWEST, limit=limit + 1)
     return [shapes.run_line(row) for row in found[:limit]], following(found, limit)
+
+
+def open_of(tx: Tx, tenant: str, agent: str) -> list[str]:
+    """The runs of an agent that are not over."""
+    return [row.id for row in tx(_OPEN_OF, tenant=tenant, agent=agent).all()]
 
 
 def end(tx: Tx, run_id: str) -> Json:
