@@ -428,13 +428,13 @@ def _secrets(folder: Path, settings: config.Settings) -> Callable[[str, str], st
 def actions_of(folder: Path) -> tuple[Registry, tuple[LoadError, ...]]:
     """Every action: the built-in ones, the home's own files, installed packages; and what could not be loaded."""
     from alfred.actions.registry import Registry
-    from alfred.integrations import ask, extract, files, git, notify, search, shell, web
+    from alfred.integrations import ask, code, extract, files, git, notify, search, shell, web
     from alfred.memory import scratch, todos
     from alfred.memory import search as memories
 
     registry = Registry()
     for module in (
-        *(files, shell, git, web, search, extract, notify),
+        *(files, shell, code, git, web, search, extract, notify),
         *(todos, memories, scratch, ask),
     ):
         registry.register(module.ACTIONS)

@@ -278,7 +278,7 @@ def sandbox(folder: Path, settings: Any, store: Store | None) -> Iterable[Findin
         yield Finding(
             "sandbox",
             "warning",
-            f"None: {found.reason} shell.run is a high risk each time.",
+            f"None: {found.reason} shell.run and code.run are high risks each time.",
             "apt install bubblewrap",
         )
         return

@@ -28,6 +28,7 @@ CLAIM = 300
 
 _SUBJECTS = (
     "command",
+    "code",
     "path",
     "url",
     "branch",
@@ -43,7 +44,7 @@ _SUBJECTS = (
 """Arguments that say in one line what a call is about, the most telling first."""
 
 
-_COMMANDS = ("command", "commands", "cmd", "script")
+_COMMANDS = ("command", "commands", "cmd", "script", "code")
 _AIMS = (
     *_COMMANDS,
     *("path", "paths", "from", "to", "cc", "bcc", "recipient", "recipients", "url", "urls"),

@@ -70,6 +70,15 @@ def test_what_a_call_is_aimed_at_is_too_long_as_it_would_be_shown() -> None:
     assert card.too_long({"to": ["a@example.com"] * 400, "path": "p"}) == "to"
 
 
+def test_code_is_shown_whole_or_is_too_long() -> None:
+    text = "print(1)\n" * 400
+    shown = card.preview({"code": text}, f"{'z' * 5_000}{text}{'z' * 5_000}")
+    assert shown.startswith(f"code: {text}")
+    assert card.title("code.run", {"code": text}) == "code.run print(1) …"
+    assert card.too_long({"code": "x" * (card.AIMED + 1)}) == "code"
+    assert card.is_command("code")
+
+
 def test_what_may_be_taken_for_something_else_is_said_before_the_rest() -> None:
     args = {"command": "curl https://p\u0430ypal.com/x", "to": ["a@b.example", "\uff47ithub.com"]}
     first, second, _ = card.preview(args, None).split("\n", 2)

@@ -9,7 +9,7 @@ from typing import Any
 
 from alfred.actions import Destination, Risk, taint
 from alfred.actions.taint import Sink
-from alfred.integrations import files, git, notify, shell, web
+from alfred.integrations import code, files, git, notify, shell, web
 from alfred.integrations import search as web_search
 from alfred.memory import search, todos
 from alfred.trust.labels import Confidentiality, Integrity, Label
@@ -38,6 +38,7 @@ def test_the_first_actions_lead_where_they_say() -> None:
         fn.__name__: taint.sink(built(fn))
         for fn in (*files.ACTIONS, *git.ACTIONS, *shell.ACTIONS, *web.ACTIONS, *notify.ACTIONS)
     }
+    assert taint.sink(built(code.run)) is Sink.CONTAINED
     looks = ("read", "list_", "search", "status", "log", "diff", "show")
     stays = ("write", "patch_", "move", "delete", "commit", "branch", "run")
     assert sinks == {

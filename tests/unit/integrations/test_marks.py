@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from alfred.actions import declare
-from alfred.integrations import edits, files, git, marks, moves, shell
+from alfred.integrations import edits, files, git, marks, moves, programs, shell
 from alfred.trust import labels, paths
 from alfred.trust.labels import Confidentiality, Integrity, Label
 from tests.unit.integrations.conftest import Bench
@@ -132,8 +132,8 @@ def test_a_command_marks_the_folder_when_it_may_write_in_an_external_context(
     bench: Bench, brought: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ran: list[Bench] = []
-    monkeypatch.setattr(shell, "_sandboxed", lambda ctx: "test")
-    monkeypatch.setattr(shell, "_in_sandbox", lambda command, *rest: ["/bin/sh", "-c", command])
+    monkeypatch.setattr(programs, "sandboxed", lambda ctx: "test")
+    monkeypatch.setattr(programs, "_in_sandbox", lambda words, *rest: words)
     for one in (bench, brought):
         one.call(shell.run, command="true", write=True)
         assert not external(one, "x")
@@ -149,8 +149,8 @@ def test_a_command_marks_the_folder_when_it_may_write_in_an_external_context(
 def test_a_command_takes_no_label_off_by_copying(
     brought: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(shell, "_sandboxed", lambda ctx: "test")
-    monkeypatch.setattr(shell, "_in_sandbox", lambda command, *rest: ["/bin/sh", "-c", command])
+    monkeypatch.setattr(programs, "sandboxed", lambda ctx: "test")
+    monkeypatch.setattr(programs, "_in_sandbox", lambda words, *rest: words)
     outside(brought).call(edits.write, path="x", content="theirs")
     brought.call(shell.run, command="cp x clean", write=True)
     assert external(brought, "clean")

@@ -15,7 +15,7 @@ import pytest
 
 from alfred import errors
 from alfred.actions import Risk, results
-from alfred.integrations import excerpt, shell
+from alfred.integrations import excerpt, programs, shell
 from alfred.trust import memory, redact, sandbox
 from tests.table import table
 
@@ -423,7 +423,7 @@ def test_a_line_of_megabytes_and_bytes_that_are_no_text_pass(open_bench: Any) ->
 def test_a_command_without_end_is_ended_by_its_output(
     open_bench: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(shell, "OUTPUT", 500_000)
+    monkeypatch.setattr(programs, "OUTPUT", 500_000)
     done = run(open_bench, "yes")
     assert done["ended"] == "ended after 500000 bytes of output"
     assert done["length"] <= 500_000
