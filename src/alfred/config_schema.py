@@ -277,7 +277,8 @@ class Settings(Section):
     bindings: RawList = Field(default_factory=list, description="Which messages go to which agent.")
     teams: RawMapping = Field(default_factory=dict, description="Agents that work together.")
     subagent: RawMapping = Field(
-        default_factory=lambda: {"model": None}, description="What all delegated agents inherit."
+        default_factory=lambda: {"model": None},
+        description="What all children of agents inherit: model, `provider:model`, helper or cheap.",
     )
     mcp_servers: RawMapping = Field(default_factory=dict, description="MCP servers by name.")
     channels: RawMapping = Field(default_factory=dict, description="Telegram, Slack and others.")

@@ -235,6 +235,16 @@ def test_an_agent_is_shown_with_the_place_of_each_value(
     monkeypatch.setenv("ALFRED_MODEL", "openai:env")
     assert shown("main")["model"] == ("openai:env", "env:ALFRED_MODEL")
     assert "tools: {profile: full}   (config.yaml:7)" in alfred("agents", "show").out
+    assert ops["subagents.max_depth"] == (2, "default")
+    configured(
+        "subagent: {model: cheap}\nagents:\n  a:\n    subagents:\n      max_depth: 1\n  b: {subagents: 0}\n"
+    )
+    monkeypatch.delenv("ALFRED_MODEL")
+    assert shown("a")["subagents.max_depth"] == (1, "config.yaml:6")
+    assert shown("a")["subagents.max_children"] == (5, "default")
+    assert shown("b")["subagents.max_children"] == (0, "config.yaml:7")
+    assert shown("b")["subagents.model"] == ("cheap", "config.yaml:2")
+    configured(SEVERAL)
     unknown = alfred("agents", "show", "opps")
     assert (unknown.code, "Did you mean 'ops'?" in unknown.err) == (2, True)
 

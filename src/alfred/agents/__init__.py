@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from alfred.agents.registry import AgentRegistry
     from alfred.agents.router import BindingRouter, Route
     from alfred.agents.sessions import build_session_key
+    from alfred.agents.subagents import InvalidSubagentPolicy, SubagentPolicy
     from alfred.agents.tools import (
         TOOL_PROFILES,
         InvalidToolConfig,
@@ -34,9 +35,11 @@ _HOMES = {
     "BindingRouter": "router",
     "DuplicateAgentId": "entries",
     "InvalidAgentId": "entries",
+    "InvalidSubagentPolicy": "subagents",
     "InvalidToolConfig": "tools",
     "MultipleDefaults": "entries",
     "Route": "router",
+    "SubagentPolicy": "subagents",
     "TOOL_PROFILES": "tools",
     "ToolPolicy": "tools",
     "UnknownAgent": "entries",
@@ -52,9 +55,11 @@ __all__ = [
     "BindingRouter",
     "DuplicateAgentId",
     "InvalidAgentId",
+    "InvalidSubagentPolicy",
     "InvalidToolConfig",
     "MultipleDefaults",
     "Route",
+    "SubagentPolicy",
     "ToolPolicy",
     "UnknownAgent",
     "UnknownProfile",

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
 from alfred import config_text, errors
-from alfred.agents import tools
+from alfred.agents import subagents, tools
+from alfred.agents.subagents import SubagentPolicy
 from alfred.agents.tools import ToolPolicy
 from alfred.config_text import Finding, Where
 
@@ -61,6 +62,7 @@ class AgentConfig:
         max_turns: Boss turns of a run at most, None for `limits.turns`.
         memory_enabled: Whether memories are read into its runs.
         tool_policy: Which tools its runs have, of those that there are; None for all. Written `tools`.
+        subagents: How far its runs may hand work on.
     """
 
     id: str
@@ -74,6 +76,7 @@ class AgentConfig:
     max_turns: int | None = None
     memory_enabled: bool = True
     tool_policy: ToolPolicy | None = None
+    subagents: SubagentPolicy = field(default_factory=SubagentPolicy)
 
 
 REASONING = ("off", "on", "minimal", "low", "medium", "high", "xhigh", "max")
@@ -92,7 +95,7 @@ INHERITED = (
 
 _ID = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")  # it becomes the name of a folder
 _INHERITED_LATER = ("provider",)
-_LATER = (*_INHERITED_LATER, "toolsets", "sandbox", "subagents", "dm_scope")
+_LATER = (*_INHERITED_LATER, "toolsets", "sandbox", "dm_scope")
 """Keys of agents that nothing reads yet; the first of them can be inherited from the top."""
 
 ATTRIBUTES = {"tools": "tool_policy"}
@@ -121,6 +124,7 @@ def read(tree: Mapping[str, Any]) -> tuple[dict[str, Given], list[Finding]]:
         if tree.get(key) is not None
     ]
     found += [one for one in top(tree)[1] if one.path[0] in _RAW]
+    found += subagents.everyones(tree)[1]
     models = tree.get("models")
     listed = isinstance(models, Mapping) and models.get("fallback")
     if listed and tree.get("fallback_model") is not None:
@@ -221,8 +225,9 @@ def _taken(path: Where, key: str, value: Any, found: list[Finding]) -> Any:
     """What a value means; None, and a finding more, for one that means nothing."""
     if key == "fallback_model":
         return _models(path, value, found)
-    if key in ("tools", "tool_policy"):
-        policy, problems = tools.read(config_text.resolve(value))
+    if key in ("tools", "tool_policy", "subagents"):
+        reads = subagents.read if key == "subagents" else tools.read
+        policy, problems = reads(config_text.resolve(value))
         found += [replace(one, path=(*path, *one.path)) for one in problems]
         return policy
     wrong: str | None = None

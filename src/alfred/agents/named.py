@@ -9,7 +9,11 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from alfred import config_text, errors
+from alfred.agents import subagents
 from alfred.config_text import Finding, Where
+
+_OF_CHILDREN = (("subagents", "model"), ("subagent", "model"))
+"""Where a tier may stand for a model."""
 
 
 def problems(tree: Mapping[str, Any]) -> list[Finding]:
@@ -19,7 +23,11 @@ def problems(tree: Mapping[str, Any]) -> list[Finding]:
         tree: The whole configuration as it is written: it need not be right otherwise.
     """
     models = [
-        (path, text, auto) for path, text, auto in _models(tree) if not auto or text != "auto"
+        (path, text, auto)
+        for path, text, auto in _models(tree)
+        if not (
+            (auto and text == "auto") or (path[-2:] in _OF_CHILDREN and text in subagents.TIERS)
+        )
     ]
     limits = tree.get("limits")
     places = limits.get("per_provider") if isinstance(limits, Mapping) else None
@@ -57,6 +65,9 @@ def _models(tree: Mapping[str, Any]) -> Iterator[tuple[Where, str, bool]]:
         (("models", "helper"), tiers.get("helper"), False),
         (("models", "cheap"), tiers.get("cheap"), False),
     ]
+    everyones = tree.get("subagent")
+    if isinstance(everyones, Mapping):
+        named.append((("subagent", "model"), everyones.get("model"), False))
     others = tiers.get("fallback")
     for number, name in enumerate(others if isinstance(others, list) else ()):
         named.append((("models", "fallback", number), name, False))
@@ -65,6 +76,9 @@ def _models(tree: Mapping[str, Any]) -> Iterator[tuple[Where, str, bool]]:
         if isinstance(entry, Mapping):
             here = ("agents", str(agent))
             named.append(((*here, "model"), entry.get("model"), True))
+            children = entry.get("subagents")
+            if isinstance(children, Mapping):
+                named.append(((*here, "subagents", "model"), children.get("model"), False))
             named += _fallbacks((*here, "fallback_model"), entry.get("fallback_model"))
     for path, name, auto in named:
         if name is None or isinstance(name, Mapping | list):

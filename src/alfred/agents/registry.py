@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from alfred import config_text
 from alfred import home as places
-from alfred.agents import bindings, entries, persona
+from alfred.agents import bindings, entries, persona, subagents
 from alfred.agents.entries import MAIN, AgentConfig, UnknownAgent
 from alfred.agents.tools import ToolPolicy
 from alfred.config_text import Finding
@@ -47,11 +47,18 @@ class AgentRegistry:
     Args:
         agents: What each agent's entry gives.
         inherited: What the top of the configuration gives all of them.
+        subagent: The model that it gives all children, as it is written.
     """
 
-    def __init__(self, agents: Mapping[str, Mapping[str, Any]], inherited: Mapping[str, Any]):
+    def __init__(
+        self,
+        agents: Mapping[str, Mapping[str, Any]],
+        inherited: Mapping[str, Any],
+        subagent: str | None = None,
+    ):
         self._given = dict(agents) or {MAIN: {"id": MAIN, "default": True}}
         self._inherited = inherited
+        self._subagent = subagent
         self._agents = {id: AgentConfig(**given) for id, given in self._given.items()}
 
     @classmethod
@@ -118,6 +125,35 @@ class AgentRegistry:
         }
         return EffectiveAgent(**values, sources=sources)
 
+    def subagent_model(
+        self,
+        id: str | None,
+        argument: str | None = None,
+        parent_model: str | None = None,
+        *,
+        target: str | None = None,
+    ) -> str | None:
+        """The model of a child of this agent's, as it is written, so that it may name a tier.
+
+        Args:
+            argument: What the agent asked for.
+            parent_model: What it runs on itself, where nobody says anything.
+            target: The named agent that the child is; its own model goes before what its caller's entry says.
+
+        Raises:
+            UnknownAgent: nobody is called so.
+        """
+        own = self.get(target).model if target is not None else None
+        return argument or own or self.get(id).subagents.model or self._subagent or parent_model
+
+    def may_spawn(self, id: str | None, running: int) -> bool:
+        """Whether a run of this agent with so many living children may start one more.
+
+        Raises:
+            UnknownAgent: nobody is called so.
+        """
+        return running < self.get(id).subagents.max_children
+
     def personality(self, id: str | None, *, home: Path | None = None) -> str | None:
         """How the agent speaks, as a text; None: nothing says it. See `agents.persona`.
 
@@ -163,7 +199,7 @@ def _checked(tree: Mapping[str, Any], more: Sequence[Finding] = ()) -> AgentRegi
     found += more
     if found:
         raise config_text.raised(found, "`alfred doctor` tells the places.")
-    return AgentRegistry(agents, inherited)
+    return AgentRegistry(agents, inherited, subagents.everyones(tree)[0])
 
 
 def _home(home: Path | None) -> Path:

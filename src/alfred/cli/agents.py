@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,6 +14,7 @@ from alfred import app, beats, config, config_edit, config_splice, config_text, 
 from alfred.agents import bindings, entries, persona
 from alfred.agents.entries import ATTRIBUTES, MAIN
 from alfred.agents.registry import AgentRegistry, EffectiveAgent
+from alfred.agents.subagents import SubagentPolicy
 from alfred.agents.tools import TOOL_PROFILES, ToolPolicy
 from alfred.cli import terminal
 from alfred.cli.terminal import DEFAULT, Common
@@ -74,6 +75,9 @@ def agents_show(agent: str | None = None, /, *, common: Common = DEFAULT) -> int
             continue
         key = _ELSEWHERE.get(one.name, one.name)
         value: Any = getattr(found, one.name)
+        if isinstance(value, SubagentPolicy):
+            values |= _children(settings, agents, found)
+            continue
         if isinstance(value, ToolPolicy):
             value = _tools(value)
         elif value is not None and not isinstance(value, bool | int):
@@ -353,14 +357,42 @@ def _tools(policy: ToolPolicy | None) -> dict[str, Any] | None:
     }
 
 
+def _children(
+    settings: Settings, agents: AgentRegistry, agent: EffectiveAgent
+) -> dict[str, dict[str, Any]]:
+    """How far an agent may hand work on, value by value: an entry may give some of them alone."""
+    entry, said = _entry(settings, agent.id)
+    written = said.get("subagents")
+    told: dict[str, dict[str, Any]] = {}
+    for one in dataclasses.fields(agent.subagents):
+        value: Any = getattr(agent.subagents, one.name)
+        place: str | None = None
+        if isinstance(written, Mapping):
+            if written.get(one.name) is not None:
+                place = settings.place("agents", entry, "subagents", one.name)
+        elif written is not None and one.name == "max_children":
+            place = settings.place("agents", entry, "subagents")
+        if one.name == "model" and value is None:
+            value = agents.subagent_model(agent.id)
+            place = settings.place("subagent", "model") if value else None
+        told[f"subagents.{one.name}"] = {"value": value, "source": place or "default"}
+    return told
+
+
+def _entry(settings: Settings, id: str) -> tuple[str, Mapping[str, Any]]:
+    """The key and the entry of an agent in the configuration; what is empty where there is none."""
+    for entry, said in settings.agents.items():
+        if _id(entry, said) == id:
+            return str(entry), said or {}
+    return id, {}
+
+
 def _source(settings: Settings, agent: EffectiveAgent, name: str, key: str) -> str:
     """Where a value stands: `config.yaml:<line>`, `env:<NAME>`, or `default`."""
     place: str | None = None
     if agent.sources[name] == "agent":
-        for entry, said in settings.agents.items():
-            if _id(entry, said) == agent.id:
-                written = name if name in (said or {}) else key
-                place = settings.place("agents", str(entry), written)
+        entry, said = _entry(settings, agent.id)
+        place = settings.place("agents", entry, name if name in said else key)
     elif agent.sources[name] == "global":
         below = _FROM_MODELS.get(key)
         deep = settings.place("models", below) if below else None
