@@ -52,8 +52,9 @@ def measure(url: str, _load: Load) -> dict[str, float]:
         registry = Registry()
         registry.register((look, send))
         settings = Settings.model_validate({"timezone": "UTC"})
+        home = Path(scratch)
         around = Surroundings(
-            home=lambda tenant: Path(scratch),
+            home=lambda tenant: home,
             settings=lambda tenant: settings,
             secrets=lambda tenant, name: None,
         )

@@ -8,9 +8,11 @@ over every try of its call.
 from __future__ import annotations
 
 import concurrent.futures
+import contextlib
 import dataclasses
 import hashlib
 import hmac
+import queue
 import threading
 from collections.abc import Sequence
 from typing import Any
@@ -201,7 +203,7 @@ class Effects:
             return Ended("failed", None, why, labels.DERIVED)
         context = self.around.context(ctx, call)
         ctx.slot.extend(int((action.timeout_s + 30) * clock.SECOND))
-        done: concurrent.futures.Future[Ended] = concurrent.futures.Future()
+        heard: queue.SimpleQueue[Ended | None] = queue.SimpleQueue()
         late = threading.Event()
 
         def work() -> None:
@@ -209,28 +211,25 @@ class Effects:
             end = invoke.attempt(action, call, key, context)
             after = labelled.of_reading(action, call, context)
             end = dataclasses.replace(end, label=labels.join(before, after))
-            done.set_result(end)
+            heard.put(end)
             if late.is_set() and key is not None:
                 self.record(ctx.lease, call, end)
 
         threads.run(f"alfred-{action.id}", work)
-        gone: concurrent.futures.Future[None] = concurrent.futures.Future()
-        forget = ctx.slot.on_cancel(lambda: gone.set_result(None))
-        either: list[concurrent.futures.Future[Any]] = [done, gone]
-        concurrent.futures.wait(either, action.timeout_s, return_when="FIRST_COMPLETED")
+        forget = ctx.slot.on_cancel(lambda: heard.put(None))
+        why = f"did not end within {action.timeout_s:g} s"
+        end = None
+        with contextlib.suppress(queue.Empty):
+            end = heard.get(timeout=action.timeout_s)
+            if end is None:
+                why = f"went on for {GRACE:g} s after its run was stopped"
+                end = heard.get(timeout=GRACE)
         forget()
-        if gone.done():
-            concurrent.futures.wait((done,), GRACE)
-        if not done.done():
+        if end is None:
             late.set()
-        if done.done():
-            return done.result()
-        why = (
-            f"went on for {GRACE:g} s after its run was stopped"
-            if gone.done()
-            else f"did not end within {action.timeout_s:g} s"
-        )
-        return Ended("unknown", None, f"{action.id} {why}.")
+            with contextlib.suppress(queue.Empty):  # it came to its end this very moment
+                end = heard.get_nowait()
+        return end or Ended("unknown", None, f"{action.id} {why}.")
 
     def key(self, ctx: StepContext, call: Call) -> str:
         """The effect key: the same over retries of one call, another for two equal calls, not to be guessed."""

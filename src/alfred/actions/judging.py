@@ -8,7 +8,6 @@ next judges it when its time has come.
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
@@ -53,12 +52,24 @@ def facts(
             lambda look: calls_ledger.used_before(look, run.tenant, run.agent, action)
         ),
         lows=lambda action: seen(lambda look: _lately(look, run, call, action)),
-        words=functools.cache(lambda: asked(lambda look: said_ledger.words(look, run.id))),
-        links=functools.cache(lambda: seen(lambda look: said_ledger.links(look, run.id))),
+        words=_once(lambda: asked(lambda look: said_ledger.words(look, run.id))),
+        links=_once(lambda: seen(lambda look: said_ledger.links(look, run.id))),
         heard=lambda: [
             provenance.source(one) for one in seen(lambda look: said_ledger.heard(look, run.id))
         ],
     )
+
+
+def _once(read: Callable[[], T]) -> Callable[[], T]:
+    """The same, read when it is asked first."""
+    known: list[T] = []
+
+    def told() -> T:
+        if not known:
+            known.append(read())
+        return known[0]
+
+    return told
 
 
 def _lately(look: Tx, run: Run, call: Call, action: str) -> int:
@@ -81,7 +92,13 @@ class Judging:
         """Judges the calls of a turn whose time has come; among them always the first that is not settled."""
         done: list[tuple[Call, pipeline.Judged]] = []
         coming: list[int] = []  # effects that are still to happen
-        touches = functools.cache(lambda n: self._touches(ctx, calls[n]))
+        known: dict[int, Touched] = {}
+
+        def touches(n: int) -> Touched:
+            if n not in known:
+                known[n] = self._touches(ctx, calls[n])
+            return known[n]
+
         for n, call in enumerate(calls):
             status = call.status
             if call.unjudged and not any(meet(touches(n), touches(m)) for m in coming):
