@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from alfred import background, clock, errors, ids, orders
+from alfred import background, clock, conversations, errors, ids, orders
 from alfred.actions import approvals
 from alfred.actions.approvals import Decision
 from alfred.actions.grant import Grant
@@ -27,6 +27,8 @@ from alfred.agents import branch
 from alfred.agents.branch import Branch
 from alfred.agents.comparison import REPLAY
 from alfred.agents.registry import AgentRegistry, EffectiveAgent
+from alfred.agents.sessions import build_session_key
+from alfred.conversations import Conversation
 from alfred.orders import Order
 from alfred.runs import audit, budget, endings, ledger, rows, sessions, stop, sweep, views
 from alfred.runs.rows import NewRun, Run
@@ -268,25 +270,47 @@ class Desk:
                 f"Run {run.id[-6:].lower()} replays another one: nobody listens there.",
                 next="Tell the run that it is about, or fork that one with --brief.",
             )
-        with self.store.read() as look:
-            now = sessions.live(look, run) or run
+        now = run
+        if not run.live or run.cancel:
+            with self.store.read() as look:
+                now = sessions.live(look, run.session_id) or run
         follows = now.id if now.id != run.id else None
-        questions = [c for c in self.cards(run=now.id) if c.kind == "question"]
-        if now.live and now.wait == Wait.QUESTION and len(questions) == 1:
-            self.decide(questions[0].id, "answer", text=body)
-            return Told(questions[0].id, run.id, True, None, follows)
-        message_id, new = ids.new(), self.follow_up(run, body)
+        card = conversations.answered(self.store, now, body, by=self.by, via=self.via)
+        if card is not None:
+            return Told(card, run.id, True, None, follows)
+        new = self.follow_up(run, body)
         orders.make_folder(new)
-        taken = self.store.transact(sessions.say, now, new, message_id=message_id, author=self.by)
+        taken = self.store.transact(sessions.follow, run, new, author=self.by)
         waits = taken.wait if taken.status == Status.PARKED else None
         follows = taken.id if taken.id != run.id else None
-        return Told(message_id, run.id, False, waits, follows)
+        return Told(new.id, run.id, False, waits, follows)
+
+    def conversation(self, agent: str | None = None, **about: Any) -> Conversation:
+        """What this person says to an agent from one place, and is answered there.
+
+        Args:
+            about: Where: see `agents.build_session_key`.
+
+        Raises:
+            UnknownAgent: nobody is called so.
+        """
+        found = self.agent(agent)
+        return Conversation(
+            store=self.store,
+            settings=self.settings,
+            home=self.home,
+            tenant=self.tenant,
+            by=self.by,
+            via=self.via,
+            agent=found,
+            key=build_session_key(agent_id=found.id, **about),
+        )
 
     def follow_up(self, run: Run, brief: str) -> NewRun:
         """A run of the same session, for a message that came after the end; nothing is written yet.
 
-        Its brief is that message. What was said before it is told with its own labels, see `agents.earlier`. It has the
-        tools of that run which its agent has still.
+        Its brief is that message; what was said before it it reads as the next turn of that session. It has the tools of
+        that run which its agent has still.
 
         Raises:
             UnknownAgent: the agent is gone.
@@ -305,12 +329,9 @@ class Desk:
             grants=grant.encode(),
             workspace=run.workspace,
             inputs=run.inputs,
-            external=run.external,
-            private=run.private,
             dry_run=run.dry_run,
             max_cost=run.max_cost,
             session_id=run.session_id,
-            session_key=sessions.key(run),
             trigger_kind="message",
         )
 

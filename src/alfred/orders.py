@@ -149,8 +149,7 @@ def workspace(
     """
     chosen = folder if folder is not None else _work_tree(Path.cwd())
     if chosen is None:
-        made = home / "workspaces" / run_id
-        return {"root": str(made), "made": True, "trusted": False}
+        return own_workspace(run_id, home=home)
     try:
         root = chosen.expanduser().resolve(strict=True)
     except (OSError, RuntimeError) as problem:
@@ -174,6 +173,11 @@ def workspace(
         "made": any(root.is_relative_to(o) for o in own),
         "trusted": any(root.is_relative_to(path.expanduser()) for path in trusted),
     }
+
+
+def own_workspace(run_id: str, *, home: Path) -> dict[str, Any]:
+    """A folder of a run's own; not made yet."""
+    return {"root": str(home / "workspaces" / run_id), "made": True, "trusted": False}
 
 
 def make_folder(new: NewRun) -> None:

@@ -86,7 +86,7 @@ class Actor:
                 step="boss",
                 agent=f"a{self.chance.randint(0, 1)}",
                 singleton_key="only" if self.chance.random() < 0.1 else None,
-                session_key=f"s{self.chance.randint(0, 3)}" if self.chance.random() < 0.2 else None,
+                session_id=f"s{self.chance.randint(0, 3)}" if self.chance.random() < 0.2 else None,
             ),
         )
 

@@ -206,8 +206,8 @@ def test_one_live_run_a_key_and_another_when_it_is_over(core: Core) -> None:
 
 
 def test_one_live_run_a_conversation(core: Core) -> None:
-    core.start(session_key="chat:1")
-    twin = ledger.NewRun(id=ids.new(), workflow="w", step="first", session_key="chat:1")
+    core.start(session_id="chat:1")
+    twin = ledger.NewRun(id=ids.new(), workflow="w", step="first", session_id="chat:1")
     assert not core.do(ledger.start, twin)
 
 

@@ -65,7 +65,7 @@ def test_a_branch_says_what_was_said_by_then_with_its_labels(core: Core) -> None
     assert (run.status, run.seq, run.turn, run.answers, run.items) == ("queued", 1, 1, 1, 3)
     assert (run.external, run.state, run.step) == (1, '{"n": 1}', "next")
     assert (run.forked_from, run.forked_seq, run.root_id) == (lease.run_id, 1, run.id)
-    assert (run.parent_id, run.session_key, run.singleton_key) == (None, None, None)
+    assert (run.parent_id, run.session_id, run.singleton_key) == (None, run.id, None)
 
 
 def test_what_joined_the_context_later_does_not_taint_the_branch(core: Core) -> None:

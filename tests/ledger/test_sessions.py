@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from alfred import ids
 from alfred.config_schema import Settings
+from alfred.conversations import Conversation
 from alfred.desk import Desk
+from alfred.errors import NotFound, UsageError
 from alfred.runs import ledger, sessions
 from alfred.runs.rows import NewRun
 from alfred.runs.states import Status, Wait
@@ -44,6 +46,8 @@ def test_the_second_word_to_an_ended_run_is_a_message_to_the_first_ones_run(
     assert first.follow_up is not None
     assert (second.run_id, second.follow_up) == (ended, first.follow_up)
     assert core.run(first.follow_up).brief == "one"
+    with core.store.read() as look:
+        assert sessions.before(look, first.follow_up) == [ended]
     assert said_to(core, first.follow_up) == ["two"]
     core.finish(core.take(first.follow_up), Status.FAILED)
     third = desk.tell(ended, "three")
@@ -60,8 +64,8 @@ def test_a_run_without_a_session_is_followed_up_by_one_run_too(core: Core, desk:
 
 
 def test_the_run_of_a_conversation_that_began_meanwhile_is_told(core: Core, desk: Desk) -> None:
-    ended = over(core, session_key="chat:1")
-    now = core.start(session_key="chat:1")
+    ended = over(core, session_id="chat:1")
+    now = core.start(session_id="chat:1")
     assert desk.tell(ended, "mind the gap").follow_up == now
     assert said_to(core, now) == ["mind the gap"]
 
@@ -104,16 +108,133 @@ def test_a_follow_up_that_is_being_cancelled_is_followed_up_itself(core: Core, d
 
 def test_a_word_whose_answer_was_lost_is_said_once(core: Core, desk: Desk) -> None:
     ended = core.run(over(core))
-    new, message = desk.follow_up(ended, "one"), ids.new()
+    new = desk.follow_up(ended, "one")
 
-    def say(new: NewRun, message: str) -> str:
-        return core.do(sessions.say, ended, new, message_id=message, author="me").id
+    def say(new: NewRun) -> str:
+        return core.do(sessions.follow, ended, new, author="me").id
 
-    assert say(new, message) == say(new, message) == new.id
+    assert say(new) == say(new) == new.id
     assert said_to(core, new.id) == []
-    other, again = desk.follow_up(ended, "two"), ids.new()
-    assert say(other, again) == say(other, again) == new.id
+    other = desk.follow_up(ended, "two")
+    assert say(other) == say(other) == new.id
     core.finish(core.take(new.id), Status.FAILED)
-    assert say(new, message) == new.id, "also when its run was over meanwhile"
-    assert say(other, again) == new.id
+    assert say(new) == new.id, "also when its run was over meanwhile"
+    assert say(other) == new.id
     assert core.one("select count(*) from runs") == 2
+
+
+# ---- conversations
+
+
+def spoken(core: Core, talk: Conversation, text: str) -> str:
+    """The run that has what was said."""
+    new = talk.turn(text, actions=["files.read"], model=lambda: "scripted:/x")
+    return core.do(talk.deliver, new).id
+
+
+def test_what_is_said_under_a_key_is_the_next_turn_or_a_message_to_the_one_that_lives(
+    core: Core, desk: Desk
+) -> None:
+    talk = desk.conversation(platform="cli")
+    first = spoken(core, talk, "one")
+    assert spoken(core, talk, "two") == first
+    assert said_to(core, first) == ["two"]
+    assert core.run(first).model == "scripted:/x"
+    core.finish(core.take(first), Status.FAILED)
+    second = spoken(core, talk, "three")
+    with core.store.read() as look:
+        assert sessions.before(look, second) == [first]
+        assert sessions.before(look, first) == []
+    assert core.run(second).session_id == talk.session().id
+    assert (talk.session().title, talk.session().turns) == ("one", 2)
+    other = desk.conversation(platform="telegram")
+    assert spoken(core, other, "elsewhere") not in (first, second)
+
+
+def test_a_key_is_pointed_to_another_session_and_back(core: Core, desk: Desk) -> None:
+    talk = desk.conversation(platform="cli")
+    old = talk.session()
+    first = spoken(core, talk, "one")
+    new = talk.renew()
+    assert (talk.session().id, new.turns) == (new.id, 0)
+    second = spoken(core, talk, "two")
+    assert core.run(second).session_id == new.id, "while the other one still answers"
+    assert [one.id for one in talk.listed()] == [new.id, old.id]
+    assert talk.resume(old.id[-6:]).id == old.id
+    assert spoken(core, talk, "and?") == first
+    elsewhere = desk.conversation(platform="telegram")
+    elsewhere.resume(old.id)
+    assert spoken(core, elsewhere, "from there") == first, "two keys may point to one session"
+    with pytest.raises(NotFound):
+        talk.resume("nothing")
+
+
+def test_a_session_of_another_agent_or_tenant_is_not_resumed(core: Core, desk: Desk) -> None:
+    mine = desk.conversation(platform="cli").session()
+    settings = Settings.model_validate({"timezone": "UTC", "agents": {"main": None, "b": None}})
+    with pytest.raises(NotFound):
+        replace(desk, settings=settings).conversation("b", platform="cli").resume(mine.id)
+    with pytest.raises(NotFound):
+        replace(desk, tenant="other").conversation(platform="cli").resume(mine.id)
+
+
+def test_a_turn_begins_as_external_and_private_as_the_turns_before_it(
+    core: Core, desk: Desk
+) -> None:
+    talk = desk.conversation(platform="cli")
+    for external in (True, False):
+        lease = core.take(spoken(core, talk, "say"))
+        core.finish(lease, step=core.step(external=external, private=not external))
+    third = core.run(spoken(core, talk, "and now?"))
+    assert (third.external, third.private) == (1, 1)
+    core.finish(core.take(third.id))
+    for left in ((1, 1), (1, 0), (0, 0)):
+        talk.undo()
+        run = core.run(spoken(core, talk, "again"))
+        assert (run.external, run.private) == left, "what it does not read joins nothing"
+        core.finish(core.take(run.id))
+        talk.undo()
+
+
+def test_undo_leaves_the_last_turn_out_and_keeps_it_in_the_session_before(
+    core: Core, desk: Desk
+) -> None:
+    talk = desk.conversation(platform="cli")
+    with pytest.raises(UsageError, match="Nothing was said"):
+        talk.undo()
+    first = spoken(core, talk, "one")
+    with pytest.raises(UsageError, match="not over"):
+        talk.undo()
+    core.finish(core.take(first))
+    second = spoken(core, talk, "two")
+    core.finish(core.take(second))
+    old = talk.session()
+    assert talk.undo().run.id == second
+    assert (talk.session().turns, talk.session().title) == (1, "one")
+    third = spoken(core, talk, "three")
+    with core.store.read() as look:
+        assert sessions.before(look, third) == [first]
+        assert sessions.turns(look, old.id) == [first, second]
+
+
+def test_the_one_open_question_is_answered_by_what_is_said(core: Core, desk: Desk) -> None:
+    talk = desk.conversation(platform="cli")
+    assert talk.answered("too early") is None
+    run = spoken(core, talk, "which one?")
+    (card,) = core.staged(core.take(run), kinds=("question",))
+    answered = talk.answered("the left one")
+    assert answered is not None
+    assert (answered.id, core.approval(card).status) == (run, "answered")
+    assert talk.answered("the right one") is None
+
+
+def test_a_session_keeps_its_model_and_its_folder(core: Core, desk: Desk) -> None:
+    talk = desk.conversation(platform="cli")
+    talk.answer_with("scripted:/y")
+    first = core.run(spoken(core, talk, "one"))
+    core.finish(core.take(first.id))
+    second = core.run(spoken(core, talk, "two"))
+    assert (second.model, second.workspace) == ("scripted:/y", first.workspace)
+    core.finish(core.take(second.id))
+    talk.answer_with(None)
+    assert core.run(spoken(core, talk, "three")).model == "scripted:/x"

@@ -329,25 +329,67 @@ def test_two_words_to_one_session_begin_one_run(core: Core) -> None:
 
     def make() -> tuple[Verb, Verb]:
         key = ids.new()
-        ended = [core.held(session_id=key), core.held(session_id=key)]
-        for lease in ended:
-            core.finish(lease)
+        ended = []
+        for _ in range(2):
+            ended.append(core.held(session_id=key))
+            core.finish(ended[-1])
         made.append(key)
 
         def saying(run_id: str, word: str) -> Verb:
-            new = ledger.NewRun(
-                id=ids.new(), workflow="w", step="s", brief=word, session_id=key, session_key=key
-            )
-            run, message = core.run(run_id), ids.new()
-            return lambda tx: sessions.say(tx, run, new, message_id=message, author="me")
+            new = ledger.NewRun(id=ids.new(), workflow="w", step="s", brief=word)
+            run = core.run(run_id)
+            return lambda tx: sessions.follow(tx, run, new, author="me")
 
         return saying(ended[0].run_id, "one"), saying(ended[1].run_id, "two")
 
     for one, two in both_orders(core, make):
         assert one.id == two.id
-        assert core.one("select count(*) from runs where session_key=:k", k=made[-1]) == 1
+        assert core.one("select count(*) from runs where session_id=:k", k=made[-1]) == 3
         messages = core.all("select body from interjections where run_id=:r", r=one.id)
         assert {core.run(one.id).brief, *(body for (body,) in messages)} == {"one", "two"}
+
+
+def test_what_is_said_while_a_turn_ends_is_read_by_it_or_is_the_next_turn(core: Core) -> None:
+    made: list[str] = []
+
+    def make() -> tuple[Verb, Verb]:
+        session, step = ids.new(), core.step()
+        core.do(sessions.begin, id=session, tenant="main", agent="main")
+        first = ledger.NewRun(id=ids.new(), workflow="w", step="s", brief="one")
+        lease = core.take(core.do(sessions.deliver, session, first, author="me").id)
+        new = ledger.NewRun(id=ids.new(), workflow="w", step="s", brief="two")
+        made.append(session)
+        return (
+            lambda tx: sessions.deliver(tx, session, new, author="me"),
+            lambda tx: ledger.finish(
+                tx, lease, 0, step, again="a", status=Status.COMPLETED, lease_us=LEASE
+            ),
+        )
+
+    for said, finished in both_orders(core, make):
+        turns = core.all("select run_id from session_turns where session_id=:s", s=made[-1])
+        if finished.status is Status.COMPLETED:
+            assert len(turns) == 2 and said.brief == "two"
+        else:
+            assert len(turns) == 1 and core.all(
+                "select body from interjections where run_id=:r", r=said.id
+            ) == [("two",)]
+
+
+def test_two_who_open_one_conversation_speak_in_one_session(core: Core) -> None:
+    def make() -> tuple[Verb, Verb]:
+        key = ids.new()
+
+        def opening() -> Verb:
+            new_id = ids.new()
+            return lambda tx: sessions.opened(
+                tx, tenant="main", agent="main", key=key, new_id=new_id
+            )
+
+        return opening(), opening()
+
+    for one, two in both_orders(core, make):
+        assert one.id == two.id
 
 
 def test_a_heartbeat_and_a_sweep(core: Core) -> None:

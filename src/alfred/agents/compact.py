@@ -1,7 +1,8 @@
-"""Compaction: a cheap model summarises the older part of a long run. Nothing is deleted, only shown shorter.
+"""Compaction: a cheap model summarises the older part of a long run or conversation. Nothing is deleted, only shown
+shorter.
 
-Invariant: a summary stands for every item up to a number, never for half of a pair of call and result; the
-brief stays in the person's own words.
+Invariant: a summary stands for every item up to one of this run or of a turn before it, never for half of a pair of call
+and result; the brief stays in the person's own words.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+from alfred import clock
 from alfred.agents import caps
 from alfred.agents import ledger as agent_ledger
 from alfred.agents.metered import Blocked, Crowded, Failed, Meter, Unpaid
@@ -22,6 +24,12 @@ from alfred.trust import redact
 
 FRACTION = 0.6
 """Of the context size: where the older part is summarised."""
+
+IDLE = clock.HOUR
+"""After so long no provider has the beginning of a conversation in its cache: a summary costs less than reading it."""
+
+IDLE_TOKENS = 20_000
+"""A conversation that is shorter is read whole however long it rested."""
 
 KEPT = 6
 """Newest items that stay verbatim."""
@@ -44,6 +52,22 @@ def due(state: dict[str, Any], model: str) -> bool:
     return used > FRACTION * sizes.limits(model).context
 
 
+def due_before(items: Sequence[dict[str, Any]], idle: int, model: str) -> bool:
+    """Whether the conversation before a new turn is summarised before it is read.
+
+    Args:
+        items: What the model would be shown of it.
+        idle: Microseconds since anything was said in it.
+    """
+    size = sum(
+        len(item["text"]) + sum(len(json.dumps(call["args"])) for call in item.get("calls") or ())
+        for item in items
+    )
+    used = sizes.tokens(size)
+    most = FRACTION * sizes.limits(model).context
+    return used > (min(IDLE_TOKENS, most) if idle > IDLE else most)
+
+
 def step(ctx: StepContext, *, meter: Meter, model: str) -> Verdict:
     """Writes a summary item that stands for everything but the newest items."""
     run, state = ctx.run, ctx.state
@@ -52,11 +76,11 @@ def step(ctx: StepContext, *, meter: Meter, model: str) -> Verdict:
         "tokens": 0,
     }
     with ctx.store.read() as look:
-        shown = agent_ledger.numbered(look, run.id)
+        shown = agent_ledger.shown(look, run.id)
     at = _cut(shown)
     if at is None:
         return Next("boss-turn", after)
-    cut, older = shown[at - 1][0], [item for _, item in shown[:at]]
+    cut, older = shown[at - 1], [one.item for one in shown[:at]]
     request = ModelRequest(
         model=model,
         system=_SYSTEM,
@@ -75,9 +99,10 @@ def step(ctx: StepContext, *, meter: Meter, model: str) -> Verdict:
         case ModelAnswer():
             note = {
                 "kind": "note",
-                "text": f"Summary of the earlier part of this run (shortened; the whole is kept):\n{outcome.text}",
-                "summary_of": cut,
-                "brief": run.brief or "",
+                "text": f"Summary of the earlier part (shortened; the whole is kept):\n{outcome.text}",
+                "summary_of": cut.n,
+                "of": cut.run_id,
+                "brief": (run.brief or "") if cut.run_id == run.id else None,
             }
             ctx.items.append(Item.of("note", note, ctx.label))
             return Next("boss-turn", after)
@@ -100,12 +125,12 @@ def _small_sister(model: str, own: str) -> bool:
     return model != own and catalog.parse(model).provider == catalog.parse(own).provider
 
 
-def _cut(shown: Sequence[tuple[int, dict[str, Any]]]) -> int | None:
+def _cut(shown: Sequence[agent_ledger.Shown]) -> int | None:
     """Where what stays begins: with an answer or a person's word, behind something that no summary stands for yet."""
     if len(shown) <= KEPT + 1:
         return None
     for index in range(len(shown) - KEPT, 1, -1):
-        if shown[index - 1][0] and shown[index][1]["kind"] in ("assistant", "user"):
+        if shown[index - 1].n and shown[index].item["kind"] in ("assistant", "user"):
             return index
     return None
 

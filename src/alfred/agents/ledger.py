@@ -1,74 +1,62 @@
-"""What the prompt of a run is made of, read from its rows.
+"""What the prompt of a run is made of, read from its rows and from those of the turns before it in its session.
 
-Invariant: the same rows give the same items in the same order; a summary replaces what it stands for only in
-what is shown, never in what is stored.
+Invariants: the same rows give the same items in the same order, and what was shown once is shown again before all that
+came since, so every prompt of a session begins with the bytes of the one before. A summary replaces what it stands for
+only in what is shown, never in what is stored. A turn that ended otherwise than with its answer is closed by a note, and
+a message that it did not come to read stands before that: what somebody said is read by whoever answers next.
 """
 
 from __future__ import annotations
 
 import json
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
-from alfred.runs import rows
-from alfred.runs.rows import Item, Run
+from alfred.runs import sessions
 from alfred.store.statement import Sql
 from alfred.store.tx import Tx
+from alfred.trust import text
 
 _ITEMS = Sql(
-    "select n,kind,item from transcript where run_id=:run_id and n>:after and n<:before order by n"
+    "select run_id,n,item from transcript where run_id in :runs and kind<>'system' order by run_id,n"
 )
-_SUMMARY = Sql(
-    "select item from transcript where run_id=:run_id and n<:before and kind='note'"
-    " and item like '%\"summary_of\"%' order by n desc limit 1"
+_SUMMARIES = Sql(
+    "select run_id,n,item from transcript where run_id in :runs and kind='note'"
+    " and item like '%\"summary_of\"%' order by n"
+)
+_ENDED = Sql(
+    "select id,case when cancel=1 then 'cancelled' else status end as status,error,brief"
+    " from runs where id in :runs"
+)
+_UNREAD = Sql(
+    "select run_id,body from interjections where run_id in :runs and consumed_seq is null order by at,id"
 )
 _ANSWERS = Sql(
-    # the last one of its step: before it a first step may have kept what was said earlier in the session
-    "select n,item from transcript where run_id=:run_id and n in("
-    "select max(n) from transcript where run_id=:run_id and kind='assistant' group by seq)"
-    " order by n limit 1 offset :turn"
+    "select n,item from transcript where run_id=:run_id and kind='assistant' order by n limit 1 offset :turn"
 )
 _BRIEF = Sql("select brief from runs where id=:run_id")
-_SAID = Sql(
-    "select kind,item,integrity,confidentiality from transcript"
-    " where run_id=:run_id and kind in('user','assistant','note') order by n"
-)
-_BEFORE = Sql(
-    "select id from runs where tenant=:tenant and session_id=:session_id and id<:id"
-    " and status in('completed','failed','cancelled') order by id desc limit 1"
-)
 _HEAD = Sql("select item from transcript where run_id=:run_id and kind='system' order by n limit 1")
-
+_IDLE = Sql(
+    "select r.created_at-coalesce(b.ended_at,r.created_at) from runs r,runs b where r.id=:run_id and b.id=:before"
+)
 
 EVERY = 2**31 - 1
 """Behind every item of a transcript."""
+
+
+class Shown(NamedTuple):
+    """An item that the model is shown, its run, and its number there; 0: a summary, or the brief above it. What closes a
+    turn is numbered on behind its transcript, which has ended."""
+
+    run_id: str
+    n: int
+    item: dict[str, Any]
 
 
 def stored_head(tx: Tx, run_id: str) -> dict[str, Any] | None:
     """The head that the run began with, None before its first turn."""
     found = tx(_HEAD, run_id=run_id).scalar()
     return json.loads(found) if found else None
-
-
-def before(tx: Tx, run: Run) -> Run | None:
-    """The newest run of the same session that was over when this one began."""
-    if run.session_id is None or run.session_id == run.id:
-        return None
-    about = {"tenant": run.tenant, "session_id": run.session_id, "id": run.id}
-    found = tx(_BEFORE, **about).scalar()
-    return rows.get(tx, found) if found else None
-
-
-def said(tx: Tx, run_id: str) -> list[Item]:
-    """What was said in a run, by people, by the model and by alfred itself, each with its labels."""
-    return [
-        Item(
-            kind=row.kind,
-            item=json.loads(row.item),
-            integrity=row.integrity,
-            confidentiality=row.confidentiality,
-        )
-        for row in tx(_SAID, run_id=run_id).all()
-    ]
 
 
 def answer(tx: Tx, run_id: str, turn: int) -> tuple[int, dict[str, Any] | None]:
@@ -82,29 +70,83 @@ def brief(tx: Tx, run_id: str) -> str:
     return tx(_BRIEF, run_id=run_id).scalar() or ""
 
 
+def idle(tx: Tx, run_id: str) -> int:
+    """Microseconds between the end of the turn before this one and its beginning; 0 for the first of a session."""
+    earlier = sessions.before(tx, run_id)
+    return tx(_IDLE, run_id=run_id, before=earlier[-1]).scalar() or 0 if earlier else 0
+
+
 def items(tx: Tx, run_id: str, *, before: int = EVERY) -> list[dict[str, Any]]:
-    """What the model is shown behind the head: everything, or the brief, the newest summary and what came after it.
+    """What the model is shown behind the head: everything, or the newest summary and what came after what it stands for.
 
     Args:
-        before: The number of an item: what was shown to make it.
+        before: The number of an item of this run: what was shown to make it.
     """
-    return [item for _, item in numbered(tx, run_id, before=before)]
+    return [one.item for one in shown(tx, run_id, before=before)]
 
 
-def numbered(tx: Tx, run_id: str, *, before: int = EVERY) -> list[tuple[int, dict[str, Any]]]:
-    """What `items` says, each with its number in the transcript; the brief before a summary, and the summary, have 0.
+def shown(tx: Tx, run_id: str, *, before: int = EVERY) -> list[Shown]:
+    """What `items` says, each with its place. A summary that a newer one replaced is not shown: the newer one was made of
+    it."""
+    turns = [*sessions.before(tx, run_id), run_id]
+    told: list[Shown] = []
+    first, behind = 0, 0
+    if (note := _summary(tx, turns, before)) is not None:
+        first, behind, item = note
+        if item["brief"] is not None:
+            told.append(Shown(run_id, 0, {"kind": "user", "text": item["brief"]}))
+        told.append(Shown(run_id, 0, {"kind": "note", "text": item["text"]}))
+    whose = turns[first:]
+    said: dict[str, list[Shown]] = {turn: [] for turn in whose}
+    for row in tx(_ITEMS, runs=whose).all():
+        if row.run_id != run_id or row.n < before:
+            said[row.run_id].append(Shown(row.run_id, row.n, json.loads(row.item)))
+    _close(tx, said, whose[:-1])
+    for turn in whose:
+        start = behind if turn == whose[0] else 0
+        told += [one for one in said[turn] if one.n > start and "summary_of" not in one.item]
+    return told
 
-    A summary that a newer one replaced is not shown: the newer one was made of it.
-    """
-    summary = tx(_SUMMARY, run_id=run_id, before=before).scalar()
-    note = json.loads(summary) if summary else {"summary_of": 0}
-    rest = [
-        (row.n, json.loads(row.item))
-        for row in tx(_ITEMS, run_id=run_id, after=note["summary_of"], before=before).all()
-        if row.kind != "system"
-    ]
-    shown = [(n, item) for n, item in rest if "summary_of" not in item]
-    if not summary:
-        return shown
-    brief = {"kind": "user", "text": note["brief"]}
-    return [(0, brief), (0, {"kind": "note", "text": note["text"]}), *shown]
+
+def _summary(tx: Tx, turns: Sequence[str], before: int) -> tuple[int, int, dict[str, Any]] | None:
+    """The newest summary: the turn in which it ends, the last number there that it stands for, and its item."""
+    newest = None
+    for row in tx(_SUMMARIES, runs=turns).all():
+        at = turns.index(row.run_id)
+        if (row.run_id != turns[-1] or row.n < before) and (newest is None or at >= newest[0]):
+            newest = at, json.loads(row.item)
+    if newest is None:
+        return None
+    at, item = newest
+    # in a branch what the run of before had summarised of itself is its own
+    of = turns.index(item["of"]) if item["of"] in turns else at
+    return of, item["summary_of"], item
+
+
+def _close(tx: Tx, said: dict[str, list[Shown]], turns: Sequence[str]) -> None:
+    """Says at the end of each of these turns, which are over, what its own answer does not."""
+    if not turns:
+        return
+    unread: dict[str, list[str]] = {}
+    for row in tx(_UNREAD, runs=turns).all():
+        unread.setdefault(row.run_id, []).append(row.body)
+    for run in tx(_ENDED, runs=turns).all():
+        told = said[run.id]
+        more: list[dict[str, Any]] = []
+        if not told:  # it was over before its first turn
+            more.append(_user(run.brief or ""))
+        more += [_user(body) for body in unread.get(run.id, ())]
+        if run.status != "completed" or any(one.item.get("soon") for one in told):
+            more.append({"kind": "note", "text": _ended(run.status, run.error)})
+        last = told[-1].n if told else 0
+        told += [Shown(run.id, last + n, item) for n, item in enumerate(more, start=1)]
+
+
+def _ended(status: str, error: str | None) -> str:
+    why = json.loads(error)["code"] if error else ""
+    told = status + (f" ({why})" if why else "")
+    return f"That turn is over: {told}. What was said there about turns and tools that are left holds no longer."
+
+
+def _user(said: str) -> dict[str, Any]:
+    return {"kind": "user", "text": text.sanitize(said)[0]}

@@ -20,7 +20,7 @@ from alfred.actions.grant import Grant
 from alfred.actions.ledger import calls as calls_ledger
 from alfred.actions.ledger.calls import Call, NewCall
 from alfred.actions.registry import Registry
-from alfred.agents import caps, compact, earlier, lower, persona, prompt, registry
+from alfred.agents import caps, compact, lower, persona, prompt, registry
 from alfred.agents import ledger as agent_ledger
 from alfred.agents.metered import Blocked, Crowded, Failed, Meter, Unpaid
 from alfred.agents.registry import EffectiveAgent
@@ -74,13 +74,16 @@ class Turns:
             head = agent_ledger.stored_head(look, run.id)
             shown = agent_ledger.items(look, run.id)
             messages = ledger.messages(look, run.id)
+            idle = agent_ledger.idle(look, run.id) if head is None and shown else 0
+        model = run.model or ""
+        if head is None and "compacted_at" not in state and compact.due_before(shown, idle, model):
+            return Next("compact", state)
         if head is None:
-            head, first = self._begin(ctx, agent)
+            head, first = self._begin(ctx, agent, follows=bool(shown))
             shown += first
         for message_id, body, _author in messages:
             shown.append(self._keep(ctx, "user", {"kind": "user", "text": body}, labels.OWNER))
             ctx.writes.append(_consumed(message_id))
-        model = run.model or ""
         if compact.due(state, model) and state.get("compacted_at") != run.answers:
             _forget(ctx)
             return Next("compact", state)
@@ -88,7 +91,8 @@ class Turns:
         turns = agent.max_turns or settings.limits.turns
         why = state.get("last") or self._cap(ctx, settings, turns)
         if why is None and turns - run.answers == 2:
-            shown.append(self._keep(ctx, "note", {"kind": "note", "text": _FINISH_SOON}))
+            soon = {"kind": "note", "text": _FINISH_SOON, "soon": True}
+            shown.append(self._keep(ctx, "note", soon))
         if why is not None:
             note = {"kind": "note", "text": _LAST.format(why=why), "last": why}
             shown.append(self._keep(ctx, "note", note))
@@ -152,8 +156,9 @@ class Turns:
         raise TypeError(f"{outcome!r} is no outcome of a model call")
 
     def _begin(
-        self, ctx: StepContext, agent: EffectiveAgent
+        self, ctx: StepContext, agent: EffectiveAgent, *, follows: bool
     ) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+        """The head and the first items of a run. In a conversation what is remembered was said when it began."""
         run = ctx.run
         place = surroundings.workspace_of(run, self.home(run.tenant))
         home = self.home(run.tenant)
@@ -169,14 +174,8 @@ class Turns:
         )
         pinned = Item.of("system", head, labels.TRUSTED)
         ctx.items.append(pinned)
-        remembered = self.recall(ctx) if agent.memory_enabled else None
-        with ctx.store.read() as look:
-            said = earlier.exchange(look, run)
-        ctx.items += said
-        for item in said:
-            if item.kind != "user":  # what the owner says makes nothing private that is not
-                ctx.joins(item.label)
-        first = [item.item for item in said]
+        first: list[dict[str, Any]] = []
+        remembered = self.recall(ctx) if agent.memory_enabled and not follows else None
         if remembered:
             note = {"kind": "note", "text": remembered}
             first.append(self._keep(ctx, "note", note, ctx.label))

@@ -1,7 +1,7 @@
 """A run that begins where another one was: with all that was said up to a step, and nothing of what was done since.
 
 Invariants: a branch begins behind a committed step. It has the transcript and the scratch of that moment (but for what
-was written over since) with their labels, and none of the calls, cards, messages, children, leases and reservations: an
+was written over since) with their labels, the turns of its session before it, and none of the calls, cards, messages, children, leases and reservations: an
 effect's key is made of its run's id, so a call that came along would act a second time. While the outcome of an effect before that step is not
 known there is no branch, because nobody could say what its past is.
 """
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from alfred import errors
-from alfred.runs import audit, events, rows
+from alfred.runs import audit, events, rows, sessions
 from alfred.runs.rows import Item
 from alfred.store.guarded import Guarded
 from alfred.store.statement import Sql
@@ -38,7 +38,7 @@ _ITEMS = Sql("select count(*) from transcript where run_id=:id and seq<=:at")
 _FORK = Guarded(
     "insert into runs(id,tenant,agent,workflow,title,brief,trigger_kind,model,grants,workspace,inputs,state,external,private,"
     "root_id,forked_from,forked_seq,session_id,step,seq,turn,answers,items,max_cost,status,ready_at,created_at)"
-    " select :new,r.tenant,r.agent,r.workflow,:title,r.brief,'fork',:model,r.grants,r.workspace,r.inputs,:state,"
+    " select :new,r.tenant,r.agent,r.workflow,:title,r.brief,'fork',coalesce(:model,r.model),r.grants,r.workspace,r.inputs,:state,"
     "s.external,s.private,:new,r.id,s.seq,:new,:step,s.seq,s.turn,s.answers,:items,r.max_cost,'queued',alfred_now(),alfred_now()"
     " from runs r join run_steps s on s.run_id=r.id and s.seq=:at where r.id=:id and r.dry_run=0"
     " on conflict do nothing returning id,tenant",
@@ -157,6 +157,7 @@ def fork(
     )
     if held is None:
         return False
+    sessions.forked(tx, point.run_id, new_id)
     audit.append(
         tx, held.tenant, "run.fork", run=new_id, by=by, forked_from=point.run_id, at=point.seq
     )

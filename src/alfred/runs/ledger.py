@@ -75,8 +75,8 @@ _CONSUME = Sql("update interjections set consumed_seq=:seq where id=:id and cons
 
 
 def start(tx: Tx, new: NewRun) -> bool:
-    """Inserts a queued run, its brief without secrets. False when its id, its key of one live run, or its parent's call has one already, or when
-    its parent is over or being cancelled."""
+    """Inserts a queued run, its brief without secrets. False when there is one with its id or of its parent's call, a live
+    one of its session or with its key, or when its parent is over or being cancelled."""
     if new.parent_id:
         rows.lock(tx, new.parent_id)
         parent = rows.get(tx, new.parent_id)
@@ -88,6 +88,7 @@ def start(tx: Tx, new: NewRun) -> bool:
         )
     values: dict[str, Any] = {name: getattr(new, name) for name in _NEW_COLUMNS}
     values["root_id"] = new.root_id or new.id
+    values["session_id"] = new.session_id or new.id
     values["title"] = redact.redact(new.title)
     values["brief"] = None if new.brief is None else redact.redact(new.brief)
     told = events.body({"agent": new.agent, "workflow": new.workflow})

@@ -43,8 +43,7 @@ class Run(NamedTuple):
     parent_call: str | None
     root_id: str
     depth: int
-    session_id: str | None
-    session_key: str | None
+    session_id: str
     singleton_key: str | None
     forked_from: str | None
     forked_seq: int | None
@@ -105,7 +104,7 @@ class NewRun:
     root_id: str | None = None
     depth: int = 0
     session_id: str | None = None
-    session_key: str | None = None
+    """None: of its own, with its id."""
     singleton_key: str | None = None
     driver: str = "worker"
     priority: int = 0

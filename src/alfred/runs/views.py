@@ -27,13 +27,14 @@ BLOCKED = "blocked"
 GRACE = 30 * clock.SECOND
 """With a worker there, a timer is late after this: the sweep looks every 5 seconds."""
 
-Table = Literal["runs", "approvals", "proposals", "triggers"]
+Table = Literal["runs", "approvals", "proposals", "sessions", "triggers"]
 
 NEWEST = "Z" * 27  # behind every ULID, in any collation
 _KNOWN = {
     "runs": "`alfred runs list`",
     "approvals": "`alfred approvals list`",
     "proposals": "`alfred approvals list`",
+    "sessions": "`/resume`",
 }
 
 
@@ -52,6 +53,7 @@ _RESOLVE: dict[str, tuple[Sql, Sql]] = {
     "runs": _resolving("runs"),
     "approvals": _resolving("approvals"),
     "proposals": _resolving("proposals", " and status='open'"),
+    "sessions": _resolving("sessions"),
     "triggers": _resolving("triggers", " and removed=0"),
 }
 

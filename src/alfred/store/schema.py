@@ -108,8 +108,7 @@ runs = sa.Table(
     _maybe("parent_call"),
     _column("root_id"),
     _number("depth"),
-    _maybe("session_id"),
-    _maybe("session_key"),
+    _column("session_id"),  # the conversation that it is a turn of; of its own, if of none
     _maybe("singleton_key"),
     _maybe("forked_from"),
     _maybe("forked_seq", Integer),
@@ -163,10 +162,9 @@ _partial(
 )
 _partial(
     "runs_session",
-    runs.c.tenant,
-    runs.c.session_key,
+    runs.c.session_id,
     unique=True,
-    where=f"session_key is not null and depth=0 and cancel=0 and {LIVE}",
+    where=f"depth=0 and cancel=0 and {LIVE}",
 )
 _partial("runs_ready", runs.c.priority, runs.c.ready_at, runs.c.id, where="status='queued'")
 _partial("runs_live", runs.c.agent, runs.c.tenant, where="status='running'")
@@ -594,21 +592,29 @@ sessions = sa.Table(
     _column("id", primary_key=True),
     _column("tenant"),
     _column("agent"),
-    _maybe("key"),
-    _maybe("title"),
-    _maybe("head"),  # system prompt and tools, pinned
+    _maybe("title"),  # what was said first
+    _maybe("model"),  # who answers in it, where that is not the agent's
     _number("created_at", kind=BigInteger),
     _number("used_at", kind=BigInteger),
-    UniqueConstraint("tenant", "key"),
+)
+Index("sessions_used", sessions.c.tenant, sessions.c.agent, sessions.c.used_at)
+
+session_keys = sa.Table(
+    "session_keys",
+    METADATA,
+    _column("tenant", primary_key=True),
+    _column(
+        "key", primary_key=True
+    ),  # where messages come from; it may point to another session later
+    _column("session_id", Text, ForeignKey("sessions.id")),
 )
 
-session_messages = sa.Table(
-    "session_messages",
+session_turns = sa.Table(
+    "session_turns",
     METADATA,
     _column("session_id", Text, ForeignKey("sessions.id"), primary_key=True),
     _column("n", Integer, primary_key=True),
-    _column("run_id", Text, ForeignKey("runs.id")),
-    _column("item_n", Integer),  # points into the run's transcript; nothing is copied
+    _column("run_id", Text, ForeignKey("runs.id")),  # has the transcript; nothing is copied
 )
 
 memories = sa.Table(

@@ -31,7 +31,7 @@ from alfred.agents.turn import Turns
 from alfred.config_schema import Settings
 from alfred.llm import contract
 from alfred.llm.contract import ModelAnswer, ModelError, ModelRequest, Usage
-from alfred.runs import claims, execute, leases, ledger, places, rows
+from alfred.runs import claims, execute, leases, ledger, places, rows, sessions
 from alfred.runs.execute import Runtime
 from alfred.runs.rows import Caps, NewRun, Run
 from alfred.runs.workflow import Slot
@@ -188,8 +188,12 @@ class Desk:
         more.setdefault("grants", Grant(actions=frozenset({"w.*"})).encode())
         more.setdefault("model", "scripted:/x")
         new = NewRun(id=run_id, workflow="agent", step="boss-turn", brief=brief, **more)
-        self.store.transact(ledger.start, new)
-        return run_id
+        if new.session_id is None:
+            self.store.transact(ledger.start, new)
+            return run_id
+        whose = {"id": new.session_id, "tenant": new.tenant, "agent": new.agent}
+        self.store.transact(sessions.begin, **whose)
+        return self.store.transact(sessions.deliver, new.session_id, new, author="local:1").id
 
     def go(self) -> None:
         while isinstance(taken := self.store.transact(claims.claim, self.holder, _caps), tuple):

@@ -25,6 +25,7 @@ ROWS: dict[str, list[dict[str, Any]]] = {
         {
             **{
                 "id": CHILD,
+                "session_id": CHILD,
                 "tenant": "main",
                 "agent": "main",
                 "workflow": "agent",
@@ -36,6 +37,7 @@ ROWS: dict[str, list[dict[str, Any]]] = {
         {
             **{
                 "id": PARENT,
+                "session_id": PARENT,
                 "tenant": "main",
                 "agent": "main",
                 "workflow": "agent",
@@ -53,6 +55,7 @@ ROWS: dict[str, list[dict[str, Any]]] = {
         {
             **{
                 "id": OTHER,
+                "session_id": OTHER,
                 "tenant": "acme",
                 "agent": "a_b",
                 "workflow": "agent",
@@ -222,8 +225,9 @@ ROWS: dict[str, list[dict[str, Any]]] = {
         },
     ],
     "blocks": [{"tenant": "main", "provider": "anthropic", "until": AT, "reason": HOSTILE}],
-    "sessions": [{"id": "s1", "tenant": "main", "agent": "main", "key": "telegram:1"}],
-    "session_messages": [{"session_id": "s1", "n": 1, "run_id": PARENT, "item_n": 1}],
+    "sessions": [{"id": "s1", "tenant": "main", "agent": "main", "title": HOSTILE}],
+    "session_keys": [{"tenant": "main", "key": "agent:main:telegram:dm", "session_id": "s1"}],
+    "session_turns": [{"session_id": "s1", "n": 1, "run_id": PARENT}],
     "file_labels": [
         {"tenant": "main", "path": f"/w/{HOSTILE}", "folded": HOSTILE, "run_id": PARENT, "at": AT},
     ],

@@ -1,4 +1,5 @@
-"""What a run was told and has read, as its rows keep it: whose words they are, and where they stand.
+"""What a run was told and has read, as its rows and those of the turns before it in its session keep it: whose words
+they are, and where they stand.
 
 Reads only. The owner's words are those items of the transcript that are labelled as theirs; a result counts by its call's
 row, which knows what was asked, and in a branch, which has no calls, by its item.
@@ -12,26 +13,28 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from alfred.runs import sessions
 from alfred.store.statement import Sql
 from alfred.store.tx import Tx
 from alfred.trust import labels
 from alfred.trust.labels import Label
 
 _WORDS = Sql(
-    "select item from transcript where run_id=:run_id and kind='user' and integrity='owner' order by n"
+    "select item from transcript where run_id in :runs and kind='user' and integrity='owner' order by run_id,n"
 )
 _NOTES = Sql(
-    "select kind,item,integrity,confidentiality from transcript where run_id=:run_id and (kind in('note','result')"
+    "select kind,item,integrity,confidentiality from transcript where run_id in :runs and (kind in('note','result')"
     # what the model says in this turn is no source of it; what it said before the person's last word is
-    " or kind='assistant' and n<(select max(n) from transcript where run_id=:run_id and kind='user')) order by n"
+    " or kind='assistant' and (run_id<>:run_id or"
+    " n<(select max(n) from transcript where run_id=:run_id and kind='user'))) order by run_id,n"
 )
 _RESULTS = Sql(
-    "select action,args,result,error,label,integrity,confidentiality from calls where run_id=:run_id"
-    " and status in('done','failed') order by turn,ordinal"
+    "select action,args,result,error,label,integrity,confidentiality from calls where run_id in :runs"
+    " and status in('done','failed') order by run_id,turn,ordinal"
 )
 _LINKS = Sql(
-    "select result from calls where run_id=:run_id and integration='web' and effect='pure' and status='done'"
-    " and result is not null order by turn,ordinal"
+    "select result from calls where run_id in :runs and integration='web' and effect='pure' and status='done'"
+    " and result is not null order by run_id,turn,ordinal"
 )
 
 
@@ -51,15 +54,15 @@ class Heard:
 
 
 def words(tx: Tx, run_id: str) -> list[str]:
-    """What the owner said to the run, each message, oldest first."""
-    found = [json.loads(row.item).get("text") for row in tx(_WORDS, run_id=run_id).all()]
+    """What the owner said to the run and to the turns before it, each message, oldest first."""
+    found = [json.loads(row.item).get("text") for row in tx(_WORDS, runs=_read(tx, run_id)).all()]
     return [text for text in found if isinstance(text, str)]
 
 
 def links(tx: Tx, run_id: str) -> frozenset[str]:
     """Every address that a page or a search which the run has read points to, as it stands there."""
     found: set[str] = set()
-    for row in tx(_LINKS, run_id=run_id).all():
+    for row in tx(_LINKS, runs=_read(tx, run_id)).all():
         page = json.loads(row.result)
         if not isinstance(page, dict):
             continue
@@ -87,14 +90,14 @@ def results(tx: Tx, run_id: str) -> list[Heard]:
                 labels.decode(row.label), labels.of_row(row.integrity, row.confidentiality)
             ),
         )
-        for row in tx(_RESULTS, run_id=run_id).all()
+        for row in tx(_RESULTS, runs=_read(tx, run_id)).all()
     ]
 
 
 def heard(tx: Tx, run_id: str) -> list[Heard]:
     """What the run has read, its calls' results first."""
     found = results(tx, run_id)
-    for row in tx(_NOTES, run_id=run_id).all():
+    for row in tx(_NOTES, runs=_read(tx, run_id), run_id=run_id).all():
         item = json.loads(row.item)
         found.append(
             Heard(
@@ -106,6 +109,11 @@ def heard(tx: Tx, run_id: str) -> list[Heard]:
             )
         )
     return found
+
+
+def _read(tx: Tx, run_id: str) -> list[str]:
+    """The run and the turns before it in its session: all that its model reads."""
+    return [*sessions.before(tx, run_id), run_id]
 
 
 def _texts(value: Any) -> Iterator[str]:

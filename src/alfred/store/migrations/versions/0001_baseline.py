@@ -165,8 +165,7 @@ SQLITE = (
     parent_call TEXT,
     root_id TEXT NOT NULL,
     depth INTEGER DEFAULT '0' NOT NULL,
-    session_id TEXT,
-    session_key TEXT,
+    session_id TEXT NOT NULL,
     singleton_key TEXT,
     forked_from TEXT,
     forked_seq INTEGER,
@@ -217,20 +216,26 @@ SQLITE = (
     "CREATE INDEX runs_live ON runs (agent, tenant) WHERE status='running'",
     "CREATE INDEX runs_open ON runs (parent_id) WHERE status in('queued','running','parked')",
     "CREATE INDEX runs_ready ON runs (priority, ready_at, id) WHERE status='queued'",
-    "CREATE UNIQUE INDEX runs_session ON runs (tenant, session_key) WHERE session_key is not null and depth=0 and cancel=0 and status in('queued','running','parked')",
+    "CREATE UNIQUE INDEX runs_session ON runs (session_id) WHERE depth=0 and cancel=0 and status in('queued','running','parked')",
     "CREATE UNIQUE INDEX runs_single ON runs (tenant, singleton_key) WHERE singleton_key is not null and status in('queued','running','parked')",
     "CREATE INDEX runs_wake ON runs (wake_at) WHERE status='parked'",
     """CREATE TABLE sessions (
     id TEXT NOT NULL,
     tenant TEXT NOT NULL,
     agent TEXT NOT NULL,
-    "key" TEXT,
     title TEXT,
-    head TEXT,
+    model TEXT,
     created_at BIGINT DEFAULT '0' NOT NULL,
     used_at BIGINT DEFAULT '0' NOT NULL,
-    PRIMARY KEY (id),
-    UNIQUE (tenant, "key")
+    PRIMARY KEY (id)
+)""",
+    "CREATE INDEX sessions_used ON sessions (tenant, agent, used_at)",
+    """CREATE TABLE session_keys (
+    tenant TEXT NOT NULL,
+    "key" TEXT NOT NULL,
+    session_id TEXT NOT NULL,
+    PRIMARY KEY (tenant, "key"),
+    FOREIGN KEY(session_id) REFERENCES sessions (id)
 )""",
     """CREATE TABLE switches (
     tenant TEXT NOT NULL,
@@ -410,11 +415,10 @@ SQLITE = (
     PRIMARY KEY (run_id, path),
     FOREIGN KEY(run_id) REFERENCES runs (id)
 )""",
-    """CREATE TABLE session_messages (
+    """CREATE TABLE session_turns (
     session_id TEXT NOT NULL,
     n INTEGER NOT NULL,
     run_id TEXT NOT NULL,
-    item_n INTEGER NOT NULL,
     PRIMARY KEY (session_id, n),
     FOREIGN KEY(session_id) REFERENCES sessions (id),
     FOREIGN KEY(run_id) REFERENCES runs (id)
@@ -666,8 +670,7 @@ POSTGRESQL = (
     parent_call TEXT,
     root_id TEXT NOT NULL,
     depth INTEGER DEFAULT '0' NOT NULL,
-    session_id TEXT,
-    session_key TEXT,
+    session_id TEXT NOT NULL,
     singleton_key TEXT,
     forked_from TEXT,
     forked_seq INTEGER,
@@ -718,20 +721,26 @@ POSTGRESQL = (
     "CREATE INDEX runs_live ON runs (agent, tenant) WHERE status='running'",
     "CREATE INDEX runs_open ON runs (parent_id) WHERE status in('queued','running','parked')",
     "CREATE INDEX runs_ready ON runs (priority, ready_at, id) WHERE status='queued'",
-    "CREATE UNIQUE INDEX runs_session ON runs (tenant, session_key) WHERE session_key is not null and depth=0 and cancel=0 and status in('queued','running','parked')",
+    "CREATE UNIQUE INDEX runs_session ON runs (session_id) WHERE depth=0 and cancel=0 and status in('queued','running','parked')",
     "CREATE UNIQUE INDEX runs_single ON runs (tenant, singleton_key) WHERE singleton_key is not null and status in('queued','running','parked')",
     "CREATE INDEX runs_wake ON runs (wake_at) WHERE status='parked'",
     """CREATE TABLE sessions (
     id TEXT NOT NULL,
     tenant TEXT NOT NULL,
     agent TEXT NOT NULL,
-    key TEXT,
     title TEXT,
-    head TEXT,
+    model TEXT,
     created_at BIGINT DEFAULT '0' NOT NULL,
     used_at BIGINT DEFAULT '0' NOT NULL,
-    PRIMARY KEY (id),
-    UNIQUE (tenant, key)
+    PRIMARY KEY (id)
+)""",
+    "CREATE INDEX sessions_used ON sessions (tenant, agent, used_at)",
+    """CREATE TABLE session_keys (
+    tenant TEXT NOT NULL,
+    key TEXT NOT NULL,
+    session_id TEXT NOT NULL,
+    PRIMARY KEY (tenant, key),
+    FOREIGN KEY(session_id) REFERENCES sessions (id)
 )""",
     """CREATE TABLE switches (
     tenant TEXT NOT NULL,
@@ -911,11 +920,10 @@ POSTGRESQL = (
     PRIMARY KEY (run_id, path),
     FOREIGN KEY(run_id) REFERENCES runs (id)
 )""",
-    """CREATE TABLE session_messages (
+    """CREATE TABLE session_turns (
     session_id TEXT NOT NULL,
     n INTEGER NOT NULL,
     run_id TEXT NOT NULL,
-    item_n INTEGER NOT NULL,
     PRIMARY KEY (session_id, n),
     FOREIGN KEY(session_id) REFERENCES sessions (id),
     FOREIGN KEY(run_id) REFERENCES runs (id)

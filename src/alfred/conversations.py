@@ -1,0 +1,229 @@
+"""Conversations: what is said to an agent from one place, and the session that it is said to just now.
+
+Every surface on which people talk to an agent makes a `Conversation` of where a message comes from, and delivers. A message
+is in the ledger when `deliver` has committed, whatever becomes of who brought it, and once, however often it is brought.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from alfred import errors, ids, orders
+from alfred.actions import approvals
+from alfred.actions.approvals import Decision
+from alfred.actions.grant import Grant
+from alfred.actions.ledger import approvals as approvals_ledger
+from alfred.actions.ledger import calls as calls_ledger
+from alfred.actions.ledger.calls import Call
+from alfred.agents.registry import EffectiveAgent
+from alfred.runs import rows, sessions, views
+from alfred.runs.rows import NewRun, Run
+from alfred.runs.sessions import Session
+from alfred.runs.states import Wait
+from alfred.store.connect import Store
+from alfred.store.tx import Tx
+
+LISTED = 20
+"""Sessions that are shown to choose from."""
+
+
+@dataclass(frozen=True, slots=True)
+class Undone:
+    """A turn that was taken back, and what it has changed in the world, which stands."""
+
+    run: Run
+    standing: tuple[Call, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Conversation:
+    """What one person says to one agent from one place."""
+
+    store: Store
+    settings: Any
+    home: Path
+    tenant: str
+    by: str
+    via: str
+    agent: EffectiveAgent
+    key: str
+    """See `agents.build_session_key`."""
+
+    def session(self) -> Session:
+        """The session that is meant just now; a new one where nothing was said yet."""
+        with self.store.read() as look:
+            found = sessions.of_key(look, self.tenant, self.key)
+        return found or self.store.transact(
+            sessions.opened,
+            tenant=self.tenant,
+            agent=self.agent.id,
+            key=self.key,
+            new_id=ids.new(),
+        )
+
+    def live(self) -> Run | None:
+        """The run that answers just now, or waits."""
+        with self.store.read() as look:
+            return sessions.live(look, self.session().id)
+
+    def turn(
+        self,
+        text: str,
+        *,
+        actions: Sequence[str],
+        model: Callable[[], str],
+        folder: Path | None = None,
+    ) -> NewRun:
+        """The turn that a message asks for; nothing is written yet, and it may become a message to the run that lives.
+
+        Args:
+            actions: Ids of the actions that there are; the turn may propose those that its agent has.
+            model: Resolves the agent's model; asked when nobody has chosen one for the session.
+            folder: Where it works; else in the agent's folder, or where the turn before it did, or in one of its own.
+
+        Raises:
+            UsageError: it is empty or too long, or the folder cannot be used.
+        """
+        said = orders.said(text, "message")
+        session, message_id = self.session(), ids.new()
+        last = self._last(session)
+        place = self._place(folder, last, message_id)
+        return NewRun(
+            id=message_id,
+            tenant=self.tenant,
+            agent=self.agent.id,
+            workflow="agent",
+            step="boss-turn",
+            brief=said,
+            title=said.splitlines()[0][:80],
+            trigger_kind="message",
+            model=session.model or model(),
+            grants=Grant(actions=frozenset(self.agent.policy.apply(actions)), scratch="").encode(),
+            workspace=place,
+            inputs=last.inputs if last else "{}",
+            session_id=session.id,
+        )
+
+    def deliver(self, tx: Tx, new: NewRun) -> Run:
+        """The run that has the message now: `new` itself, or the one that lives. A verb."""
+        assert new.session_id is not None
+        return sessions.deliver(tx, new.session_id, new, author=self.by)
+
+    def answered(self, text: str) -> Run | None:
+        """The run that takes this as the answer to its one open question; None: nobody has asked."""
+        run = self.live()
+        return run if run and answered(self.store, run, text, by=self.by, via=self.via) else None
+
+    # ---- which session ----
+
+    def listed(self) -> list[Session]:
+        """The agent's sessions in which something was said, the last used first."""
+        with self.store.read() as look:
+            return sessions.listed(look, self.tenant, self.agent.id, limit=LISTED)
+
+    def renew(self) -> Session:
+        """From now on a new session is meant. The one before stays, and whatever runs in it goes on."""
+        session_id = ids.new()
+
+        def verb(tx: Tx) -> Session:
+            sessions.begin(tx, id=session_id, tenant=self.tenant, agent=self.agent.id)
+            return self._points(tx, session_id)
+
+        return self.store.transact(verb)
+
+    def resume(self, ref: str) -> Session:
+        """From now on this session is meant.
+
+        Raises:
+            NotFound: this agent has none that is called so.
+            Ambiguous: several are.
+        """
+        with self.store.read() as look:
+            found = sessions.get(look, views.resolve(look, "sessions", self.tenant, ref))
+        if found is None or found.agent != self.agent.id:
+            raise errors.NotFound(
+                f"{self.agent.id} has no session {ref[:40]!r}.", next="`/resume` lists them."
+            )
+        return self.store.transact(lambda tx: self._points(tx, found.id))
+
+    def undo(self) -> Undone:
+        """From now on a session is meant that has all turns but the last. The one with it stays; nothing that was done is
+        taken back.
+
+        Raises:
+            UsageError: nothing was said yet, or the last turn is not over.
+        """
+        new_id = ids.new()
+
+        def verb(tx: Tx) -> Run:
+            session = sessions.opened(
+                tx, tenant=self.tenant, agent=self.agent.id, key=self.key, new_id=new_id
+            )
+            sessions.hold(tx, session.id)
+            if sessions.live(tx, session.id) is not None:
+                raise errors.UsageError(
+                    "The last turn is not over, so there is nothing to take back yet.",
+                    next="End it first.",
+                )
+            turns = sessions.turns(tx, session.id)
+            if not turns:
+                raise errors.UsageError("Nothing was said yet.", next="Say something.")
+            sessions.branched(tx, session, upto=len(turns) - 1, new_id=new_id)
+            self._points(tx, new_id)
+            undone = rows.get(tx, turns[-1])
+            assert undone is not None
+            return undone
+
+        undone = self.store.transact(verb)
+        with self.store.read() as look:
+            return Undone(undone, tuple(calls_ledger.effects(look, undone.id, 0)))
+
+    def answer_with(self, model: str | None) -> None:
+        """Turns of this session that begin from now on are answered by this model; None: by the agent's."""
+        session = self.session()
+        self.store.transact(sessions.answered_by, session.id, model)
+
+    def _points(self, tx: Tx, session_id: str) -> Session:
+        sessions.point(tx, tenant=self.tenant, key=self.key, session_id=session_id)
+        found = sessions.get(tx, session_id)
+        assert found is not None
+        return found
+
+    def _last(self, session: Session) -> Run | None:
+        with self.store.read() as look:
+            turns = sessions.turns(look, session.id)
+            return rows.get(look, turns[-1]) if turns else None
+
+    def _place(self, folder: Path | None, last: Run | None, run_id: str) -> str:
+        """Where the turn works, as JSON."""
+        chosen = folder or self.agent.workspace
+        if chosen is None and last and last.workspace:
+            place = json.loads(last.workspace)
+            if place.get("made") or Path(place["root"]).is_dir():
+                return last.workspace
+        if chosen is None:
+            return json.dumps(orders.own_workspace(run_id, home=self.home))
+        trusted = self.settings.trust.workspaces
+        return json.dumps(orders.workspace(run_id, chosen, home=self.home, trusted=trusted))
+
+
+def answered(store: Store, run: Run, text: str, *, by: str, via: str) -> str | None:
+    """Takes a text as the answer to a run's one open question: its card; None: it waits for no answer, or for several."""
+    if not run.live or run.wait != Wait.QUESTION:
+        return None
+    with store.read() as look:
+        open_ = approvals_ledger.listed(look, run.tenant, run_id=run.id)
+    questions = [card for card in open_ if card.kind == "question"]
+    if len(questions) != 1:
+        return None
+    said = Decision(
+        approval_id=questions[0].id, decision="answer", by=by, via=via, token=ids.new(), text=text
+    )
+    try:
+        return store.transact(approvals.decide, said).id
+    except errors.AlreadyDecided:
+        return None  # somebody else was first: then it is a message
