@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from alfred import errors
 
 MAIN = "main"
-"""The tenant whose home is the home itself."""
+"""The tenant whose home is the home itself, and the agent whose own folder is that of its tenant."""
 
 MARKER = ".alfred-home"
 FOLDERS = (
@@ -108,6 +108,11 @@ def agents(home: Path) -> Path:
     return home / "agents"
 
 
+def of_agent(home: Path, id: str) -> Path:
+    """An agent's own folder, with its `memories/` and `skills/`. That of `main` is the home itself."""
+    return home if id == MAIN else agents(home) / id
+
+
 def skills(home: Path) -> Path:
     """Skills that all agents have."""
     return home / "skills"
@@ -181,6 +186,18 @@ def ensure(home: Path, *, tenant: str = MAIN) -> Path:
     for name in FOLDERS:
         _private(home, below / name)
     return below
+
+
+def ensure_agent(home: Path, id: str) -> Path:
+    """Makes an agent's own folder in a home that is there, private; returns its path.
+
+    Raises:
+        HomeRefused: it cannot be made.
+    """
+    own = of_agent(home, id)
+    for folder in (own, own / "memories", own / "skills"):
+        _private(home, folder)
+    return own
 
 
 def check(home: Path) -> bool:

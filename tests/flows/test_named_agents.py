@@ -264,6 +264,8 @@ def test_a_check_tells_what_is_right_and_probably_not_meant(
         ("ops", "reasoning", "claude-cli thinks as it is set up itself"),
         ("ops", "workspace", "family works in it too"),
     ]
+    configured("agents: {main: , a: {workspace: /usr}, b: {workspace: /usr/share/../lib}}\n")
+    assert "agents.b.workspace: the folder of b lies in that of a" in alfred("agents", "check").out
     configured("agents: {a: , b: }\n")
     assert (
         "agents.a.default: no agent is the default, so the first" in alfred("agents", "check").out

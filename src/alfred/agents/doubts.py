@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import os
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -40,12 +41,20 @@ def doubts(agents: AgentRegistry, *, tools: Sequence[str], home: Path) -> list[D
     for agent in every:
         found += _of_one(agent, [*tools, *TOOL_ALIASES.values()], home)
         if agent.workspace is not None:
-            folder = agent.workspace.expanduser()
-            if folder in folders:
-                message = f"{folders[folder]} works in it too"
-                found.append(Doubt(agent.id, "workspace", message))
+            folder = Path(os.path.realpath(agent.workspace.expanduser()))
+            found += _shared(agent.id, folder, folders)
             folders.setdefault(folder, agent.id)
     return found
+
+
+def _shared(id: str, folder: Path, folders: Mapping[Path, str]) -> Iterator[Doubt]:
+    """Whose files an agent works on besides its own: what one of them writes there the other reads."""
+    for other, owner in folders.items():
+        if other == folder:
+            yield Doubt(id, "workspace", f"{owner} works in it too")
+        elif folder.is_relative_to(other) or other.is_relative_to(folder):
+            inner, outer = (id, owner) if folder.is_relative_to(other) else (owner, id)
+            yield Doubt(id, "workspace", f"the folder of {inner} lies in that of {outer}")
 
 
 def _of_one(agent: EffectiveAgent, tools: Sequence[str], home: Path) -> Iterator[Doubt]:

@@ -60,7 +60,7 @@ class AgentConfig:
         workspace: The folder that its runs work in where none is named; None for that of whoever starts them.
         reasoning: A name of `REASONING`; None leaves it to the model.
         max_turns: Boss turns of a run at most, None for `limits.turns`.
-        memory_enabled: Whether memories are read into its runs.
+        memory_enabled: Whether it has memories: in its prompt, and as tools.
         tool_policy: Which tools its runs have, of those that there are; None for all. Written `tools`.
         subagents: How far its runs may hand work on.
     """

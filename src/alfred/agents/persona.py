@@ -12,6 +12,8 @@ import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from alfred.trust import display
+
 if TYPE_CHECKING:
     from alfred.agents.registry import EffectiveAgent
 
@@ -53,7 +55,8 @@ def path_of(text: str) -> bool:
 
 
 def owner_file(path: Path) -> str | None:
-    """The text of an owner's file, the beginning of a long one; None: there is none, nothing in it, or it cannot be read."""
+    """The text of an owner's file with what is invisible in it written out, the beginning of a long one; None: there is
+    none, nothing in it, or it cannot be read."""
     try:
         if not path.is_file():  # opening a pipe would wait for somebody to write into it
             return None
@@ -61,7 +64,7 @@ def owner_file(path: Path) -> str | None:
     except OSError as problem:
         log.warning("%s cannot be read, so nothing of it is told: %s", path, problem.strerror)
         return None
-    text = text.replace("\0", "").strip()
+    text = display.inert(text.replace("\0", "")).strip()
     if len(text) > OWNER_FILE_LIMIT:
         return f"{text[:OWNER_FILE_LIMIT]}\n[the rest of {len(text)} characters is left out]"
     return text or None

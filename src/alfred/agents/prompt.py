@@ -10,6 +10,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from alfred import home as places
 from alfred.actions import availability
 from alfred.actions.declare import Action
 from alfred.actions.grant import Grant
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from alfred.config import Settings
 
 OWNER_FILES = ("USER.md", "MEMORY.md")
+"""In `memories/` of an agent's own folder: what its owner tells it, and nobody else. No tool writes them."""
 
 _CHARTER = """\
 You are {agent}, an agent of alfred, working for the person who owns this installation.
@@ -45,7 +47,11 @@ def head(
     grant: Grant,
     settings: Settings,
 ) -> dict[str, Any]:
-    """The system item of a run: charter, persona, the owner's files, and the tools in the order of their names."""
+    """The system item of a run: charter, persona, the owner's files, and the tools in the order of their names.
+
+    Args:
+        home: The tenant's.
+    """
     parts = [
         _CHARTER.format(agent=agent.id),
         f"Your workspace is the folder {workspace}; paths are relative to it.",
@@ -58,10 +64,11 @@ def head(
         parts.append(f"Credentials that you may name in a call, never their values: {told}.")
     if personality:
         parts.append(personality)
-    for name in OWNER_FILES:
-        text = persona.owner_file(home / name)
+    own = places.of_agent(home, agent.id)
+    for name in OWNER_FILES if agent.memory_enabled else ():
+        text = persona.owner_file(own / "memories" / name)
         if text:
-            parts.append(f"{name}:\n{text}")
+            parts.append(f"{name}, written by your owner:\n{text}")
     return {
         "kind": "system",
         "text": "\n\n".join(parts),

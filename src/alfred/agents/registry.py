@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -38,7 +38,8 @@ class EffectiveAgent(AgentConfig):
     @property
     def policy(self) -> ToolPolicy:
         """Which tools its runs have: what is offered to its model, and what their grants hold."""
-        return self.tool_policy or ToolPolicy()
+        policy = self.tool_policy or ToolPolicy()
+        return policy if self.memory_enabled else replace(policy, deny=policy.deny | {"memory"})
 
 
 class AgentRegistry:

@@ -8,11 +8,13 @@ run that reaches a cap of its own gets one last turn without tools and ends with
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from alfred import clock, ids
+from alfred import clock, errors, ids
+from alfred import home as places
 from alfred.actions import canonical, pipeline, results, surroundings
 from alfred.actions.declare import Action
 from alfred.actions.dispatch import Dispatch
@@ -31,6 +33,8 @@ from alfred.runs.rows import Item
 from alfred.runs.workflow import Done, Fail, Next, StepContext, Verdict
 from alfred.trust import labels, redact, text
 from alfred.trust.labels import Label
+
+log = logging.getLogger(__name__)
 
 STREAM_EVERY = 300_000
 """Microseconds between two pieces of streamed text in the feed."""
@@ -162,6 +166,10 @@ class Turns:
         run = ctx.run
         place = surroundings.workspace_of(run, self.home(run.tenant))
         home = self.home(run.tenant)
+        try:
+            places.ensure_agent(home, agent.id)
+        except errors.HomeRefused as problem:  # what it would hold is left out, and nothing else
+            log.warning("The folder of %s cannot be made: %s", agent.id, problem.detail)
         speaks = persona.of(agent, workspace=registry.workspace(agent, home), home=home)
         head = prompt.head(
             agent,

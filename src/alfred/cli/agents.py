@@ -90,10 +90,12 @@ def agents_show(agent: str | None = None, /, *, common: Common = DEFAULT) -> int
         source = values["personality"]["source"]
         source = source if speaks.source in ("agent", "global") else speaks.source
         values["personality"] = {"value": speaks.text, "source": source}
+    private = str(home.of_agent(folder, found.id))
     if common.json:
-        terminal.document({"id": found.id, "values": values})
+        terminal.document({"id": found.id, "folder": private, "values": values})
         return 0
     terminal.out(f"id: {found.id}")
+    terminal.out(f"folder: {terminal.shown(private, 400)}")
     for key, entry in values.items():
         source = "" if entry["source"] == "default" else f"   ({entry['source']})"
         value = terminal.shown(config_splice.yaml_text(entry["value"]), 200)
@@ -203,8 +205,8 @@ def agents_remove(agent: str, /, *, common: Common = DEFAULT) -> int:
         written = config_edit.remove(folder, ("agents", entry), check=app.check)
         beats.seal_rules(base.store, tenant, lambda whose: app.settings_of(folder, whose))
     left = AgentRegistry.from_settings(written).default.id
-    own = home.agents(folder) / agent
-    kept = str(own) if own.is_dir() else None
+    own = home.of_agent(folder, agent)
+    kept = str(own) if own != folder and own.is_dir() else None
     if common.json:
         terminal.document({"id": agent, "folder": kept, "default": left})
         return 0

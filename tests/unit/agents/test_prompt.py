@@ -66,10 +66,11 @@ def test_a_tool_without_its_configuration_is_not_offered(tmp_path: Path) -> None
 
 
 def test_the_owners_files_are_in_it_and_long_ones_are_cut_honestly(tmp_path: Path) -> None:
-    (tmp_path / "USER.md").write_bytes(b"\0\xff" + b"u" * 30_000)
-    (tmp_path / "MEMORY.md").write_text("  \n")
+    (memories := tmp_path / "memories").mkdir()
+    (memories / "USER.md").write_bytes(b"\0\xff" + b"u" * 30_000)
+    (memories / "MEMORY.md").write_text("  \n")
     text = str(head(tmp_path, personality="Dry humour.")["text"])
-    assert "USER.md:\n\ufffdu" in text
+    assert "USER.md, written by your owner:\n\ufffdu" in text
     assert "\0" not in text
     assert "[the rest of 30001 characters is left out]" in text
     assert "u" * 20_001 not in text

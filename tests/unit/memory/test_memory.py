@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +15,7 @@ from alfred import errors, ids
 from alfred.actions import Effect, Risk, declare, taint
 from alfred.actions.context import ActionContext, Workspace
 from alfred.config import Settings
-from alfred.memory import search, todos
+from alfred.memory import ledger, search, todos
 from alfred.store.connect import Store
 from alfred.store.statement import Sql
 from alfred.trust.labels import Label
@@ -266,3 +267,13 @@ def test_a_todo_has_something_to_say_and_not_too_much(ctx: ActionContext) -> Non
     for text in ("", "  ", "x" * (todos.LONGEST + 1)):
         with pytest.raises(errors.CallFailed, match="1 to"):
             todos.add(text, key="k", ctx=ctx)
+
+
+def test_every_statement_about_what_an_agent_has_names_the_agent() -> None:
+    """Or the key of one call, which is made of the run and its agent's installation."""
+    statements = [one for one in vars(ledger).values() if isinstance(one, Sql)]
+    about = [one.sqlite for one in statements if re.search(r"\b(memories|todos)\b", one.sqlite)]
+    assert len(about) >= 7
+    for text in about:
+        assert ":agent" in text or "effect_key=:key" in text, text
+        assert ":tenant" in text or "effect_key=:key" in text, text
