@@ -7,6 +7,7 @@ chance alone.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import threading
 from collections.abc import Callable
@@ -42,6 +43,12 @@ def new() -> str:
     count = (_made.count + 1) & 0xFFFF if ms == _made.ms else start
     _made.ms, _made.count = ms, count
     return str(ULID(ms.to_bytes(6, "big") + count.to_bytes(2, "big") + chance[2:]))
+
+
+def below(id: str, n: int) -> str:
+    """The n-th id that follows from another one, from 0: always the same, of the same time, in the order of their numbers."""
+    chance = hashlib.sha256(f"{id}.{n}".encode()).digest()[:8]
+    return str(ULID(ULID.from_str(id).bytes[:6] + n.to_bytes(2, "big") + chance))
 
 
 def secret(size: int = 32) -> bytes:

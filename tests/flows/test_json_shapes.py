@@ -157,7 +157,7 @@ def test_runs_list_is_an_array_newest_first(
 
 def test_runs_show(alfred: Alfred, parked: dict[str, Any]) -> None:
     whole = alfred("runs", "show", parked["id"], "--json").json
-    assert set(whole) == {"run", "steps", "transcript", "calls", "approvals", "children"}
+    assert set(whole) == {"run", "steps", "transcript", "calls", "approvals", "children", "scratch"}
     assert set(whole["run"]) >= RUN | LINE
     assert {frozenset(step) for step in whole["steps"]} == {
         frozenset({"seq", "attempt", "name", "outcome", "worker", "started_at", "ended_at"})

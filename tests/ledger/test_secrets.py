@@ -100,7 +100,7 @@ def test_what_is_kept_for_later(core: Core) -> None:
     core.do(memory.remember, id=ids.new(), key="k", **said, **whole)
     core.do(memory.add_todo, id=ids.new(), key="k", due=None, **said)
     run_id = core.start()
-    core.do(memory.note, run_id=run_id, path="x", value=TOLD, author="main", most=9, **whole)
+    core.do(memory.note, run_id=run_id, path="x", value=TOLD, author="main", **whole)
     new = crons.NewTrigger(
         id=ids.new(), tenant="main", name="job", spec="@hourly", task=TOLD, description=TOLD
     )

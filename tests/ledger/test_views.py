@@ -12,6 +12,7 @@ import pytest
 import sqlalchemy as sa
 
 from alfred import clock, errors, ids
+from alfred.memory import ledger as memory
 from alfred.runs import (
     budget,
     claims,
@@ -373,6 +374,32 @@ def test_a_run_is_shown_with_everything_in_the_fixed_shape(store: Store) -> None
     ]
     assert [a["id"] for a in told["approvals"]] == [approval_id]
     assert [(c["id"], c["brief"]) for c in told["children"]] == [(child, "below")]
+
+
+def test_the_scratch_of_a_tree_is_shown_with_its_top_and_of_a_child_its_own(store: Store) -> None:
+    top = start(store)
+    child = start(store, parent_id=top, parent_call="c", root_id=top, depth=1)
+    own = f"{rows.notes_of(child)}found"
+    for path, more in (
+        ("plan", {}),
+        (own, {"integrity": "external"}),
+        ("shared.found", {"origin": own, "reason": "both say so"}),
+    ):
+        said = {"value": "v", "author": "a", "integrity": "derived", "confidentiality": "private"}
+        store.transact(memory.note, run_id=top, path=path, **said | more)
+    with store.read() as look:
+        told, below = views.show(look, top)["scratch"], views.show(look, child)["scratch"]
+    assert [one["path"] for one in told] == ["plan", own, "shared.found"]
+    assert below == [told[1]]
+    assert {**told[2], "at": None} == {
+        "path": "shared.found",
+        "value": "v",
+        "author": "a",
+        "origin": own,
+        "reason": "both say so",
+        "label": "derived/private",
+        "at": None,
+    }
 
 
 def test_how_a_run_ended_is_told_as_run_prints_it(store: Store) -> None:

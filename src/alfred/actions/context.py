@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +13,7 @@ from alfred.trust.labels import Label
 if TYPE_CHECKING:
     from alfred.config import Settings
     from alfred.store.connect import Store
+    from alfred.store.tx import Tx
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +58,12 @@ class ActionContext:
     private: bool = False
     """Whether something private has joined it."""
     scratch: str | None = None
-    """The prefix of the names that the run may write in its scratch; None: none. Empty: all."""
+    """The prefix of the names that the run may write in its scratch; None: none. Empty: its own run's."""
+    pad: str | None = None
+    """The run whose scratch it shares: the one at the top of its tree. None: its own."""
+    along: list[Callable[[Tx], None]] = field(default_factory=list)
+    """Rows of alfred's own that a keyed call makes: what is appended here is written in the transaction that records that
+    the call is done, so that they are there exactly when it is."""
 
     @property
     def label(self) -> Label:

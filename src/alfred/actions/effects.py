@@ -2,7 +2,7 @@
 
 Invariants: an effect happens only after its intent row is committed by the run's holder, and after the fence was
 read again; its outcome is recorded by that intent, whoever holds the run by then; the key of an effect is the same
-over every try of its call.
+over every try of its call; rows of alfred's own that a call makes are written with its outcome, or not at all.
 """
 
 from __future__ import annotations
@@ -174,6 +174,8 @@ class Effects:
                 label=end.label,
                 error=end.error,
             ):
+                for write_along in end.along:
+                    write_along(tx)
                 approvals_ledger.known(tx, call.id)
                 runs_ledger.wake_decided(tx, call.run_id)
                 if call.risk not in (None, "none"):
@@ -210,7 +212,8 @@ class Effects:
             before = labelled.of_reading(action, call, context)
             end = invoke.attempt(action, call, key, context)
             after = labelled.of_reading(action, call, context)
-            end = dataclasses.replace(end, label=labels.join(before, after))
+            along = tuple(context.along) if end.status == "done" else ()
+            end = dataclasses.replace(end, label=labels.join(before, after), along=along)
             heard.put(end)
             if late.is_set() and key is not None:
                 self.record(ctx.lease, call, end)

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import structlog
 
@@ -21,6 +21,9 @@ from alfred.actions.kinds import Effect
 from alfred.actions.ledger.calls import Call
 from alfred.trust import labels, redact
 from alfred.trust.labels import Label
+
+if TYPE_CHECKING:
+    from alfred.store.tx import Tx
 
 log = structlog.get_logger()
 
@@ -34,6 +37,8 @@ class Ended:
     error: str | None = None
     label: Label = labels.WORST
     """Of the result."""
+    along: Sequence[Callable[[Tx], None]] = ()
+    """What is written with it: see `ActionContext.along`."""
 
 
 def attempt(action: Action, call: Call, key: str | None, context: ActionContext) -> Ended:

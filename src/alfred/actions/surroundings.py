@@ -74,6 +74,7 @@ class Surroundings:
             external=label.external,
             private=label.private,
             scratch=Grant.decode(run.grants).scratch,
+            pad=run.root_id,
             settings=self.settings(run.tenant),
             store=store,
             secrets=lambda name: self.secrets(run.tenant, name),

@@ -40,7 +40,8 @@ PASTED = 2_000
 CONTAINED = frozenset(
     [
         *("files.write", "files.patch", "files.move", "files.delete"),
-        *("shell.run", "code.run", "git.commit", "git.branch", "todo.add", "scratch.write"),
+        *("shell.run", "code.run", "git.commit", "git.branch", "todo.add"),
+        *("scratch.write", "scratch.promote"),
         "ask.user",  # goes to the owner, on a card that quotes it
     ]
 )

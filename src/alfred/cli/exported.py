@@ -111,6 +111,22 @@ class _Card(_Lenient):
     provenance: list[_Origin] | None = None
 
 
+class _Child(_Line):
+    agent: str | None = None
+    cost_usd: float | None = None
+    result: str | None = None
+    error: _Error | None = None
+
+
+class _Note(_Lenient):
+    path: str
+    value: str
+    author: str
+    origin: str | None
+    reason: str | None
+    label: str
+
+
 class _Export(_Lenient):
     """What `runs show` needs of a file."""
 
@@ -121,7 +137,8 @@ class _Export(_Lenient):
     transcript: list[_Item]
     calls: list[_Call]
     approvals: list[_Card]
-    children: list[_Line]
+    children: list[_Child]
+    scratch: list[_Note] = []
 
 
 def export(run: str, /, *, out: Path | None = None, common: Common = DEFAULT) -> int:

@@ -258,10 +258,26 @@ def _whole(whole: dict[str, Any]) -> None:
             )
             for one in card.get("provenance") or ():
                 terminal.out(f"          {one['field']} {one['value']}: {one['from']}")
+    if whole["children"]:
+        terminal.out("")
+        terminal.out("children")
     for child in whole["children"]:
         terminal.out(
-            f"child {terminal.short(child['id'])}  {child['status']}  {terminal.shown(child['brief'], 70)}"
+            f"  {terminal.short(child['id'])}  {child['status']:<9} {terminal.shown(child.get('agent'))},"
+            f" {terminal.money(child.get('cost_usd'))}: {terminal.shown(child['brief'], 70)}"
         )
+        failed = (child.get("error") or {}).get("detail")
+        if said := failed or child.get("result"):
+            terminal.out(f"          {'error: ' if failed else ''}{terminal.shown(said, 160)}")
+    if whole.get("scratch"):
+        terminal.out("")
+        terminal.out("scratch")
+    for note in whole.get("scratch", ()):
+        why = f", from {note['origin']}: {note['reason']}" if note["origin"] else ""
+        terminal.out(
+            f"  {note['path']}  [{note['label']}] by {note['author']}{terminal.shown(why, 200)}"
+        )
+        terminal.out(f"          {terminal.shown(note['value'], 160)}")
     if run["error"]:
         terminal.out("")
         terminal.out(

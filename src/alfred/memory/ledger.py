@@ -9,7 +9,6 @@ import unicodedata
 from dataclasses import dataclass
 
 from alfred import clock
-from alfred.runs import rows
 from alfred.store.statement import Sql
 from alfred.store.tx import Tx
 from alfred.trust import labels, redact
@@ -50,16 +49,15 @@ _ADD = Sql(
 )
 _TODO_OF = Sql("select id from todos where effect_key=:key")
 _NOTE = Sql(
-    "insert into scratch(run_id,path,value,author,integrity,confidentiality,at)"
-    " select :run_id,:path,:value,:author,:integrity,:confidentiality,alfred_now()"
-    " where (select count(*) from scratch where run_id=:run_id and path<>:path)<:most"
-    " on conflict(run_id,path) do update set value=excluded.value,author=excluded.author,"
-    "integrity=excluded.integrity,confidentiality=excluded.confidentiality,at=excluded.at returning path"
+    "insert into scratch(run_id,path,value,author,origin,reason,form,integrity,confidentiality,at)"
+    " values(:run_id,:path,:value,:author,:origin,:reason,:form,:integrity,:confidentiality,alfred_now())"
+    " on conflict(run_id,path) do update set value=excluded.value,author=excluded.author,origin=excluded.origin,"
+    "reason=excluded.reason,form=excluded.form,integrity=excluded.integrity,"
+    "confidentiality=excluded.confidentiality,at=excluded.at"
 )
-_NOTES = Sql("select path,value,at,integrity,confidentiality from scratch where run_id=:run_id")
-_NOTED = Sql(
-    "select path,value,at,integrity,confidentiality from scratch where run_id=:run_id and path=:path"
-)
+_NOTE_COLUMNS = "path,value,author,origin,reason,form,at,integrity,confidentiality"
+_NOTES = Sql(f"select {_NOTE_COLUMNS} from scratch where run_id=:run_id")
+_NOTED = Sql(f"select {_NOTE_COLUMNS} from scratch where run_id=:run_id and path=:path")
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +85,14 @@ class Note:
 
     path: str
     value: str
+    author: str
+    """The agent that wrote it."""
+    origin: str | None
+    """The name that it was promoted from."""
+    reason: str | None
+    """Why it was."""
+    form: str | None
+    """JSON schema that it was asked to fit."""
     at: int
     integrity: str
     confidentiality: str
@@ -200,24 +206,24 @@ def note(
     path: str,
     value: str,
     author: str,
-    most: int,
     integrity: str,
     confidentiality: str,
-) -> bool:
-    """Writes a value of a run's scratch, without secrets, over what was there. False when the run has `most` others already."""
-    rows.lock(tx, run_id)  # two writers at once would each count without the other
-    return (
-        tx(
-            _NOTE,
-            run_id=run_id,
-            path=path,
-            value=redact.redact(value),
-            author=author,
-            most=most,
-            integrity=integrity,
-            confidentiality=confidentiality,
-        ).scalar()
-        is not None
+    origin: str | None = None,
+    reason: str | None = None,
+    form: str | None = None,
+) -> None:
+    """Writes a value of a run's scratch, without secrets, over what was there."""
+    tx(
+        _NOTE,
+        run_id=run_id,
+        path=path,
+        value=redact.redact(value),
+        author=author,
+        origin=origin,
+        reason=None if reason is None else redact.redact(reason),
+        form=form,
+        integrity=integrity,
+        confidentiality=confidentiality,
     )
 
 

@@ -47,8 +47,8 @@ _FORK = Guarded(
     " where t.run_id=:id and t.seq<=:at",
     "insert into transcript(run_id,n,seq,kind,item,integrity,confidentiality,at)"
     f" select held.id,:behind+{rows.ITEM_NUMBER},:at,{rows.ITEM_COLUMNS},alfred_now() from held,{rows.ITEMS}",
-    "insert into scratch(run_id,path,value,author,integrity,confidentiality,at)"
-    " select held.id,s.path,s.value,s.author,s.integrity,s.confidentiality,s.at from held,scratch s"
+    "insert into scratch(run_id,path,value,author,origin,reason,form,integrity,confidentiality,at)"
+    " select held.id,s.path,s.value,s.author,s.origin,s.reason,s.form,s.integrity,s.confidentiality,s.at from held,scratch s"
     " where s.run_id=:id and s.at<=:ended",
     "insert into events(tenant,run_id,kind,body,at) select held.tenant,held.id,'run.queued',:told,alfred_now() from held",
 )

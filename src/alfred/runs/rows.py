@@ -228,6 +228,11 @@ _FENCE = Sql(
 )
 
 
+def notes_of(run_id: str) -> str:
+    """What the names of a child's notes begin with, in the scratch that a tree of runs has together."""
+    return f"scratch.{run_id[-10:].lower()}."
+
+
 def said(items: Sequence[Item]) -> str:
     """Items as the parameter of `ITEMS`."""
     return json.dumps([item.row() for item in items], ensure_ascii=False)

@@ -138,6 +138,19 @@ def item(row: Row) -> Json:
     }
 
 
+def note(row: Row) -> Json:
+    """A value of the scratch; who wrote it, and where it was promoted from and why, where it was."""
+    return {
+        "path": row["path"],
+        "value": row["value"],
+        "author": row["author"],
+        "origin": row["origin"],
+        "reason": row["reason"],
+        "label": f"{row['integrity']}/{row['confidentiality']}",
+        "at": clock.rfc3339(row["at"]),
+    }
+
+
 def call(row: Row) -> Json:
     """A call; `approval_id` is its newest card."""
     return {

@@ -9,7 +9,7 @@ import statistics
 from typing import Any, Literal
 
 from alfred import clock, errors
-from alfred.runs import budget, leases, shapes
+from alfred.runs import budget, leases, rows, shapes
 from alfred.runs.shapes import Json
 from alfred.runs.states import Status
 from alfred.store.statement import Sql
@@ -75,7 +75,11 @@ _RUN = Sql(
     "r.worker,r.driver,r.parent_id,r.root_id,r.session_id,r.forked_from,r.forked_seq,r.wake_at,r.ended_at,"
     "r.external,r.private,r.answers,r.result,r.error from runs r where r.id=:id"
 )
-_CHILDREN = Sql(f"select {LINE} from runs r where r.parent_id=:id order by r.id")
+_CHILDREN = Sql(f"select {LINE},r.result,r.error from runs r where r.parent_id=:id order by r.id")
+_SCRATCH = Sql(
+    "select path,value,author,origin,reason,integrity,confidentiality,at from scratch where run_id=:id"
+    " order by at,path"
+)
 _CARDS_OPEN = Sql(
     "select id,kind,title from approvals where run_id=:id and status='pending' order by id"
 )
@@ -233,18 +237,25 @@ def end(tx: Tx, run_id: str) -> Json:
 
 
 def show(tx: Tx, run_id: str) -> Json:
-    """One run with steps, transcript, calls, approvals and children.
+    """One run with steps, transcript, calls, approvals, children and scratch: the whole tree's, of a child its own.
 
     Raises:
         NotFound: there is no such run.
     """
+    run = _run(tx, run_id)
+    own = rows.notes_of(run_id) if run["root_id"] != run_id else ""
+    noted = every(tx, _SCRATCH, id=run["root_id"])
     return {
-        "run": shapes.run_whole(_run(tx, run_id), _waits_for(tx, run_id)),
+        "run": shapes.run_whole(run, _waits_for(tx, run_id)),
         "steps": [shapes.step(row) for row in every(tx, _STEPS, id=run_id)],
         "transcript": [shapes.item(row) for row in every(tx, _TRANSCRIPT, id=run_id)],
         "calls": [shapes.call(row) for row in every(tx, _CALLS, id=run_id)],
         "approvals": [shapes.approval(row) for row in every(tx, _OF_RUN, id=run_id)],
-        "children": [shapes.run_line(row) for row in every(tx, _CHILDREN, id=run_id)],
+        "children": [
+            shapes.run_line(row) | {"result": row["result"], "error": shapes.value(row["error"])}
+            for row in every(tx, _CHILDREN, id=run_id)
+        ],
+        "scratch": [shapes.note(row) for row in noted if row["path"].startswith(own)],
     }
 
 

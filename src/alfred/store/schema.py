@@ -655,6 +655,9 @@ scratch = sa.Table(
     _column("path", primary_key=True),
     _column("value"),
     _column("author"),
+    _maybe("origin"),  # the name that it was promoted from
+    _maybe("reason"),  # why it was
+    _maybe("form"),  # JSON schema that the value was asked to fit
     _column("integrity", server_default="external"),
     _column("confidentiality", server_default="secret"),
     _number("at", kind=BigInteger),

@@ -16,10 +16,11 @@ from alfred.actions.context import ActionContext
 from alfred.actions.declare import action
 from alfred.actions.kinds import Effect, Happened, NotHappened, Probe, Risk, Unknown
 from alfred.actions.ledger import calls as calls_ledger
+from alfred.memory import ledger as memory
 from alfred.runs import endings, rows
 from alfred.runs.rows import Item
 from alfred.runs.workflow import Done, StepContext, Verdict
-from alfred.trust import redact
+from alfred.trust import labels, redact
 from tests.promises.gate.conftest import Bench
 
 World = dict[str, Any]
@@ -548,6 +549,34 @@ def test_what_was_read_from_outside_holds_the_next_effect_of_the_same_step(bench
 
 
 # ---- entered again
+
+
+def test_rows_of_alfreds_own_are_written_with_the_outcome_of_their_call_or_not_at_all(
+    bench: Bench,
+) -> None:
+    """Not by a try that failed, nor by one whose call another holder has sent again."""
+
+    def note(ctx: ActionContext | None, value: str, *, sent_again: bool = False) -> None:
+        assert ctx
+        said = {"path": value, "value": value, "author": "main", **labels.halves(labels.DERIVED)}
+        ctx.along.append(lambda tx: memory.note(tx, run_id=ctx.run_id, **said))
+        assert not bench.all("select 1 from scratch")
+        if sent_again:
+            bench.sql("update runs set attempt=attempt+1 where id=:id", id=ctx.run_id)
+            bench.sql("update calls set intent_attempt=2 where id=:id", id=ctx.call_id)
+
+    def fail(ctx: ActionContext | None) -> None:
+        note(ctx, "failed")
+        broken(ctx)
+
+    tries = iter([fail, lambda ctx: note(ctx, "done")])
+    world["write"] = lambda ctx: next(tries)(ctx)
+    bench.does(("t.keyed", {"name": "write"}))
+    assert [row.path for row in bench.all("select path from scratch")] == ["done"]
+    bench.sql("delete from scratch")
+    world["late"] = lambda ctx: note(ctx, "late", sent_again=True)
+    bench.does(("t.keyed", {"name": "late"}))
+    assert not bench.all("select path from scratch")
 
 
 def test_a_keyed_effect_is_repeated_under_its_key_and_two_equal_calls_have_two(

@@ -236,7 +236,18 @@ ROWS: dict[str, list[dict[str, Any]]] = {
         {"id": "m2", "tenant": "main", "agent": "main", "text": HOSTILE},
     ],
     "todos": [{"id": "td1", "tenant": "main", "agent": "main", "text": HOSTILE}],
-    "scratch": [{"run_id": PARENT, "path": "notes", "value": HOSTILE, "author": "main"}],
+    "scratch": [
+        {"run_id": PARENT, "path": "notes", "value": HOSTILE, "author": "main"},
+        {
+            "run_id": PARENT,
+            "path": "shared.found",
+            "value": "5",
+            "author": "main",
+            "origin": "scratch.0000000000.result",
+            "reason": HOSTILE,
+            "form": '{"type": "integer"}',
+        },
+    ],
     "proposals": [
         {
             "id": "pr1",
