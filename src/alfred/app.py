@@ -429,13 +429,13 @@ def actions_of(folder: Path) -> tuple[Registry, tuple[LoadError, ...]]:
     """Every action: the built-in ones, the home's own files, installed packages; and what could not be loaded."""
     from alfred.actions.registry import Registry
     from alfred.integrations import ask, code, extract, files, git, notify, search, shell, web
-    from alfred.memory import scratch, todos
+    from alfred.memory import scratch, skills, todos
     from alfred.memory import search as memories
 
     registry = Registry()
     for module in (
         *(files, shell, code, git, web, search, extract, notify),
-        *(todos, memories, scratch, ask),
+        *(todos, memories, scratch, skills, ask),
     ):
         registry.register(module.ACTIONS)
     with contextlib.redirect_stdout(sys.stderr):  # a `print` in one of them is no part of an answer

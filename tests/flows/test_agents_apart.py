@@ -92,6 +92,10 @@ def _attempts(
     yield "git.show", {"ref": f"HEAD:{workspace}/plan.txt"}
     for query in ("xylophone", "xylo", "4711", "*", '" OR agent:a OR "', "a", "remember"):
         yield "memory.search", {"query": query}
+    for name in ("juggle", "../../a/skills/juggle", str(own / "skills" / "juggle")):
+        yield "skills.view", {"name": name}
+    yield "skills.view", {"name": "own", "path": "../../../a/skills/juggle/SKILL.md"}
+    yield "skills.view", {"name": "own", "path": str(own / "skills" / "juggle" / "SKILL.md")}
     yield "scratch.read", {"path": "plan"}
     yield "scratch.list", {}
 
@@ -113,18 +117,26 @@ def test_what_one_agent_knows_no_tool_and_no_prompt_of_another_shows(
         ("shell.run", {"command": "cat plan.txt"}),
     )
     assert {call["status"] for call in first["calls"]} == {"done"}
+    own = places.ensure_agent(home, "b") / "skills" / "own"
+    own.mkdir()
+    (own / "SKILL.md").write_text("---\nname: own\ndescription: Mine.\n---\n")
     (tmp_path / "of-b" / "link").symlink_to(workspace / "plan.txt")
     (tmp_path / "of-b" / "folder").symlink_to("../of-a")
 
     # who it belongs to is shown all of it: else this would prove nothing
     again = does(
-        "a", ("memory.search", {"query": "xylophone"}), ("files.read", {"path": "plan.txt"})
+        "a",
+        ("memory.search", {"query": "xylophone"}),
+        ("files.read", {"path": "plan.txt"}),
+        ("skills.view", {"name": "juggle"}),
     )
     told = _head(again)
     assert [
-        one for one in ("MEMORY.md: ", "USER.md: ", "You love the ") if f"{one}" not in told
+        one
+        for one in ("MEMORY.md: ", "USER.md: ", "You love the ", "- juggle: Juggles ")
+        if f"{one}{CANARY}" not in told
     ] == []
-    assert sum(CANARY in json.dumps(item) for item in again["transcript"]) >= 4
+    assert sum(CANARY in json.dumps(item) for item in again["transcript"]) >= 5
 
     call = first["calls"][3]["id"]
     attempts = list(_attempts(home, workspace, first["run"]["id"], call))

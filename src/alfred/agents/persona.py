@@ -9,6 +9,7 @@ not there, and the log says so.
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -34,15 +35,25 @@ class Persona(NamedTuple):
     source: str
 
 
-def of(agent: EffectiveAgent, *, workspace: Path, home: Path) -> Persona | None:
-    """How the agent speaks; None: nothing says it."""
+def of(
+    agent: EffectiveAgent,
+    *,
+    workspace: Path,
+    home: Path,
+    foreign: Callable[[Path], bool] = lambda path: False,
+) -> Persona | None:
+    """How the agent speaks; None: nothing says it.
+
+    Args:
+        foreign: Whether strangers' words were written into a file: then it says nothing.
+    """
     said = text_of(agent.personality, home)
     source = agent.sources.get("personality", "agent")
     ways: list[tuple[Path | str, str | None]] = [(workspace / SOUL, None), (home / SOUL, None)]
     ways.insert(1 if source == "global" else 0, (source, said))
     for where, text in ways:
         if isinstance(where, Path):
-            text = owner_file(where)
+            text = None if foreign(where) else owner_file(where)
         if text:
             return Persona(text, str(where))
     return None

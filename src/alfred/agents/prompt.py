@@ -7,6 +7,7 @@ prompt looks at a clock.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,7 @@ from alfred.actions.registry import Registry
 from alfred.agents import persona
 from alfred.agents.entries import AgentConfig
 from alfred.llm.contract import ModelTool
+from alfred.memory.skills import VIEW, Skill, listing
 from alfred.trust import references
 
 if TYPE_CHECKING:
@@ -46,11 +48,13 @@ def head(
     actions: Registry,
     grant: Grant,
     settings: Settings,
+    skills: Sequence[Skill] = (),
 ) -> dict[str, Any]:
-    """The system item of a run: charter, persona, the owner's files, and the tools in the order of their names.
+    """The system item of a run: charter, persona, the owner's files, skills, and the tools in the order of their names.
 
     Args:
         home: The tenant's.
+        skills: Those that the agent has; without any it is not offered to read one.
     """
     parts = [
         _CHARTER.format(agent=agent.id),
@@ -69,12 +73,17 @@ def head(
         text = persona.owner_file(own / "memories" / name)
         if text:
             parts.append(f"{name}, written by your owner:\n{text}")
+    tools = offered(actions, grant, settings)
+    if not skills:
+        tools = [tool for tool in tools if tool.id != VIEW]
+    elif any(tool.id == VIEW for tool in tools):
+        parts.append(listing(skills) or "")
     return {
         "kind": "system",
         "text": "\n\n".join(parts),
         "tools": [
             {"name": a.wire, "description": a.description, "schema": dict(a.schema)}
-            for a in sorted(offered(actions, grant, settings), key=lambda a: a.wire)
+            for a in sorted(tools, key=lambda a: a.wire)
         ],
     }
 

@@ -11,6 +11,7 @@ import json
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from alfred import clock, errors, ids
@@ -20,6 +21,7 @@ from alfred.actions.declare import Action
 from alfred.actions.dispatch import Dispatch
 from alfred.actions.grant import Grant
 from alfred.actions.ledger import calls as calls_ledger
+from alfred.actions.ledger import labels as file_labels
 from alfred.actions.ledger.calls import Call, NewCall
 from alfred.actions.registry import Registry
 from alfred.agents import caps, compact, lower, persona, prompt, registry
@@ -28,6 +30,7 @@ from alfred.agents.metered import Blocked, Crowded, Failed, Meter, Unpaid
 from alfred.agents.registry import EffectiveAgent
 from alfred.llm import sizes
 from alfred.llm.contract import ModelAnswer, ModelRequest, ProposedCall
+from alfred.memory import skills
 from alfred.runs import ledger
 from alfred.runs.rows import Item
 from alfred.runs.workflow import Done, Fail, Next, StepContext, Verdict
@@ -170,7 +173,15 @@ class Turns:
             places.ensure_agent(home, agent.id)
         except errors.HomeRefused as problem:  # what it would hold is left out, and nothing else
             log.warning("The folder of %s cannot be made: %s", agent.id, problem.detail)
-        speaks = persona.of(agent, workspace=registry.workspace(agent, home), home=home)
+        with ctx.store.read() as look:
+
+            def foreign(path: Path) -> bool:
+                return bool(file_labels.external(look, run.tenant, file_labels.place(path)))
+
+            workspace = registry.workspace(agent, home)
+            speaks = persona.of(agent, workspace=workspace, home=home, foreign=foreign)
+            found = skills.of(home, agent.id, place, foreign=foreign)
+        ctx.joins(found.label)
         head = prompt.head(
             agent,
             personality=speaks.text if speaks else None,
@@ -179,6 +190,7 @@ class Turns:
             actions=self.actions,
             grant=Grant.decode(run.grants),
             settings=self.settings(run.tenant),
+            skills=found.skills,
         )
         pinned = Item.of("system", head, labels.TRUSTED)
         ctx.items.append(pinned)

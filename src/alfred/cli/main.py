@@ -124,6 +124,14 @@ _GROUPS: dict[str, tuple[tuple[str, str, tuple[Command, ...]], ...]] = {
             ),
         ),
         (
+            "skills",
+            "Procedures that agents can read.",
+            (
+                ("list", "skills:skills_list", "The skills of an agent, and what is none."),
+                ("show", "skills:skills_show", "One skill, as its agent reads it."),
+            ),
+        ),
+        (
             "audit",
             "Who decided what.",
             (

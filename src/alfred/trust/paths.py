@@ -45,10 +45,13 @@ class Entry:
 # ---- opening
 
 
-def open_beneath(root: beneath.StrPath, path: beneath.StrPath, mode: str = "r") -> IO[Any]:
+def open_beneath(
+    root: beneath.StrPath, path: beneath.StrPath, mode: str = "r", *, links: bool = True
+) -> IO[Any]:
     """Opens a plain file beneath `root` as the built-in `open` would; text is UTF-8, newlines are kept.
 
-    `path` is relative to `root`, or absolute and beneath it. Modes are those of `open`. Raises
+    `path` is relative to `root`, or absolute and beneath it. Modes are those of `open`. Without `links` a symlink is
+    refused for reading too. Raises
     `PathRefused` for NUL, `..`, a path or link that leads out, a device, pipe, socket or file of the
     kernel, a symlink when writing, a file with several names when writing; OSError as `open` does.
     """
@@ -64,7 +67,7 @@ def open_beneath(root: beneath.StrPath, path: beneath.StrPath, mode: str = "r") 
             parts,
             (flags & ~os.O_TRUNC) | os.O_NONBLOCK | os.O_NOCTTY,
             path=path,
-            follow=not writing,
+            follow=links and not writing,
         )
     try:
         _judge(fd, path, writing=writing)
