@@ -11,13 +11,13 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from alfred import beats, config, config_edit, config_text, errors, home, orders
+from alfred import beats, config, config_edit, config_servers, config_text, errors, home, orders
 from alfred.agents import bindings, entries, named
 from alfred.config_live import LiveSettings
 from alfred.desk import Desk, person
@@ -31,13 +31,19 @@ from alfred.store.connect import Store
 if TYPE_CHECKING:
     from alfred.actions.editing import Editing
     from alfred.actions.explaining import Explained, Hypothesis
+    from alfred.actions.ledger.pins import Pin, Place
     from alfred.actions.notices import Tell
     from alfred.actions.registry import LoadError, Registry
     from alfred.actions.rulemaking import NewRule, Rulemaking
     from alfred.actions.surroundings import Surroundings
+    from alfred.agents.registry import EffectiveAgent
+    from alfred.config_servers import Server
+    from alfred.integrations.mcp import Servers
+    from alfred.integrations.mcp_listing import Listing
     from alfred.runs.execute import Runtime
     from alfred.runs.worker import Worker
     from alfred.runs.workflow import StepContext
+    from alfred.store.tx import Tx
 
 
 FULL = 1_000_000
@@ -73,6 +79,9 @@ class Whole:
 
     base: Base
     actions: Registry
+    tools: Callable[[str | None], tuple[str, ...]]
+    """(agent, None for the default one) -> the ids of what a new run of it may have. MCP servers that were never met are
+    asked for their tools."""
     load_errors: tuple[LoadError, ...]
     runtime: Runtime
     worker: Callable[..., Worker]
@@ -120,6 +129,7 @@ def check(tree: Mapping[str, Any]) -> list[config_text.Finding]:
             is wrong is told at once.
     """
     found = [*entries.problems(tree), *bindings.problems(tree), *named.problems(tree)]
+    found += config_servers.problems(tree)
     if tree.get("integrations") is not None:
         from alfred.integrations import web_settings  # what it needs is loaded where it is used
 
@@ -202,11 +212,14 @@ def whole(base: Base, *, watch: Callable[[str, str, dict[str, Any]], None] | Non
     from alfred.runs.worker import Worker
     from alfred.trust import redact
     from alfred.workflows import agent
+    from alfred.workflows import ask as asks
     from alfred.workflows import replay as replays
 
     registry, load_errors = actions_of(base.home)
     secret = _secrets(base.home, base.settings)
     settings = LiveSettings(base.home, settings_of)
+    servers = servers_of(base, settings, ask=True)
+    registry.also(servers.of)
     for name in base.settings.secrets:
         with contextlib.suppress(errors.ConfigError):  # said when it is used
             secret(home.MAIN, name)  # and known from now on, wherever it lies
@@ -249,9 +262,12 @@ def whole(base: Base, *, watch: Callable[[str, str, dict[str, Any]], None] | Non
         home=settings.home,
         cheap=cheap,
         lower=lower,
+        prepare=lambda tenant, name, grant: _prepare(
+            servers, settings, tenant, name, grant.actions
+        ),
         recall=search.recall,
     )
-    workflows = (agent.workflow(turns), replays.workflow(meter))
+    workflows = (agent.workflow(turns), replays.workflow(meter), asks.workflow())
     runtime = Runtime(
         store=base.store,
         workflows={workflow.name: workflow for workflow in workflows},
@@ -259,6 +275,11 @@ def whole(base: Base, *, watch: Callable[[str, str, dict[str, Any]], None] | Non
         redact=redact.redact,
         watch=watch or (lambda run_id, kind, body: None),
     )
+
+    def tools(tenant: str, name: str | None) -> tuple[str, ...]:
+        agent = AgentRegistry.from_settings(settings.of(tenant)).effective(name)
+        _met(servers, settings, tenant, agent)
+        return registry.of(tenant, agent.id).names()
 
     def fired(trigger: Any, run_id: str) -> Any:
         """The run of a cron: the model that `run` would give it and the tools of its agent, in the agent's
@@ -286,7 +307,7 @@ def whole(base: Base, *, watch: Callable[[str, str, dict[str, Any]], None] | Non
             trigger_kind="cron",
             model=found.model,
             grants=Grant(
-                actions=frozenset(agent.policy.apply(registry.names())), scratch=""
+                actions=frozenset(agent.policy.apply(tools(trigger.tenant, agent.id))), scratch=""
             ).encode(),
         )
 
@@ -322,6 +343,7 @@ def whole(base: Base, *, watch: Callable[[str, str, dict[str, Any]], None] | Non
     return Whole(
         base=base,
         actions=registry,
+        tools=partial(tools, base.desk.tenant),
         load_errors=load_errors,
         runtime=runtime,
         worker=worker,
@@ -377,7 +399,8 @@ def explained(base: Base, wanted: Hypothesis) -> Explained:
     from alfred.actions import explaining
 
     registry, around = _gate(base)
-    tools = base.desk.agent(wanted.agent).policy.apply(registry.names())
+    agent = base.desk.agent(wanted.agent)
+    tools = agent.policy.apply(registry.of(base.desk.tenant, agent.id).names())
     wanted = replace(wanted, tools=frozenset(tools))
     return explaining.explain(wanted, store=base.store, actions=registry, around=around)
 
@@ -387,6 +410,7 @@ def _gate(base: Base) -> tuple[Registry, Surroundings]:
 
     registry, _problems = actions_of(base.home)
     settings = LiveSettings(base.home, settings_of)
+    registry.also(servers_of(base, settings).of)
     around = Surroundings(
         home=settings.home, settings=settings.of, secrets=_secrets(base.home, base.settings)
     )
@@ -428,7 +452,18 @@ def _secrets(folder: Path, settings: config.Settings) -> Callable[[str, str], st
 def actions_of(folder: Path) -> tuple[Registry, tuple[LoadError, ...]]:
     """Every action: the built-in ones, the home's own files, installed packages; and what could not be loaded."""
     from alfred.actions.registry import Registry
-    from alfred.integrations import ask, code, extract, files, git, notify, search, shell, web
+    from alfred.integrations import (
+        ask,
+        code,
+        extract,
+        files,
+        git,
+        mcp_pin,
+        notify,
+        search,
+        shell,
+        web,
+    )
     from alfred.memory import scratch, skills, todos
     from alfred.memory import search as memories
 
@@ -438,9 +473,92 @@ def actions_of(folder: Path) -> tuple[Registry, tuple[LoadError, ...]]:
         *(todos, memories, scratch, skills, ask),
     ):
         registry.register(module.ACTIONS)
+    registry.register(mcp_pin.ACTIONS, offered=False)
     with contextlib.redirect_stdout(sys.stderr):  # a `print` in one of them is no part of an answer
         problems = (*registry.load_home(folder), *registry.load_entry_points())
     return registry, problems
+
+
+def offered(base: Base, agent: str) -> tuple[Registry, tuple[LoadError, ...], Servers]:
+    """What there is for an agent, with what could not be loaded, and its MCP servers. None of them is started or asked."""
+    registry, problems = actions_of(base.home)
+    servers = servers_of(base, LiveSettings(base.home, settings_of))
+    registry.also(servers.of)
+    return registry.of(base.desk.tenant, agent), problems, servers
+
+
+def probed(base: Base) -> dict[Place, str | Listing]:
+    """Each MCP server of each agent: what it lists now, or why it cannot be used."""
+    from alfred.agents.registry import AgentRegistry
+
+    servers = servers_of(base, LiveSettings(base.home, settings_of))
+    found: dict[Place, str | Listing] = {}
+    for agent in AgentRegistry.from_settings(base.settings).ids():
+        found |= servers.probe(base.desk.tenant, agent, beside=found)
+    servers.close()
+    return found
+
+
+def servers_of(base: Base, settings: LiveSettings, *, ask: bool = False) -> Servers:
+    """The MCP servers of every tenant. None is started or asked before a run needs it.
+
+    Args:
+        ask: Whether this process starts the run that asks a person about a difference.
+    """
+    from alfred.agents import servers
+    from alfred.integrations import mcp, mcp_pin
+    from alfred.runs import ledger
+    from alfred.workflows import ask as asks
+
+    known: dict[tuple[str, str], tuple[config.Settings, dict[Place, Server]]] = {}
+
+    def effective(tenant: str, agent: str) -> dict[Place, Server]:
+        now = settings.of(tenant)
+        held = known.get((tenant, agent))
+        if held is None or held[0] is not now:
+            held = known[tenant, agent] = (now, servers.of(now, tenant, agent))
+        return held[1]
+
+    def start(tx: Tx, pin: Pin, agent: str) -> None:
+        args = {"name": pin.server, "agent": pin.scope, "tools": pin.seen}
+        title = f"The MCP server {pin.place} describes its tools otherwise"
+        new = asks.run(
+            pin.asked or "",
+            tenant=pin.tenant,
+            agent=agent,
+            title=title,
+            action=mcp_pin.ACCEPT,
+            args=args,
+        )
+        ledger.start(tx, new)
+
+    return mcp.Servers(
+        store=base.store,
+        effective=effective,
+        settings=settings.of,
+        home=settings.home,
+        secrets=_secrets(base.home, base.settings),
+        ask=start if ask else lambda tx, pin, agent: None,
+        asked=base.desk.ensure_worker if ask else lambda: None,
+    )
+
+
+def _met(servers: Servers, settings: LiveSettings, tenant: str, agent: EffectiveAgent) -> None:
+    """Meets the servers that an agent may have tools of and that nobody knows yet."""
+    from alfred.agents import servers as of_agents
+
+    there = of_agents.of(settings.of(tenant), tenant, agent.id)
+    servers.meet(tenant, agent.id, of_agents.wanted(there, agent.policy), new=True)
+
+
+def _prepare(
+    servers: Servers, settings: LiveSettings, tenant: str, agent: str, granted: Iterable[str]
+) -> None:
+    """Connects to the servers that a run has tools of, before it is told what there is."""
+    from alfred.agents import servers as of_agents
+
+    there = of_agents.of(settings.of(tenant), tenant, agent)
+    servers.meet(tenant, agent, of_agents.granted(there, granted))
 
 
 def _way(settings: config.Settings, secret: Callable[[str], str | None]) -> Tell | None:

@@ -45,6 +45,7 @@ WRONG = {
     "integrations": ("workflows/wrong.py", "from alfred.integrations import wrong"),
     "procrastinate": ("store/wrong.py", "import procrastinate"),
     "models": ("agents/wrong_too.py", "import pydantic_ai.direct"),
+    "mcp": ("agents/wrong_server.py", "import mcp"),
     "alembic": ("runs/wrong.py", "import alembic.command"),
     "siblings": ("runs/first.py", "from alfred.runs import second"),
 }

@@ -55,6 +55,8 @@ class Invalid:
 
 def validate(action: Action, args: Any) -> Valid | Invalid:
     """Checks `args` against what `action` takes. Pure, and total: no input makes it raise."""
+    if action.model is None:
+        return _foreign(action, args)
     import pydantic
 
     takes = tuple(action.schema.get("properties", {}))
@@ -100,7 +102,25 @@ def _fields(model: type[BaseModel]) -> tuple[tuple[str, str], ...]:
     return tuple((field.alias or name, name) for name, field in model.model_fields.items())
 
 
+def _foreign(action: Action, args: Any) -> Valid | Invalid:
+    """Arguments of an action whose schema somebody else wrote: as they are, or wrong."""
+    from alfred.actions import foreign
+
+    takes = _takes(tuple(action.schema.get("properties", {})))
+    if not isinstance(args, Mapping):
+        return _invalid(Problem("", f"the arguments must be an object. {takes}", _short(args)))
+    given = dict(args)
+    try:
+        canonical.canonical_json(given)
+    except ValueError as e:
+        return _invalid(Problem("", str(e)))
+    if found := foreign.wrong(action.schema, given):
+        return _invalid(*found, Problem("", takes))
+    return Valid(given, {"arguments": given})
+
+
 def _check(action: Action, text: str) -> Any:
+    assert action.model is not None
     return action.model.model_validate_json(text, strict=True)
 
 

@@ -41,6 +41,9 @@ ID = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*")
 WIRE_MAX = 64
 """The longest tool name that the OpenAI and Anthropic interfaces accept."""
 
+MCP = "mcp"
+"""The source of actions that are tools of MCP servers."""
+
 _MARK = "__alfred_action__"
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -95,7 +98,7 @@ class Action:
     description: str
     """The docstring without its sections."""
     source: str
-    """`alfred`, `actions/x.py` of the home, or `<distribution>:<entry point>`."""
+    """`alfred`, `actions/x.py` of the home, `<distribution>:<entry point>`, or `mcp`."""
     wire: str
     """The name that providers accept."""
     injects: frozenset[str]
@@ -103,8 +106,9 @@ class Action:
     secrets: Mapping[str, Secret]
     """Parameter -> the secret that fills it."""
     is_async: bool
-    model: type[pydantic.BaseModel] = field(repr=False, compare=False)
-    """Checks arguments; used by `arguments.validate`."""
+    model: type[pydantic.BaseModel] | None = field(repr=False, compare=False)
+    """Checks arguments; used by `arguments.validate`. None: the schema is somebody else's, and the function takes all of
+    them as `arguments` (`foreign`)."""
 
     @property
     def built_in(self) -> bool:

@@ -161,16 +161,18 @@ class Dispatch:
                         **labels.halves(ctx.label),
                     )
                 )
-            elif not self._same(before, name, args, said):
+            elif not self._same(ctx, before, name, args, said):
                 raise errors.NotDeterministic(
                     f"Step {ctx.run.step!r} made the call {name!r} where it had made {before.action!r} before, or with other arguments."
                 )
         return new
 
-    def _same(self, before: Call, name: str, args: dict[str, Any], said: str) -> bool:
+    def _same(
+        self, ctx: StepContext, before: Call, name: str, args: dict[str, Any], said: str
+    ) -> bool:
         if before.asked == said and before.action == name:
             return True
-        action = self.actions.get(name)
+        action = self.actions.of(ctx.run.tenant, ctx.run.agent).get(name)
         if action is None or before.action != action.id:
             return False
         checked = arguments.validate(action, args)

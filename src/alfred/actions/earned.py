@@ -78,7 +78,7 @@ class Earned:
         yes = row.status == "approved" and not row.changed
         if yes and (row.risk not in ("low", "medium") or row.external):
             return None
-        action = self.actions.get(row.action)
+        action = self.actions.of(tenant, row.agent).get(row.action)
         checked = arguments.validate(action, json.loads(row.args)) if action else None
         if action is None or not isinstance(checked, arguments.Valid):
             return None

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from alfred.actions import pipeline, provenance, risk
+from alfred.actions.declare import Action
 from alfred.actions.kinds import Effect, Risk
 from alfred.actions.ledger import calls as calls_ledger
 from alfred.actions.ledger import said as said_ledger
@@ -104,16 +105,19 @@ class Judging:
             if call.unjudged and not any(meet(touches(n), touches(m)) for m in coming):
                 done.append((call, self.judged(ctx, call)))
                 status = done[-1][1].judgement.status
-            if status not in calls_ledger.SETTLED and not self._pure(call):
+            if status not in calls_ledger.SETTLED and not self._pure(ctx, call):
                 coming.append(n)
         return done
 
     def _touches(self, ctx: StepContext, call: Call) -> Touched:
-        action = self.actions.get(call.action)
+        action = self._action(ctx, call)
         return touched(action, call.arguments, lambda: self.around.context(ctx, call))
 
-    def _pure(self, call: Call) -> bool:
-        action = self.actions.get(call.action)
+    def _action(self, ctx: StepContext, call: Call) -> Action | None:
+        return self.actions.of(ctx.run.tenant, ctx.run.agent).get(call.action)
+
+    def _pure(self, ctx: StepContext, call: Call) -> bool:
+        action = self._action(ctx, call)
         return action is not None and action.effect is Effect.PURE
 
     def judged(self, ctx: StepContext, call: Call, *, asked: bool = False) -> pipeline.Judged:

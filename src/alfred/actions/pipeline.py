@@ -98,6 +98,7 @@ def judge(
     refuse = _Refusal(proposal)
     if not _NAME.fullmatch(proposal.action):
         return refuse("malformed_name", "The name of the tool is not well formed.")
+    actions = actions.of(proposal.run.tenant, proposal.run.agent)
     action = actions.get(proposal.action)
     if action is None:
         nearest = actions.nearest(proposal.action)

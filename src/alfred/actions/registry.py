@@ -12,7 +12,7 @@ import stat
 import sys
 import traceback
 import types
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -23,6 +23,9 @@ from alfred.actions import arguments, declare
 from alfred.actions.declare import Action
 
 ENTRY_POINTS = "alfred.actions"
+
+More = Callable[[str, str], Sequence[Action]]
+"""(tenant, agent) -> the actions that it has of its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +49,23 @@ class Registry:
     def __init__(self) -> None:
         self._by_id: dict[str, Action] = {}
         self._by_wire: dict[str, Action] = {}
+        self._own: frozenset[str] = frozenset()
+        self._more: More | None = None
+
+    def also(self, more: More) -> None:
+        """Besides, agents have what this says."""
+        self._more = more
+
+    def of(self, tenant: str, agent: str) -> Registry:
+        """The actions that an agent may have: these, and those of its own, which take no name from these."""
+        more = self._more(tenant, agent) if self._more else ()
+        if not more:
+            return self
+        view = Registry()
+        view._own = self._own
+        view._by_id = {**{one.id: one for one in more}, **self._by_id}
+        view._by_wire = {**{one.wire: one for one in more}, **self._by_wire}
+        return view
 
     def __iter__(self) -> Iterator[Action]:
         return iter([self._by_id[name] for name in self.names()])
@@ -53,13 +73,25 @@ class Registry:
     def __len__(self) -> int:
         return len(self._by_id)
 
-    def register(self, functions: Iterable[Callable[..., Any]], *, source: str = "alfred") -> None:
+    def register(
+        self,
+        functions: Iterable[Callable[..., Any]],
+        *,
+        source: str = "alfred",
+        offered: bool = True,
+    ) -> None:
         """Takes in a module's `ACTIONS`: functions that `@action` declared.
+
+        Args:
+            offered: Whether agents may have them; else only alfred's own workflows call them.
 
         Raises:
             errors.ConfigError: a declaration is wrong, or its name is taken; nothing was taken in.
         """
-        self.add(*(declare.build(fn, source=source) for fn in functions))
+        built = [declare.build(fn, source=source) for fn in functions]
+        self.add(*built)
+        if not offered:
+            self._own |= {one.id for one in built}
 
     def add(self, *actions: Action) -> None:
         """Takes in actions that were built elsewhere, all of them or none.
@@ -91,8 +123,8 @@ class Registry:
         return arguments.nearest(name.replace("__", "."), self.names())
 
     def names(self) -> tuple[str, ...]:
-        """All ids, sorted."""
-        return tuple(sorted(self._by_id))
+        """All ids that agents may have, sorted."""
+        return tuple(sorted(self._by_id.keys() - self._own))
 
     def load_home(self, home: Path) -> tuple[LoadError, ...]:
         """Takes in `actions/*.py` of a home; a file that fails is skipped and told.

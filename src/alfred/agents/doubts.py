@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -25,7 +26,17 @@ class Doubt(NamedTuple):
     message: str
 
 
-def doubts(agents: AgentRegistry, *, tools: Sequence[str], home: Path) -> list[Doubt]:
+Servers = Callable[[str], Mapping[str, Sequence[str] | None]]
+"""(agent) -> its MCP servers by name, each with the ids of its tools; None where they are not known."""
+
+
+def doubts(
+    agents: AgentRegistry,
+    *,
+    tools: Sequence[str],
+    home: Path,
+    servers: Servers = lambda agent: {},
+) -> list[Doubt]:
     """Everything that may not be meant.
 
     Args:
@@ -40,6 +51,7 @@ def doubts(agents: AgentRegistry, *, tools: Sequence[str], home: Path) -> list[D
     folders: dict[Path, str] = {}
     for agent in every:
         found += _of_one(agent, [*tools, *TOOL_ALIASES.values()], home)
+        found += _of_servers(agent, servers(agent.id))
         if agent.workspace is not None:
             folder = Path(os.path.realpath(agent.workspace.expanduser()))
             found += _shared(agent.id, folder, folders)
@@ -55,6 +67,28 @@ def _shared(id: str, folder: Path, folders: Mapping[Path, str]) -> Iterator[Doub
         elif folder.is_relative_to(other) or other.is_relative_to(folder):
             inner, outer = (id, owner) if folder.is_relative_to(other) else (owner, id)
             yield Doubt(id, "workspace", f"the folder of {inner} lies in that of {outer}")
+
+
+def _of_servers(
+    agent: EffectiveAgent, servers: Mapping[str, Sequence[str] | None]
+) -> Iterator[Doubt]:
+    """Names of tools that no MCP server of the agent can have."""
+    for name in sorted(agent.policy.names()):
+        plain = name.replace(".", "_")
+        if not plain.startswith("mcp_") or re.match(r"mcp_[^_]*[*?]", plain):
+            continue
+        server = next((one for one in servers if plain.startswith(f"mcp_{one}_")), None)
+        shown = config_text.shown(name)
+        if server is None:
+            near = config_text.nearest(plain.split("_")[1], servers)
+            meant = f", did you mean mcp.{near}.*?" if near else ""
+            yield Doubt(agent.id, "tools", f"no MCP server of it has tools called {shown}{meant}")
+            continue
+        tools = servers[server]
+        if tools is not None and not any(matches(name, tool) for tool in tools):
+            near = config_text.nearest(name, tools)
+            meant = f", did you mean {near}?" if near else ""
+            yield Doubt(agent.id, "tools", f"the MCP server {server} has no tool {shown}{meant}")
 
 
 def _of_one(agent: EffectiveAgent, tools: Sequence[str], home: Path) -> Iterator[Doubt]:

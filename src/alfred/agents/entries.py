@@ -13,10 +13,11 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
-from alfred import config_text, errors
+from alfred import config_servers, config_text, errors
 from alfred.agents import subagents, tools
 from alfred.agents.subagents import SubagentPolicy
 from alfred.agents.tools import ToolPolicy
+from alfred.config_servers import Servers
 from alfred.config_text import Finding, Where
 
 MAIN = "main"
@@ -63,6 +64,7 @@ class AgentConfig:
         memory_enabled: Whether it has memories: in its prompt, and as tools.
         tool_policy: Which tools its runs have, of those that there are; None for all. Written `tools`.
         subagents: How far its runs may hand work on.
+        mcp_servers: MCP servers of its own by name, over those at the top; one that is None it has not got.
     """
 
     id: str
@@ -77,6 +79,7 @@ class AgentConfig:
     memory_enabled: bool = True
     tool_policy: ToolPolicy | None = None
     subagents: SubagentPolicy = field(default_factory=SubagentPolicy)
+    mcp_servers: Servers | None = None
 
 
 REASONING = ("off", "on", "minimal", "low", "medium", "high", "xhigh", "max")
@@ -135,10 +138,12 @@ def read(tree: Mapping[str, Any]) -> tuple[dict[str, Given], list[Finding]]:
         return {}, found  # which is told as such, and who there is cannot be known
     agents: dict[str, Given] = {}
     there = {*_of_the_fleet(tree)}
+    shared = tree.get(config_servers.KEY)
+    above = list(map(str, shared)) if isinstance(shared, Mapping) else []
     marked: list[str] = []
     for name, entry in entries.items():
         here: Where = ("agents", str(name))
-        given, wrong = _entry(str(name), entry)
+        given, wrong = _entry(str(name), entry, above)
         id = given["id"]
         there.add(id)
         if not _ID.fullmatch(id):  # of its key: one that its entry gives is told there
@@ -188,8 +193,8 @@ def meant(name: str, names: Sequence[str]) -> str:
     return f", did you mean {near}?" if near else f"; known: {', '.join(names)}"
 
 
-def _entry(name: str, entry: Any) -> tuple[Given, list[Finding]]:
-    """What an entry gives, and what is wrong with it."""
+def _entry(name: str, entry: Any, above: Sequence[str]) -> tuple[Given, list[Finding]]:
+    """What an entry gives, and what is wrong with it. `above`: the MCP servers at the top."""
     here: Where = ("agents", name)
     given: Given = {"id": name}
     if entry is None:
@@ -206,6 +211,9 @@ def _entry(name: str, entry: Any) -> tuple[Given, list[Finding]]:
             # the value is not shown: it may be a secret in the wrong place
             message = f"is no setting of an agent{meant(str(key), (*_KEYS, *_LATER))}"
             found.append(Finding(path, message))
+        elif key == config_servers.KEY:
+            given[key], wrong = config_servers.read(path, value, above=above)
+            found += wrong
         elif value is not None:
             taken = _taken(path, str(key), value, found)
             if taken is not None:

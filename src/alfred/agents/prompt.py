@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from alfred import home as places
-from alfred.actions import availability
+from alfred.actions import availability, declare
 from alfred.actions.declare import Action
 from alfred.actions.grant import Grant
 from alfred.actions.registry import Registry
@@ -66,6 +66,11 @@ def head(
             for name, hosts in settings.secrets.items()
         )
         parts.append(f"Credentials that you may name in a call, never their values: {told}.")
+    if away := _away(actions, grant, settings):
+        parts.append(
+            f"These servers cannot be used in this run, and their tools are missing: {', '.join(away)}. "
+            "Say so where the work needs them."
+        )
     if personality:
         parts.append(personality)
     own = places.of_agent(home, agent.id)
@@ -95,6 +100,19 @@ def offered(actions: Registry, grant: Grant, settings: Settings) -> list[Action]
         for action in actions
         if grant.allows(action.id) and availability.missing(action, settings) is None
     ]
+
+
+def _away(actions: Registry, grant: Grant, settings: Settings) -> list[str]:
+    """MCP servers of which the run has tools that cannot be used. Their reasons are a server's words, and no part of a prompt."""
+    return sorted(
+        {
+            action.integration
+            for action in actions
+            if action.source == declare.MCP
+            and grant.allows(action.id)
+            and availability.missing(action, settings) is not None
+        }
+    )
 
 
 def tools(system: dict[str, Any]) -> list[ModelTool]:

@@ -148,6 +148,14 @@ class ToolPolicy:
                 rule = f"also_allow {also}"
         return Ruling(True, rule if allowed is None else f"allow {allowed}")
 
+    def may_have(self, server: str) -> bool:
+        """Whether some tool of an MCP server may be allowed, whatever it is called."""
+        if self.judge(f"mcp.{server}.{_UNNAMED}").allowed:
+            return True
+        own = f"mcp_{server}_"
+        given = (entry.replace(".", "_") for entry in (*self.also_allow, *(self.allow or ())))
+        return any(entry.startswith(own) or "*" in entry or "?" in entry for entry in given)
+
     def names(self) -> frozenset[str]:
         """Every name and pattern that was written."""
         return self.also_allow | (self.allow or frozenset()) | self.deny

@@ -67,6 +67,8 @@ class Turns:
     """(tenant, model of the run) -> the model that summarises."""
     lower: Callable[[str, str], Sequence[str]] = lambda tenant, model: ()
     """(tenant, model of the run) -> who answers, in this order, where the budget does not carry that one."""
+    prepare: Callable[[str, str, Grant], None] = lambda tenant, agent, grant: None
+    """Makes ready what a run of a tenant's agent may use, before it is told what there is."""
     recall: Callable[[StepContext], str | None] = lambda ctx: None
     """What the agent remembers, as one text, when a run begins."""
 
@@ -173,6 +175,8 @@ class Turns:
             places.ensure_agent(home, agent.id)
         except errors.HomeRefused as problem:  # what it would hold is left out, and nothing else
             log.warning("The folder of %s cannot be made: %s", agent.id, problem.detail)
+        grant = Grant.decode(run.grants)
+        self.prepare(run.tenant, run.agent, grant)
         with ctx.store.read() as look:
 
             def foreign(path: Path) -> bool:
@@ -187,8 +191,8 @@ class Turns:
             personality=speaks.text if speaks else None,
             home=home,
             workspace=place.root.name,
-            actions=self.actions,
-            grant=Grant.decode(run.grants),
+            actions=self.actions.of(run.tenant, run.agent),
+            grant=grant,
             settings=self.settings(run.tenant),
             skills=found.skills,
         )
@@ -258,8 +262,9 @@ class Turns:
         self, ctx: StepContext, answer: ModelAnswer, item: dict[str, Any], most: int
     ) -> list[NewCall]:
         found, grant = [], Grant.decode(ctx.run.grants)
+        actions = self.actions.of(ctx.run.tenant, ctx.run.agent)
         for ordinal, call in enumerate(answer.calls):
-            action = self.actions.get(call.tool)
+            action = actions.get(call.tool)
             args = canonical.canonical_json(call.args) if call.args is not None else "{}"
             found.append(
                 NewCall(
@@ -284,10 +289,11 @@ class Turns:
         """Puts the calls of the last turn through the gate; their results are the model's next reading."""
         state = ctx.state
         settled = self.gate.settle(ctx, state["turn"])
+        actions = self.actions.of(ctx.run.tenant, ctx.run.agent)
         grown = 0
         for call in settled:
             said, bad = results.shown(call)
-            action = self.actions.get(call.action)
+            action = actions.get(call.action)
             label = self.gate.label_of(call)
             ctx.joins(label)
             grown += len(said)

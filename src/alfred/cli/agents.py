@@ -10,8 +10,18 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
-from alfred import app, beats, config, config_edit, config_splice, config_text, errors, home
-from alfred.agents import bindings, entries, persona
+from alfred import (
+    app,
+    beats,
+    config,
+    config_edit,
+    config_servers,
+    config_splice,
+    config_text,
+    errors,
+    home,
+)
+from alfred.agents import bindings, entries, persona, servers
 from alfred.agents.entries import ATTRIBUTES, MAIN
 from alfred.agents.registry import AgentRegistry, EffectiveAgent
 from alfred.agents.subagents import SubagentPolicy
@@ -80,6 +90,8 @@ def agents_show(agent: str | None = None, /, *, common: Common = DEFAULT) -> int
             continue
         if isinstance(value, ToolPolicy):
             value = _tools(value)
+        elif one.name == config_servers.KEY:
+            value = servers.named(value) if value else None
         elif value is not None and not isinstance(value, bool | int):
             value = list(value) if isinstance(value, tuple) else str(value)
         shown = config.redacted(value, ("agents", found.id, key))
@@ -223,8 +235,14 @@ def agents_check(*, common: Common = DEFAULT) -> int:
     from alfred.agents import doubts
 
     _settings, agents = _read(common)
-    registry, _problems = app.actions_of(common.folder())
-    found = doubts.doubts(agents, tools=registry.names(), home=common.folder())
+    with common.open() as base:
+        registry, _problems, mcp = app.offered(base, agents.default.id)
+        found = doubts.doubts(
+            agents,
+            tools=registry.names(),
+            home=common.folder(),
+            servers=lambda agent: mcp.known(base.desk.tenant, agent),
+        )
     if common.json:
         told = [one._asdict() for one in found]
         terminal.document({"agents": list(agents.ids()), "warnings": told})

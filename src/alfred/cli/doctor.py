@@ -54,6 +54,7 @@ def doctor(
                 *trouble,
                 *checks.look(folder, settings, base.store if base else None),
                 *_not_set_up(folder, settings),
+                *_servers(base),
             ]
             if folder.exists()
             else trouble
@@ -92,6 +93,25 @@ def _not_set_up(folder: Path, settings: config.Settings | None) -> Iterator[chec
     for action in app.actions_of(folder)[0]:
         if lacks := availability.missing(action, settings):
             yield checks.Finding(action.id, "note", lacks.detail, lacks.next)
+
+
+def _servers(base: app.Base | None) -> Iterator[checks.Finding]:
+    """Whether the MCP servers of each agent are there: each is started or asked once. Nothing is pinned."""
+    if base is None:
+        return
+    for place, said in app.probed(base).items():
+        name = f"mcp {place}"
+        if isinstance(said, str):
+            yield checks.Finding(
+                name,
+                "warning",
+                f"cannot be used: {said}.",
+                "Its tools are missing until it can; everything else works.",
+            )
+            continue
+        left = "".join(f"; left out {tool}: {why}" for tool, why in said.left_out.items())
+        level = "warning" if left else "ok"
+        yield checks.Finding(name, level, f"{terminal.count(said.tools, 'tool')}{left}")
 
 
 def _of_the_configuration(problem: errors.ConfigError) -> list[checks.Finding]:

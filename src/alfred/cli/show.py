@@ -307,7 +307,7 @@ def tools(*, agent: str | None = None, common: Common = DEFAULT) -> int:
 
     with common.open() as base:
         who = base.desk.agent(agent)
-        registry, problems = app.actions_of(base.home)
+        registry, problems, servers = app.offered(base, who.id)
         rows: list[dict[str, Any]] = []
         lacking: list[str] = []
         for action in sorted(registry, key=lambda a: a.id):
@@ -351,6 +351,8 @@ def tools(*, agent: str | None = None, common: Common = DEFAULT) -> int:
         )
         for line in lacking:
             terminal.out(line)
+        for one in servers.standings(base.desk.tenant, who.id):
+            terminal.out(one.words)
         return 0
 
 

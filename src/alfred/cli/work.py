@@ -65,7 +65,7 @@ def run(
             dry_run=dry_run,
         )
         new = base.desk.order(
-            order, model=lambda: _model(whole, agent, model), actions=whole.actions.names()
+            order, model=lambda: _model(whole, agent, model), actions=whole.tools(agent)
         )
         terminal.without_secrets(brief)
         if max_cost is not None and not _priced(new.model, base.settings):

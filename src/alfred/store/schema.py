@@ -663,6 +663,22 @@ scratch = sa.Table(
     _number("at", kind=BigInteger),
 )
 
+mcp_pins = sa.Table(
+    "mcp_pins",
+    METADATA,
+    _column("tenant", primary_key=True),
+    _column("scope", primary_key=True),  # the agent whose entry has the server; empty: the top
+    _column("server", primary_key=True),
+    _column("definition"),  # SHA-256 of what the configuration says
+    _column("digest"),  # SHA-256 of the tools as they were pinned
+    _column("tools"),  # JSON, as they are offered
+    _maybe("seen"),  # SHA-256 of the tools that it has now; null: the pinned ones
+    _maybe("seen_tools"),
+    _maybe("asked"),  # the run that asks a person
+    _column("by"),
+    _number("at", kind=BigInteger),
+)
+
 outbox = sa.Table(
     "outbox",
     METADATA,

@@ -121,6 +121,11 @@ def host_of(url: str) -> str:
     return _parse(url).host
 
 
+def port_of(url: str) -> int:
+    """The port that a URL names. Raises Refused."""
+    return _parse(url).port
+
+
 def _parse(url: str) -> Target:
     if not isinstance(url, str):
         raise Refused("it is not text")
@@ -207,6 +212,14 @@ def _is_number(host: str) -> bool:
 
 def _denied_name(host: str) -> bool:
     return any(host == suffix or host.endswith("." + suffix) for suffix in _DENIED_SUFFIXES)
+
+
+def is_inside(host: str) -> bool:
+    """Whether a host, in its one form, says itself that it is of this machine or network: an address, a name of one word,
+    or one that no public name ends like."""
+    if ":" in host or _QUAD.fullmatch(host) or "." not in host:
+        return True
+    return _denied_name(host)
 
 
 def opened_hosts(hosts: Iterable[str]) -> frozenset[str]:

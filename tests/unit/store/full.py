@@ -259,6 +259,12 @@ ROWS: dict[str, list[dict[str, Any]]] = {
             "status": "open",
         },
     ],
+    "mcp_pins": [
+        {
+            **{"tenant": "main", "scope": "", "server": "files", "definition": "d", "digest": "x"},
+            **{"tools": HOSTILE, "seen": "y", "seen_tools": HOSTILE, "by": "config", "at": AT},
+        },
+    ],
     "outbox": [{"id": "o1", "tenant": "main", "target": "ntfy", "kind": "text", "body": HOSTILE}],
 }
 

@@ -77,6 +77,20 @@ SQLITE = (
     at BIGINT NOT NULL,
     PRIMARY KEY (tenant, scope, "key")
 )""",
+    """CREATE TABLE mcp_pins (
+    tenant TEXT NOT NULL,
+    scope TEXT NOT NULL,
+    server TEXT NOT NULL,
+    definition TEXT NOT NULL,
+    digest TEXT NOT NULL,
+    tools TEXT NOT NULL,
+    seen TEXT,
+    seen_tools TEXT,
+    asked TEXT,
+    "by" TEXT NOT NULL,
+    at BIGINT DEFAULT '0' NOT NULL,
+    PRIMARY KEY (tenant, scope, server)
+)""",
     """CREATE TABLE memories (
     id TEXT NOT NULL,
     tenant TEXT NOT NULL,
@@ -230,13 +244,6 @@ SQLITE = (
     PRIMARY KEY (id)
 )""",
     "CREATE INDEX sessions_used ON sessions (tenant, agent, used_at)",
-    """CREATE TABLE session_keys (
-    tenant TEXT NOT NULL,
-    "key" TEXT NOT NULL,
-    session_id TEXT NOT NULL,
-    PRIMARY KEY (tenant, "key"),
-    FOREIGN KEY(session_id) REFERENCES sessions (id)
-)""",
     """CREATE TABLE switches (
     tenant TEXT NOT NULL,
     name TEXT NOT NULL,
@@ -418,6 +425,13 @@ SQLITE = (
     PRIMARY KEY (run_id, path),
     FOREIGN KEY(run_id) REFERENCES runs (id)
 )""",
+    """CREATE TABLE session_keys (
+    tenant TEXT NOT NULL,
+    "key" TEXT NOT NULL,
+    session_id TEXT NOT NULL,
+    PRIMARY KEY (tenant, "key"),
+    FOREIGN KEY(session_id) REFERENCES sessions (id)
+)""",
     """CREATE TABLE session_turns (
     session_id TEXT NOT NULL,
     n INTEGER NOT NULL,
@@ -585,6 +599,20 @@ POSTGRESQL = (
     at BIGINT NOT NULL,
     PRIMARY KEY (tenant, scope, key)
 )""",
+    """CREATE TABLE mcp_pins (
+    tenant TEXT NOT NULL,
+    scope TEXT NOT NULL,
+    server TEXT NOT NULL,
+    definition TEXT NOT NULL,
+    digest TEXT NOT NULL,
+    tools TEXT NOT NULL,
+    seen TEXT,
+    seen_tools TEXT,
+    asked TEXT,
+    by TEXT NOT NULL,
+    at BIGINT DEFAULT '0' NOT NULL,
+    PRIMARY KEY (tenant, scope, server)
+)""",
     """CREATE TABLE memories (
     id TEXT NOT NULL,
     tenant TEXT NOT NULL,
@@ -738,13 +766,6 @@ POSTGRESQL = (
     PRIMARY KEY (id)
 )""",
     "CREATE INDEX sessions_used ON sessions (tenant, agent, used_at)",
-    """CREATE TABLE session_keys (
-    tenant TEXT NOT NULL,
-    key TEXT NOT NULL,
-    session_id TEXT NOT NULL,
-    PRIMARY KEY (tenant, key),
-    FOREIGN KEY(session_id) REFERENCES sessions (id)
-)""",
     """CREATE TABLE switches (
     tenant TEXT NOT NULL,
     name TEXT NOT NULL,
@@ -925,6 +946,13 @@ POSTGRESQL = (
     at BIGINT DEFAULT '0' NOT NULL,
     PRIMARY KEY (run_id, path),
     FOREIGN KEY(run_id) REFERENCES runs (id)
+)""",
+    """CREATE TABLE session_keys (
+    tenant TEXT NOT NULL,
+    key TEXT NOT NULL,
+    session_id TEXT NOT NULL,
+    PRIMARY KEY (tenant, key),
+    FOREIGN KEY(session_id) REFERENCES sessions (id)
 )""",
     """CREATE TABLE session_turns (
     session_id TEXT NOT NULL,

@@ -1,0 +1,53 @@
+"""What alfred itself asks: one call, which a person decides."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from alfred import errors
+from alfred.actions.grant import Grant
+from alfred.runs.rows import NewRun
+from alfred.runs.workflow import Done, Fail, StepContext, Verdict, Workflow
+
+NAME = "ask"
+STEP = "ask"
+
+
+def run(
+    id: str, *, tenant: str, agent: str, title: str, action: str, args: dict[str, Any]
+) -> NewRun:
+    """The run that asks: it may make this one call.
+
+    Args:
+        agent: Whose work it came up in.
+    """
+    return NewRun(
+        id=id,
+        tenant=tenant,
+        agent=agent,
+        workflow=NAME,
+        step=STEP,
+        title=title,
+        brief=title,
+        trigger_kind=NAME,
+        grants=Grant(actions=frozenset([action])).encode(),
+        state=json.dumps({"action": action, "args": args}),
+    )
+
+
+def workflow() -> Workflow:
+    """The one step."""
+    return Workflow(name=NAME, first=STEP, steps={STEP: ask})
+
+
+def ask(ctx: StepContext) -> Verdict:
+    """Makes the call; a no is an answer."""
+    wanted = ctx.state
+    try:
+        said = ctx.call(wanted["action"], wanted["args"])
+    except errors.CallRefused as no:
+        return Done(f"It is not done: {no.detail}")
+    except errors.CallFailed as problem:
+        return Fail("failed", problem.detail)
+    return Done(said if isinstance(said, str) else json.dumps(said, ensure_ascii=False))
