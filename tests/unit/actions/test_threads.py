@@ -65,18 +65,19 @@ def test_what_a_call_left_in_its_context_is_not_there_for_the_next() -> None:
 
 def test_no_more_threads_are_kept_than_are_used_together() -> None:
     many = threads.IDLE + 3
-    go, over = threading.Event(), threading.Barrier(many + 1)
+    go, at_work = threading.Event(), threading.Barrier(many + 1)
+    used: list[threading.Thread] = []
 
     def work() -> None:
-        go.wait(10)
-        over.wait(10)
+        used.append(threading.current_thread())
+        at_work.wait(30)
+        go.wait(30)
 
-    before = threading.active_count()
     for n in range(many):
         threads.run(f"alfred-{n}", work)
-    assert threading.active_count() == before + many
+    at_work.wait(30)
+    assert len(set(used)) == many
     go.set()
-    over.wait(10)
-    while threading.active_count() > before + threads.IDLE:
+    while sum(thread.is_alive() for thread in used) > threads.IDLE:
         pass
     assert len(threads._idle) <= threads.IDLE
