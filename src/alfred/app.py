@@ -211,7 +211,7 @@ def whole(base: Base, *, watch: Callable[[str, str, dict[str, Any]], None] | Non
     from alfred.runs.execute import Runtime
     from alfred.runs.worker import Worker
     from alfred.trust import redact
-    from alfred.workflows import agent
+    from alfred.workflows import agent, smoke
     from alfred.workflows import ask as asks
     from alfred.workflows import replay as replays
 
@@ -267,7 +267,12 @@ def whole(base: Base, *, watch: Callable[[str, str, dict[str, Any]], None] | Non
         ),
         recall=search.recall,
     )
-    workflows = (agent.workflow(turns), replays.workflow(meter), asks.workflow())
+    workflows = (
+        agent.workflow(turns),
+        replays.workflow(meter),
+        asks.workflow(),
+        smoke.workflow(),
+    )
     runtime = Runtime(
         store=base.store,
         workflows={workflow.name: workflow for workflow in workflows},

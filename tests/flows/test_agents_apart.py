@@ -12,11 +12,18 @@ import pytest
 
 from alfred import app
 from alfred import home as places
+from alfred.actions.kinds import Effect
 from alfred.agents import ledger as agent_ledger
 from tests.flows.conftest import Alfred
 
 CANARY = "xylophone-4711"
 """What only the agent `a` knows."""
+
+REACH_NOTHING_OF_AN_AGENT = {
+    *("git.status", "git.log", "git.diff"),  # they take no path; git.show is tried for all of them
+    *("web.fetch", "web.search", "text.extract"),
+}
+"""Actions that look, and need no attempt; whatever else looks must be tried below."""
 
 Does = Callable[..., dict[str, Any]]
 
@@ -101,6 +108,7 @@ def _attempts(
 
 
 @pytest.mark.needs_program("bwrap")
+@pytest.mark.slow
 def test_what_one_agent_knows_no_tool_and_no_prompt_of_another_shows(
     does: Does, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -140,6 +148,9 @@ def test_what_one_agent_knows_no_tool_and_no_prompt_of_another_shows(
 
     call = first["calls"][3]["id"]
     attempts = list(_attempts(home, workspace, first["run"]["id"], call))
+    registry, _ = app.actions_of(home)
+    looks = {action.id for action in registry if action.effect is Effect.PURE}
+    assert looks - {tool for tool, _ in attempts} <= REACH_NOTHING_OF_AN_AGENT
     for part in (attempts[:60], attempts[60:]):
         if not part:
             continue

@@ -355,6 +355,7 @@ bindings:
 """
 
 
+@pytest.mark.slow
 def test_an_agent_that_something_needs_is_not_taken_out(
     alfred: Alfred,
     home: Path,

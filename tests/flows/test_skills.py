@@ -52,6 +52,7 @@ def trusting(alfred: Alfred, home: Path, folder: Path) -> None:
     )
 
 
+@pytest.mark.slow
 def test_a_run_keeps_what_it_was_told_of_skills_and_the_next_one_is_told_what_is_there_then(
     alfred: Alfred, home: Path, folder: Path, script: Any
 ) -> None:
@@ -137,7 +138,7 @@ def test_skills_are_listed_with_what_is_none_and_shown_as_they_are_read(
     ]
     assert {Path(one["folder"]).name for one in told["passed_over"]} == {"deploy", "empty"}
     listed = alfred("skills", "list", "--in", folder).out
-    assert "deploy  agent    Deploys." in listed
+    assert "deploy  home     Deploys." in listed
     assert "not used: " in listed and "SKILL.md: no such file" in listed
     shown = alfred("skills", "show", "deploy", "--in", folder).out
     assert "Do \\u{202E}it." in shown and str(home / "skills" / "deploy") in shown

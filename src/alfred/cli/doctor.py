@@ -1,4 +1,5 @@
-"""`alfred doctor`: everything that alfred needs, looked at; `--fix` mends what it can without asking."""
+"""`alfred doctor`: everything that alfred needs, looked at; `--fix` mends what it can without asking, `--smoke` tries
+something harmless of each integration."""
 
 from __future__ import annotations
 
@@ -24,12 +25,14 @@ _MARK = {
 def doctor(
     *,
     fix: Annotated[bool, Parameter(negative="")] = False,
+    smoke: Annotated[bool, Parameter(negative="")] = False,
     common: terminal.Common = terminal.DEFAULT,
 ) -> int:
     """Look at everything alfred needs, and say what to do about what is wrong.
 
     Args:
         fix: Mend modes of files, and make what is missing.
+        smoke: Try something harmless of each integration, too. It leaves one run in the ledger.
     """
     folder = common.folder()
     trouble: list[checks.Finding] = [
@@ -59,6 +62,8 @@ def doctor(
             if folder.exists()
             else trouble
         )
+        if smoke:
+            found = [*found, *_smoke(base)]
         bad = any(f.level == "error" for f in found)
         if common.json:
             terminal.document(
@@ -82,6 +87,15 @@ def doctor(
     finally:
         if base:
             base.close()
+
+
+def _smoke(base: app.Base | None) -> list[checks.Finding]:
+    """What was tried for real."""
+    if base is None:
+        return [checks.Finding("smoke", "note", "Nothing is tried: alfred cannot begin a run.")]
+    from alfred.cli import smoke
+
+    return smoke.findings(base)
 
 
 def _not_set_up(folder: Path, settings: config.Settings | None) -> Iterator[checks.Finding]:

@@ -114,9 +114,9 @@ def of(home: Path, agent: str, workspace: Workspace | None, *, foreign: Foreign)
         workspace: Where its run works; None: nowhere.
     """
     own = places.of_agent(home, agent) / "skills"
-    roots: list[tuple[Source, Path, str]] = [("agent", own, ".")]
+    roots: list[tuple[Source, Path, str]] = [("home", places.skills(home), ".")]
     if own != places.skills(home):
-        roots.append(("home", places.skills(home), "."))
+        roots.insert(0, ("agent", own, "."))
     if workspace is not None and not workspace.made:
         roots.extend(("project", workspace.root, place) for place in PROJECT)
     skills: dict[str, Skill] = {}
@@ -205,7 +205,7 @@ def _read(source: Source, root: Path, inside: str) -> Skill | PassedOver:
     front = _FRONT.match(text)
     if front is None:
         return PassedOver(folder, f"{FILE} does not begin with front matter between two `---`")
-    made = config_text.parse(front[1], FILE)
+    made = config_text.parse(f"\n{front[1]}", FILE)  # the lines of the file
     if made.findings:
         return PassedOver(folder, str(made.findings[0]))
     called, description = made.tree.get("name"), made.tree.get("description")

@@ -99,6 +99,7 @@ def test_a_machine_without_python_is_told(bench: Any, monkeypatch: pytest.Monkey
 
 
 @BWRAP
+@pytest.mark.slow
 def test_code_computes_in_the_workspace_and_leaves_nothing_but_what_it_writes(
     bench: Any, brought: Any
 ) -> None:
@@ -177,6 +178,7 @@ def test_code_reaches_nothing_out_of_its_sandbox(
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 def test_long_output_is_shown_as_head_and_tail_and_a_run_away_is_ended(
     open_bench: Any, clock: Any
 ) -> None:

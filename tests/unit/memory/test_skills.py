@@ -70,7 +70,7 @@ def test_of_one_name_the_agents_counts_before_the_homes_and_that_before_the_proj
     assert len(there.passed_over) == 3
     assert all("comes first" in one.why for one in there.passed_over)
     assert names(found(home, "other")) == [("a", "home"), ("b", "home")]
-    assert names(found(home, "main")) == [("a", "agent"), ("b", "agent")]
+    assert names(found(home, "main")) == [("a", "home"), ("b", "home")]
     (own / "a" / "SKILL.md").unlink()
     assert names(found(home))[0] == ("a", "home"), "what lies there now"
 
@@ -193,6 +193,7 @@ def made(name: str, description: str) -> Skill:
         max_size=400,
     )
 )
+@pytest.mark.slow
 def test_names_and_descriptions_stay_within_their_bytes_and_what_is_left_out_is_counted(
     given: list[tuple[str, str]],
 ) -> None:
