@@ -93,7 +93,10 @@ def test_who_may_not_read_skills_is_not_told_of_them(
 ) -> None:
     write(home / "skills", "deploy", "Deploys.")
     run = ("run", "x", "--in", folder, "--model", script({"say": "Done."}), "--json", "--agent")
+    write(folder / ".agents" / "skills", "lint", "Lints.")
     mute = alfred(*run, "mute").json["id"]
+    with app.base() as base:
+        assert base.desk.run(mute).private == 0
     assert "deploy" not in head(mute)["text"]
     assert not offered(mute)
     assert "- deploy: Deploys." in head(alfred(*run, "ops").json["id"])["text"]

@@ -54,7 +54,7 @@ def head(
 
     Args:
         home: The tenant's.
-        skills: Those that the agent has; without any it is not offered to read one.
+        skills: Those that the run may read; without any it is not offered to.
     """
     parts = [
         _CHARTER.format(agent=agent.id),
@@ -79,10 +79,10 @@ def head(
         if text:
             parts.append(f"{name}, written by your owner:\n{text}")
     tools = offered(actions, grant, settings)
-    if not skills:
+    if told := listing(skills):
+        parts.append(told)
+    else:
         tools = [tool for tool in tools if tool.id != VIEW]
-    elif any(tool.id == VIEW for tool in tools):
-        parts.append(listing(skills) or "")
     return {
         "kind": "system",
         "text": "\n\n".join(parts),

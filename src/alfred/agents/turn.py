@@ -184,7 +184,9 @@ class Turns:
 
             workspace = registry.workspace(agent, home)
             speaks = persona.of(agent, workspace=workspace, home=home, foreign=foreign)
-            found = skills.of(home, agent.id, place, foreign=foreign)
+            found = skills.Found()
+            if grant.allows(skills.VIEW):
+                found = skills.of(home, agent.id, place, foreign=foreign)
         ctx.joins(found.label)
         head = prompt.head(
             agent,

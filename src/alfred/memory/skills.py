@@ -97,8 +97,8 @@ class PassedOver:
 class Found:
     """The skills of an agent, by name, and what was passed over."""
 
-    skills: tuple[Skill, ...]
-    passed_over: tuple[PassedOver, ...]
+    skills: tuple[Skill, ...] = ()
+    passed_over: tuple[PassedOver, ...] = ()
 
     @property
     def label(self) -> Label:
