@@ -103,6 +103,10 @@ def test_what_would_wait_or_is_not_allowed_is_not_begun(
     assert found["files"][0] == "ok"
     assert alfred("approvals", "list", "--status", "all", "--json").json["approvals"] == []
     assert [one["status"] for one in alfred("runs", "list", "--json").json] == ["completed"]
+    (home / ".env").touch()
+    (home / ".env").chmod(0o644)
+    assert "Nothing is tried: " in alfred("doctor", "--smoke").out
+    (home / ".env").chmod(0o600)
     assert alfred("stop", "--all").code == 0
     said = alfred("doctor", "--smoke")
     assert "Nothing is tried: Everything was stopped" in said.out

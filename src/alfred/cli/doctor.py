@@ -95,7 +95,12 @@ def _smoke(base: app.Base | None) -> list[checks.Finding]:
         return [checks.Finding("smoke", "note", "Nothing is tried: alfred cannot begin a run.")]
     from alfred.cli import smoke
 
-    return smoke.findings(base)
+    try:
+        return smoke.findings(base)
+    except errors.ConfigError as problem:
+        return [
+            checks.Finding("smoke", "note", f"Nothing is tried: {problem.detail}", problem.next)
+        ]
 
 
 def _not_set_up(folder: Path, settings: config.Settings | None) -> Iterator[checks.Finding]:
@@ -113,7 +118,11 @@ def _servers(base: app.Base | None) -> Iterator[checks.Finding]:
     """Whether the MCP servers of each agent are there: each is started or asked once. Nothing is pinned."""
     if base is None:
         return
-    for place, said in app.probed(base).items():
+    try:
+        probed = app.probed(base)
+    except errors.ConfigError:  # a `.env` that cannot be used, which is told above
+        return
+    for place, said in probed.items():
         name = f"mcp {place}"
         if isinstance(said, str):
             yield checks.Finding(
