@@ -147,7 +147,7 @@ def workspace(
     Raises:
         UsageError: it is no folder, or it holds alfred's own home.
     """
-    chosen = folder if folder is not None else _work_tree(Path.cwd())
+    chosen = folder if folder is not None else work_tree()
     if chosen is None:
         return own_workspace(run_id, home=home)
     try:
@@ -217,8 +217,9 @@ def _inputs(paths: Sequence[Path]) -> Mapping[str, str]:
     return found
 
 
-def _work_tree(folder: Path) -> Path | None:
-    """The folder when it lies inside a git work tree. Only names are looked at: git itself is not started."""
+def work_tree() -> Path | None:
+    """The current folder when it lies inside a git work tree. Only names are looked at: git itself is not started."""
+    folder = Path.cwd()
     return (
         folder if any((parent / ".git").exists() for parent in (folder, *folder.parents)) else None
     )

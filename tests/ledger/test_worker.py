@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from alfred import clock, errors, ids
-from alfred.runs import claims, endings, execute, leases, stop, sweep
+from alfred.runs import claims, endings, execute, leases, ledger, stop, sweep
 from alfred.runs import worker as worker_module
 from alfred.runs.dispatcher import Dispatcher
 from alfred.runs.execute import Runtime
@@ -360,7 +360,7 @@ def test_a_suspect_runs_alone_in_its_process(core: Core) -> None:
 def test_beginning_a_run_claims_it_in_one_transaction(core: Core) -> None:
     with working(core, first=lambda ctx: Done("ok")) as worker:
         new = NewRun(id=ids.new(), workflow="w", step="first")
-        assert worker.begin(new)
+        assert worker.begin(lambda tx: new.id if ledger.start(tx, new) else "")
         worker.until_idle()
     assert core.events(new.id)[:2] == ["run.queued", "run.started"]
     assert core.run(new.id).attempt == 1

@@ -27,6 +27,7 @@ Command = tuple[str, str, str]
 _COMMANDS: dict[str, tuple[Command, ...]] = {
     "Work": (
         ("run", "work:run", "Give alfred something to do, and watch it."),
+        ("chat", "chat:chat", "Talk with an agent."),
         ("tell", "steer:tell", "Say something to a run."),
         ("stop", "steer:stop", "Stop everything (--all)."),
     ),

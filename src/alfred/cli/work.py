@@ -17,9 +17,10 @@ from alfred.cli import live, outcome, terminal
 from alfred.cli.leaving import Left, Signals
 from alfred.cli.terminal import DEFAULT, Common
 from alfred.orders import Order, make_folder
-from alfred.runs import leases, views
+from alfred.runs import leases, ledger, views
 from alfred.runs.rows import Run
 from alfred.runs.states import Status
+from alfred.store.tx import Tx
 
 if TYPE_CHECKING:
     from alfred.runs.worker import Worker
@@ -65,7 +66,7 @@ def run(
             dry_run=dry_run,
         )
         new = base.desk.order(
-            order, model=lambda: _model(whole, agent, model), actions=whole.tools(agent)
+            order, model=lambda: resolved(whole, agent, model), actions=whole.tools(agent)
         )
         terminal.without_secrets(brief)
         if max_cost is not None and not _priced(new.model, base.settings):
@@ -82,7 +83,12 @@ def run(
             )
         make_folder(new)
         worker = whole.worker(kind="run", root=new.id)
-        return _drive(whole, worker, view, new.id, lambda: worker.begin(new), common)
+
+        def start(tx: Tx) -> str:
+            ledger.start(tx, new)
+            return new.id
+
+        return _drive(whole, worker, view, new.id, lambda: worker.begin(start), common)
 
 
 def resume(
@@ -118,7 +124,7 @@ def resume(
         found = base.desk.wake(run)
         view = _view(base, common)
         # A worker of our own in any case: it takes the run now, or when its holder should go.
-        return _go_on(base, _whole(base, view), view, found.id, False, common, dict)
+        return _go_on(base, executing(base, view), view, found.id, False, common, dict)
 
 
 def fork(
@@ -148,7 +154,7 @@ def fork(
     with common.open() as base:
         view, whole = _ready(base, common, detach=detach)
         own = base.desk.run(run)
-        chosen = _model(whole, own.agent, model) if model else own.model
+        chosen = resolved(whole, own.agent, model) if model else own.model
         made = base.desk.fork(run, at=at, brief=brief, model=chosen, reject=reject)
         terminal.without_secrets(brief)
         told = outcome.branched(own, made)
@@ -175,7 +181,7 @@ def replay(
     with common.open() as base:
         view, whole = _ready(base, common, detach=detach)
         of = base.desk.run(run)
-        chosen = _model(whole, of.agent, model)
+        chosen = resolved(whole, of.agent, model)
         new = orders.replay(of, model=chosen, max_cost_usd=max_cost)
         base.desk.start(new)
 
@@ -223,7 +229,7 @@ def _ready(base: app.Base, common: Common, *, detach: bool) -> tuple[live.View, 
     if not detach:
         base.desk.refuse_if_stopped()
     view = _view(base, common)
-    return view, _whole(base, view)
+    return view, executing(base, view)
 
 
 def _view(base: app.Base, common: Common) -> live.View:
@@ -261,7 +267,7 @@ def _go_on(
     return _drive(whole, worker, view, run_id, lambda: worker.claim_once(run_id), common, more)
 
 
-def _whole(base: app.Base, view: live.View) -> app.Whole:
+def executing(base: app.Base, view: live.View) -> app.Whole:
     """Everything that executes; what it has to say beside the run goes to the home's log, not to the terminal."""
     from alfred import logs
 
@@ -269,7 +275,7 @@ def _whole(base: app.Base, view: live.View) -> app.Whole:
     return app.whole(base, watch=view.stream)
 
 
-def _model(whole: app.Whole, agent: str | None, model: str | None) -> str:
+def resolved(whole: app.Whole, agent: str | None, model: str | None) -> str:
     """The model that a run uses: --model, else the agent's, else the settings', with `auto` resolved."""
     from alfred.agents import choice
 

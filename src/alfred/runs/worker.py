@@ -13,10 +13,10 @@ from collections.abc import Callable, Sequence
 import structlog
 
 from alfred import clock, errors
-from alfred.runs import claims, execute, leases, ledger, sweep
+from alfred.runs import claims, execute, leases, sweep
 from alfred.runs.dispatcher import Dispatcher
 from alfred.runs.execute import Runtime
-from alfred.runs.rows import Caps, Full, Holder, Lease, NewRun, Run
+from alfred.runs.rows import Caps, Full, Holder, Lease, Run
 from alfred.runs.sweep import Beat
 from alfred.runs.workflow import Slot
 from alfred.store import migrate
@@ -143,12 +143,15 @@ class Worker:
 
     # ---- claiming ----
 
-    def begin(self, new: NewRun) -> bool:
-        """Inserts a run and claims it in one transaction. False: a cap is full, it stays queued."""
+    def begin(self, start: Callable[[Tx], str]) -> bool:
+        """Claims a run in the transaction that starts it. False: it is not to be had, or a cap is full, and it stays queued.
+
+        Args:
+            start: The verb that starts it, or gives it something to go on with; its id.
+        """
 
         def verb(tx: Tx) -> tuple[Lease, Run] | Full | None:
-            ledger.start(tx, new)
-            return claims.claim(tx, self.holder, self.caps, hint=new.id)
+            return claims.claim(tx, self.holder, self.caps, hint=start(tx))
 
         with self._claiming:
             taken = self.store.transact(verb)

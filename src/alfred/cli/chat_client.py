@@ -1,0 +1,108 @@
+"""What a client of a conversation does, whoever shows it: says things, drives what answers, ends a turn, leaves.
+
+Invariant: what was typed is in the ledger before anything is shown of it, and this process may end at any moment: a turn that
+it drove is handed back, and its session is where it was, for the next client and for every other surface.
+"""
+
+from __future__ import annotations
+
+from alfred import app, errors
+from alfred.cli import live, terminal, work
+from alfred.conversations import Conversation
+from alfred.orders import make_folder, work_tree
+from alfred.runs.rows import Run
+from alfred.runs.states import Status
+from alfred.store.tx import Tx
+
+
+class Chat:
+    """What a client of a conversation does, whoever shows it."""
+
+    def __init__(self, base: app.Base, view: live.View, agent: str | None):
+        self.base = base
+        self.view = view
+        self.whole = work.executing(base, view)
+        self.worker = self.whole.worker(kind="run", root="nothing yet")
+        self._models: dict[str, str] = {}
+        self.talk = self.of(agent)
+
+    def of(self, agent: str | None) -> Conversation:
+        """What is said to an agent at this terminal.
+
+        Raises:
+            UnknownAgent: nobody is called so.
+        """
+        return self.base.desk.conversation(
+            agent, platform="cli", chat_id="local", user_id=self.base.desk.by.partition(":")[2]
+        )
+
+    def model(self) -> str:
+        """Who answers the next turn.
+
+        Raises:
+            NoModel, ConfigError: nobody can.
+        """
+        own = self.talk.session().model
+        return own or self._own_model()
+
+    def _own_model(self) -> str:
+        agent = self.talk.agent.id
+        if agent not in self._models:
+            self._models[agent] = work.resolved(self.whole, agent, None)
+        return self._models[agent]
+
+    def say(self, text: str) -> Run:
+        """Says something; the run that has it, which is driven here from now on unless somebody else drives it.
+
+        Raises:
+            UsageError: it is empty or too long, or everything was stopped.
+        """
+        self.base.desk.refuse_if_stopped()
+        terminal.without_secrets(text)
+        answered = self.talk.answered(text)
+        if answered is not None:
+            self.drive(answered.id)
+            return self.base.desk.run(answered.id)
+        new = self.talk.turn(
+            text,
+            actions=self.whole.tools(self.talk.agent.id),
+            model=self._own_model,
+            folder=work_tree(),
+        )
+        make_folder(new)
+        has: list[str] = []
+
+        def start(tx: Tx) -> str:
+            has[:] = [self.talk.deliver(tx, new).id]
+            return has[0]
+
+        self.worker.root = new.id
+        self.worker.begin(start)
+        self.drive(has[0])
+        return self.base.desk.run(has[0])
+
+    def drive(self, run_id: str) -> None:
+        """Takes this run, and all below it, as soon as it may be taken."""
+        self.worker.root = run_id
+        self.base.dispatcher.notify([run_id])
+
+    def stop(self, run_id: str) -> bool:
+        """Ends a turn, not the conversation. False: it was over."""
+        try:
+            self.base.desk.cancel(run_id, why="stopped in chat")
+        except errors.AlreadyEnded:
+            return False
+        self.worker.watch()
+        return True
+
+    def leave(self) -> str | None:
+        """Hands back what is driven here; what to say about who goes on with it."""
+        run = self.talk.live()
+        self.worker.stop(grace=0 if run else 5)
+        self.whole.propose()
+        if run is None:
+            return None
+        note = self.base.desk.ensure_worker()
+        ref = terminal.short(run.id)
+        goes = f"It waits for {run.wait}." if run.status == Status.PARKED else note or "It goes on."
+        return f"The turn {ref} is not over. {goes} `alfred chat` shows what became of it."
