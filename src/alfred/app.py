@@ -469,13 +469,13 @@ def actions_of(folder: Path) -> tuple[Registry, tuple[LoadError, ...]]:
         shell,
         web,
     )
-    from alfred.memory import scratch, skills, todos
+    from alfred.memory import conversations, scratch, skills, todos
     from alfred.memory import search as memories
 
     registry = Registry()
     for module in (
         *(files, shell, code, git, web, search, extract, notify),
-        *(todos, memories, scratch, skills, ask),
+        *(todos, memories, conversations, scratch, skills, ask),
     ):
         registry.register(module.ACTIONS)
     registry.register(mcp_pin.ACTIONS, offered=False)

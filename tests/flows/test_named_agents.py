@@ -113,7 +113,7 @@ def test_a_tool_that_an_agent_has_not_is_neither_offered_to_its_model_nor_carrie
         head = agent_ledger.stored_head(look, base.desk.run(done.json["id"]).id)
     assert head is not None
     assert {tool["name"] for tool in head["tools"]} == {
-        *("ask__user", "memory__add", "memory__search", "todo__add")
+        *("ask__user", "memory__add", "memory__search", "sessions__search", "todo__add")
     }
 
 

@@ -26,7 +26,7 @@ _SUMMARIES = Sql(
 )
 _ENDED = Sql(
     "select id,case when cancel=1 then 'cancelled' else status end as status,error,brief"
-    " from runs where id in :runs"
+    " from runs where id in :runs and (status<>'completed' or id in :warned) order by id"
 )
 _UNREAD = Sql(
     "select run_id,body from interjections where run_id in :runs and consumed_seq is null order by at,id"
@@ -37,7 +37,10 @@ _ANSWERS = Sql(
 _BRIEF = Sql("select brief from runs where id=:run_id")
 _HEAD = Sql("select item from transcript where run_id=:run_id and kind='system' order by n limit 1")
 _IDLE = Sql(
-    "select r.created_at-coalesce(b.ended_at,r.created_at) from runs r,runs b where r.id=:run_id and b.id=:before"
+    "select r.created_at-b.ended_at from runs r"
+    " join session_turns own on own.session_id=r.session_id and own.run_id=r.id"
+    " join session_turns t on t.session_id=own.session_id and t.n=own.n-1"
+    " join runs b on b.id=t.run_id where r.id=:run_id"
 )
 
 EVERY = 2**31 - 1
@@ -72,8 +75,7 @@ def brief(tx: Tx, run_id: str) -> str:
 
 def idle(tx: Tx, run_id: str) -> int:
     """Microseconds between the end of the turn before this one and its beginning; 0 for the first of a session."""
-    earlier = sessions.before(tx, run_id)
-    return tx(_IDLE, run_id=run_id, before=earlier[-1]).scalar() or 0 if earlier else 0
+    return tx(_IDLE, run_id=run_id).scalar() or 0
 
 
 def items(tx: Tx, run_id: str, *, before: int = EVERY) -> list[dict[str, Any]]:
@@ -127,19 +129,18 @@ def _close(tx: Tx, said: dict[str, list[Shown]], turns: Sequence[str]) -> None:
     """Says at the end of each of these turns, which are over, what its own answer does not."""
     if not turns:
         return
-    unread: dict[str, list[str]] = {}
+    more: dict[str, list[dict[str, Any]]] = {}
     for row in tx(_UNREAD, runs=turns).all():
-        unread.setdefault(row.run_id, []).append(row.body)
-    for run in tx(_ENDED, runs=turns).all():
-        told = said[run.id]
-        more: list[dict[str, Any]] = []
-        if not told:  # it was over before its first turn
-            more.append(_user(run.brief or ""))
-        more += [_user(body) for body in unread.get(run.id, ())]
-        if run.status != "completed" or any(one.item.get("soon") for one in told):
-            more.append({"kind": "note", "text": _ended(run.status, run.error)})
-        last = told[-1].n if told else 0
-        told += [Shown(run.id, last + n, item) for n, item in enumerate(more, start=1)]
+        more.setdefault(row.run_id, []).append(_user(row.body))
+    warned = [turn for turn in turns if any(one.item.get("soon") for one in said[turn])]
+    for run in tx(_ENDED, runs=turns, warned=warned).all():
+        unread = more.setdefault(run.id, [])
+        if not said[run.id]:  # it was over before its first turn
+            unread.insert(0, _user(run.brief or ""))
+        unread.append({"kind": "note", "text": _ended(run.status, run.error)})
+    for turn, items in more.items():
+        last = said[turn][-1].n if said[turn] else 0
+        said[turn] += [Shown(turn, last + n, item) for n, item in enumerate(items, start=1)]
 
 
 def _ended(status: str, error: str | None) -> str:

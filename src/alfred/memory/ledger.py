@@ -5,10 +5,11 @@ Every row belongs to a tenant and an agent, or to one run.
 
 from __future__ import annotations
 
-import unicodedata
+import json
 from dataclasses import dataclass
 
 from alfred import clock
+from alfred.store import schema
 from alfred.store.statement import Sql
 from alfred.store.tx import Tx
 from alfred.trust import labels, redact
@@ -42,6 +43,23 @@ _FOUND_PG = Sql(
     "select id,text,at,integrity,confidentiality from memories where tenant=:tenant and agent=:agent and"
     f" (to_tsvector('english', {_PLAIN}) @@ to_tsquery('english', :prefixes)"
     f" or to_tsvector('simple', {_PLAIN}) @@ to_tsquery('simple', :words)) order by at desc, id desc limit :limit"
+)
+_SAID = (
+    "select t.run_id,r.session_id,t.kind,t.item,t.at,t.integrity,t.confidentiality from {found} join runs r on r.id=t.run_id"
+    " where {fits} and r.tenant=:tenant and r.agent=:agent and r.depth=0 and r.id<>:but"
+    " order by t.at desc,t.run_id desc,t.n desc limit :limit"
+)
+_SAID_SQLITE = Sql(
+    _SAID.format(
+        found="said_fts f join transcript t on t.run_id=f.run_id and t.n=f.n",
+        fits="said_fts match :query",
+    )
+)
+_SAID_PG = Sql(
+    _SAID.format(
+        found="transcript t",
+        fits="t.kind in('user','assistant') and alfred_words(t.item) @@ to_tsquery('simple',:query)",
+    )
 )
 _ADD = Sql(
     "insert into todos(id,tenant,agent,text,due,source_run,effect_key,at)"
@@ -77,6 +95,18 @@ class Memory:
     @property
     def when(self) -> str:
         return clock.rfc3339(self.at) or ""
+
+
+@dataclass(frozen=True, slots=True)
+class Uttered:
+    """Something that a person or the agent said in a conversation."""
+
+    run_id: str
+    session_id: str
+    kind: str
+    text: str
+    at: int
+    label: Label
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,8 +184,8 @@ def search(tx: Tx, words: list[str], *, tenant: str, agent: str, limit: int) -> 
             _FOUND_PG,
             prefixes=" | ".join(f"{word}:*" if len(word) >= PREFIX else word for word in words),
             words=" | ".join(words),
-            accented=_ACCENTED,
-            bare=_BARE,
+            accented=schema.ACCENTED,
+            bare=schema.BARE,
             gaps=_GAPS,
             tenant=tenant,
             agent=agent,
@@ -167,19 +197,43 @@ def search(tx: Tx, words: list[str], *, tenant: str, agent: str, limit: int) -> 
     return [Memory(*row) for row in rows.all()]
 
 
-def _accents() -> tuple[str, str]:
-    """Latin letters with accents, and the same letters without."""
-    pairs = []
-    for code in range(0xC0, 0x250):
-        base = unicodedata.normalize("NFD", chr(code))[0]
-        if base != chr(code) and base.isascii():
-            pairs.append((chr(code), base))
-    return "".join(accented for accented, _ in pairs), "".join(base for _, base in pairs)
-
-
-_ACCENTED, _BARE = _accents()
 _GAPS = "[\u0001-/:-@\\[-`{-~\u00a0-\u00a9\u00ab-\u00b1\u00b4\u00b6-\u00b8\u00bb\u00bf\u2000-\u206f\u3000-\u303f]+"
 """What lies between words, as an expression for Postgres."""
+
+
+def uttered(
+    tx: Tx, words: list[str], *, tenant: str, agent: str, but: str, limit: int
+) -> list[Uttered]:
+    """What was said in the agent's conversations that holds any of the words, or a word with the same beginning; newest
+    first.
+
+    Args:
+        words: As for `search`.
+        but: A run whose own words do not count.
+    """
+    if not words:
+        return []
+    whose = {"tenant": tenant, "agent": agent, "but": but, "limit": limit}
+    if tx.pg:
+        rows = tx(_SAID_PG, query=" | ".join(f"{_stem(word)}:*" for word in words), **whose)
+    else:
+        rows = tx(_SAID_SQLITE, query=" OR ".join(f'"{_stem(word)}"*' for word in words), **whose)
+    return [
+        Uttered(
+            row.run_id,
+            row.session_id,
+            row.kind,
+            str(json.loads(row.item).get("text") or ""),
+            row.at,
+            labels.of_row(row.integrity, row.confidentiality),
+        )
+        for row in rows.all()
+    ]
+
+
+def _stem(word: str) -> str:
+    """What a word and its other forms begin with."""
+    return word[: max(PREFIX, len(word) - PREFIX)]
 
 
 def add_todo(

@@ -94,7 +94,7 @@ def _best(ctx: ActionContext, query: str) -> list[Memory]:
     with ctx.store.read() as look:
         found = ledger.search(look, wanted, tenant=ctx.tenant, agent=ctx.agent, limit=LOOKED_AT)
     # ranked here, so that both databases give the same order
-    return sorted(found, key=lambda memory: -_hits(wanted, memory.text))[:FOUND]
+    return sorted(found, key=lambda memory: -hits(wanted, memory.text))[:FOUND]
 
 
 def words(query: str) -> list[str]:
@@ -109,7 +109,7 @@ def _words(text: str) -> list[str]:
     return _WORD.findall(plain.replace("_", " "))
 
 
-def _hits(wanted: list[str], text: str) -> int:
+def hits(wanted: list[str], text: str) -> int:
     """How many of the words a text has, taking words with the same beginning for the same."""
     there = set(_words(text))
     return sum(

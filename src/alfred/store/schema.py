@@ -7,6 +7,7 @@ CHECK constraints, so that a broken guard is refused by the database and not onl
 
 from __future__ import annotations
 
+import unicodedata
 from typing import Any
 
 import sqlalchemy as sa
@@ -701,6 +702,19 @@ _partial("outbox_due", outbox.c.next_at, where="sent_at is null")
 meta = sa.Table("meta", METADATA, _column("k", primary_key=True), _column("v"))
 """`schema` (the revision), `feed_epoch`, `installation_key` (hex), `made_by`."""
 
+
+def _accents() -> tuple[str, str]:
+    """Latin letters with accents, and the same letters without."""
+    pairs = []
+    for code in range(0xC0, 0x250):
+        base = unicodedata.normalize("NFD", chr(code))[0]
+        if base != chr(code) and base.isascii():
+            pairs.append((chr(code), base))
+    return "".join(accented for accented, _ in pairs), "".join(base for _, base in pairs)
+
+
+ACCENTED, BARE = _accents()
+
 EXTRAS = {
     "sqlite": (
         # The index has its own copy keyed by id: VACUUM may renumber the rowids of a table without an integer key.
@@ -709,12 +723,21 @@ EXTRAS = {
         " insert into memories_fts(id, text) values (new.id, new.text); end",
         "create trigger memories_ad after delete on memories begin"
         " delete from memories_fts where id = old.id; end",
+        "create virtual table said_fts using fts5(run_id unindexed, n unindexed, text)",
+        "create trigger said_ai after insert on transcript when new.kind in('user','assistant') begin"
+        " insert into said_fts(run_id, n, text) values (new.run_id, new.n,"
+        " case when json_valid(new.item) then json_extract(new.item,'$.text') else new.item end); end",
     ),
     "postgresql": (
         "create function alfred_now() returns bigint language sql volatile as"
         " $$ select (extract(epoch from clock_timestamp()) * 1000000)::bigint $$",
         "create function alfred_mono() returns bigint language sql volatile as $$ select alfred_now() $$",
         "create index memories_fts on memories using gin (to_tsvector('simple', text))",
+        # without accents, as FTS5 has them; of a long text the beginning, for a tsvector holds no more than 1 MB
+        "create function alfred_words(said text) returns tsvector language sql immutable as $$ select"
+        " to_tsvector('simple', translate(replace(replace(substring(left(said, 100000)"
+        f" from '\"text\": \"((?:[^\"\\\\]|\\\\.)*)'), '\\n', ' '), '\\t', ' '), '{ACCENTED}', '{BARE}')) $$",
+        "create index said_fts on transcript using gin (alfred_words(item)) where kind in('user','assistant')",
         # Room beside each row: a step's update stays on its page and touches no index (none holds what a step changes).
         "alter table runs set (fillfactor=70)",
     ),

@@ -529,6 +529,8 @@ SQLITE = (
     "create virtual table memories_fts using fts5(id unindexed, text, tokenize='porter unicode61')",
     "create trigger memories_ai after insert on memories begin insert into memories_fts(id, text) values (new.id, new.text); end",
     "create trigger memories_ad after delete on memories begin delete from memories_fts where id = old.id; end",
+    "create virtual table said_fts using fts5(run_id unindexed, n unindexed, text)",
+    "create trigger said_ai after insert on transcript when new.kind in('user','assistant') begin insert into said_fts(run_id, n, text) values (new.run_id, new.n, case when json_valid(new.item) then json_extract(new.item,'$.text') else new.item end); end",
 )
 
 POSTGRESQL = (
@@ -1051,6 +1053,8 @@ POSTGRESQL = (
     "create function alfred_now() returns bigint language sql volatile as $$ select (extract(epoch from clock_timestamp()) * 1000000)::bigint $$",
     "create function alfred_mono() returns bigint language sql volatile as $$ select alfred_now() $$",
     "create index memories_fts on memories using gin (to_tsvector('simple', text))",
+    "create function alfred_words(said text) returns tsvector language sql immutable as $$ select to_tsvector('simple', translate(replace(replace(substring(left(said, 100000) from '\"text\": \"((?:[^\"\\\\]|\\\\.)*)'), '\\n', ' '), '\\t', ' '), 'ÀÁÂÃÄÅÇÈÉÊËÌÍÎÏÑÒÓÔÕÖÙÚÛÜÝàáâãäåçèéêëìíîïñòóôõöùúûüýÿĀāĂăĄąĆćĈĉĊċČčĎďĒēĔĕĖėĘęĚěĜĝĞğĠġĢģĤĥĨĩĪīĬĭĮįİĴĵĶķĹĺĻļĽľŃńŅņŇňŌōŎŏŐőŔŕŖŗŘřŚśŜŝŞşŠšŢţŤťŨũŪūŬŭŮůŰűŲųŴŵŶŷŸŹźŻżŽžƠơƯưǍǎǏǐǑǒǓǔǕǖǗǘǙǚǛǜǞǟǠǡǦǧǨǩǪǫǬǭǰǴǵǸǹǺǻȀȁȂȃȄȅȆȇȈȉȊȋȌȍȎȏȐȑȒȓȔȕȖȗȘșȚțȞȟȦȧȨȩȪȫȬȭȮȯȰȱȲȳ', 'AAAAAACEEEEIIIINOOOOOUUUUYaaaaaaceeeeiiiinooooouuuuyyAaAaAaCcCcCcCcDdEeEeEeEeEeGgGgGgGgHhIiIiIiIiIJjKkLlLlLlNnNnNnOoOoOoRrRrRrSsSsSsSsTtTtUuUuUuUuUuUuWwYyYZzZzZzOoUuAaIiOoUuUuUuUuUuAaAaGgKkOoOojGgNnAaAaAaEeEeIiIiOoOoRrRrUuUuSsTtHhAaEeOoOoOoOoYy')) $$",
+    "create index said_fts on transcript using gin (alfred_words(item)) where kind in('user','assistant')",
     "alter table runs set (fillfactor=70)",
 )
 
