@@ -286,7 +286,8 @@ class Desk:
         return Told(new.id, run.id, False, waits, follows)
 
     def conversation(self, agent: str | None = None, **about: Any) -> Conversation:
-        """What this person says to an agent from one place, and is answered there.
+        """What this person says to an agent from one place, and is answered there. In direct chats the agent's `dm_scope`
+        says what one conversation is; unset it is all of a platform, as for whoever is the only person there.
 
         Args:
             about: Where: see `agents.build_session_key`.
@@ -303,7 +304,7 @@ class Desk:
             by=self.by,
             via=self.via,
             agent=found,
-            key=build_session_key(agent_id=found.id, **about),
+            key=build_session_key(agent_id=found.id, dm_scope=found.dm_scope or "main", **about),
         )
 
     def follow_up(self, run: Run, brief: str) -> NewRun:

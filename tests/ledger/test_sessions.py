@@ -238,3 +238,22 @@ def test_a_session_keeps_its_model_and_its_folder(core: Core, desk: Desk) -> Non
     core.finish(core.take(second.id))
     talk.answer_with(None)
     assert core.run(spoken(core, talk, "three")).model == "scripted:/x"
+
+
+def test_the_scope_of_an_agent_says_what_one_conversation_is(core: Core, desk: Desk) -> None:
+    def keys(scope: str | None) -> list[str]:
+        agents = {"main": {"dm_scope": scope} if scope else None}
+        scoped = replace(
+            desk, settings=Settings.model_validate({"timezone": "UTC", "agents": agents})
+        )
+        places = [("cli", "local", "1"), ("cli", "local", "2"), ("telegram", "7", "1")]
+        return [
+            scoped.conversation(platform=name, chat_id=chat, user_id=user).key
+            for name, chat, user in places
+        ]
+
+    cli, telegram = "agent:main:cli:dm", "agent:main:telegram:dm"
+    assert keys(None) == keys("main") == [cli, cli, telegram]
+    assert keys("per_peer") == [f"{cli}:1", f"{cli}:2", f"{telegram}:1"]
+    assert keys("per_chat") == [f"{cli}:local", f"{cli}:local", f"{telegram}:7"]
+    assert keys("shared") == ["agent:main:dm"] * 3

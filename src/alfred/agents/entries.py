@@ -11,10 +11,11 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, get_args
 
 from alfred import config_servers, config_text, errors
 from alfred.agents import subagents, tools
+from alfred.agents.sessions import DmScope
 from alfred.agents.subagents import SubagentPolicy
 from alfred.agents.tools import ToolPolicy
 from alfred.config_servers import Servers
@@ -65,6 +66,8 @@ class AgentConfig:
         tool_policy: Which tools its runs have, of those that there are; None for all. Written `tools`.
         subagents: How far its runs may hand work on.
         mcp_servers: MCP servers of its own by name, over those at the top; one that is None it has not got.
+        dm_scope: What one conversation with it is in direct chats, a name of `sessions.DmScope`; None: the platform says,
+            by how many people it lets in.
     """
 
     id: str
@@ -80,6 +83,7 @@ class AgentConfig:
     tool_policy: ToolPolicy | None = None
     subagents: SubagentPolicy = field(default_factory=SubagentPolicy)
     mcp_servers: Servers | None = None
+    dm_scope: DmScope | None = None
 
 
 REASONING = ("off", "on", "minimal", "low", "medium", "high", "xhigh", "max")
@@ -98,7 +102,7 @@ INHERITED = (
 
 _ID = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")  # it becomes the name of a folder
 _INHERITED_LATER = ("provider",)
-_LATER = (*_INHERITED_LATER, "toolsets", "sandbox", "dm_scope")
+_LATER = (*_INHERITED_LATER, "toolsets", "sandbox")
 """Keys of agents that nothing reads yet; the first of them can be inherited from the top."""
 
 ATTRIBUTES = {"tools": "tool_policy"}
@@ -302,10 +306,13 @@ def _folder(text: str) -> Read:
     return (Path(text), None) if good else (None, "must be a whole path, from / or ~/")
 
 
-def _effort(text: str) -> Read:
-    near = config_text.nearest(text, REASONING)
-    told = f"must be one of {', '.join(REASONING)}" + (f", did you mean {near}?" if near else "")
-    return (text, None) if text in REASONING else (None, told)
+def _one_of(names: Sequence[str]) -> Callable[[str], Read]:
+    def read(text: str) -> Read:
+        near = config_text.nearest(text, names)
+        told = f"must be one of {', '.join(names)}" + (f", did you mean {near}?" if near else "")
+        return (text, None) if text in names else (None, told)
+
+    return read
 
 
 _READ: dict[str, Callable[[str], Read]] = {
@@ -315,7 +322,8 @@ _READ: dict[str, Callable[[str], Read]] = {
     "max_turns": _turns,
     "model": _model,
     "workspace": _folder,
-    "reasoning": _effort,
+    "reasoning": _one_of(REASONING),
+    "dm_scope": _one_of(get_args(DmScope)),
 }
 
 
