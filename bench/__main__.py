@@ -30,6 +30,7 @@ CONTENDERS = (
     "resume",
     "gate",
     "routing",
+    "session",
 )
 POSTGRES_ONLY = {"procrastinate_steps"}
 SQLITE_ONLY = {"routing"}
@@ -151,6 +152,11 @@ def table(report: dict[str, Any]) -> str:
             routing = results["routing"]
             lines.append(
                 f"  the agent of a message among 10,000 bindings: p50 {routing['route_p50_us']} µs, p99 {routing['route_p99_us']} µs; by looking at each: {routing['scan_p50_us']:,} µs   bar: p50 50 µs"
+            )
+        if "session" in results:
+            turn = results["session"]
+            lines.append(
+                f"  a turn of a conversation beside its model: p50 {turn['first_p50_ms']} ms, behind 150 turns {turn['last_p50_ms']} ms, of which five commits of {turn['commit_p50_ms']} ms   bar on SQLite: p50 10 ms"
             )
         lines.append("")
     return "\n".join(lines) + "\n"
