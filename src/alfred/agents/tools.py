@@ -153,8 +153,12 @@ class ToolPolicy:
         if self.judge(f"mcp.{server}.{_UNNAMED}").allowed:
             return True
         own = f"mcp_{server}_"
-        given = (entry.replace(".", "_") for entry in (*self.also_allow, *(self.allow or ())))
-        return any(entry.startswith(own) or "*" in entry or "?" in entry for entry in given)
+        for entry in (*self.also_allow, *(self.allow or ())):
+            plain = entry.replace(".", "_")
+            begins = re.split(r"[*?]", plain)[0]
+            if begins.startswith(own) or (begins != plain and own.startswith(begins)):
+                return True
+        return False
 
     def names(self) -> frozenset[str]:
         """Every name and pattern that was written."""

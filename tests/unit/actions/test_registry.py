@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import sys
 from importlib import metadata
@@ -12,7 +13,7 @@ from typing import Any
 import pytest
 
 from alfred import errors
-from alfred.actions import action, registry
+from alfred.actions import action, declare, registry
 from alfred.actions.registry import LoadError, Registry
 
 GOOD = '''
@@ -275,3 +276,33 @@ def test_packages_offer_actions_by_entry_point(monkeypatch: pytest.MonkeyPatch) 
     found = actions.get("pack.a")
     assert found is not None
     assert found.source == "some-package:list"
+
+
+def test_an_agent_has_actions_of_its_own_which_take_no_name_from_the_others() -> None:
+    def make(id: str, source: str) -> Any:
+        @action(id, integration="x")
+        def act() -> None:
+            """Acts."""
+
+        return dataclasses.replace(declare.build(act), source=source)
+
+    there = Registry()
+    there.add(make("files.read", "alfred"))
+    own = {"ops": [make("mcp.one.read", "mcp"), make("files.read", "mcp")]}
+    there.also(lambda tenant, agent: own.get(agent, []) if tenant == "main" else [])
+    assert there.of("main", "ops").names() == ("files.read", "mcp.one.read")
+    found = there.of("main", "ops").get("files.read")
+    assert found is not None and found.source == "alfred"
+    assert there.of("main", "other").names() == there.of("acme", "ops").names() == ("files.read",)
+
+
+def test_what_only_alfred_itself_may_ask_is_found_and_never_offered() -> None:
+    @action("x.own", integration="x")
+    def own() -> None:
+        """Is alfred's own."""
+
+    there = Registry()
+    there.register([own], offered=False)
+    there.also(lambda tenant, agent: [])
+    assert there.get("x.own") is not None
+    assert there.names() == () and list(there) == []

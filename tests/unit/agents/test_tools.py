@@ -242,3 +242,22 @@ def test_a_parent_only_narrows(
     ids = [tool for tool in there if "." in tool]
     by_names = policy_of(child).apply(ids, parent=above.apply(ids))
     assert by_names == policy_of(child).apply(ids, parent=above)
+
+
+@table(
+    [
+        (None, True),
+        ("full", True),
+        ("coding", False),
+        ({"profile": "coding", "also_allow": ["mcp.files.read"]}, True),
+        (["mcp_files_read"], True),
+        (["mcp_*"], True),
+        (["mcp.other.*", "web_search"], False),
+        ({"deny": ["mcp"]}, False),
+        ({"deny": ["mcp.files.*"]}, False),
+        ({"deny": ["mcp.files.write"]}, True),
+        ([], False),
+    ]
+)
+def test_a_server_is_only_met_where_some_tool_of_it_may_be_allowed(config: Any, may: bool) -> None:
+    assert policy_of(config).may_have("files") is may
