@@ -542,7 +542,8 @@ def servers_of(base: Base, settings: LiveSettings, *, ask: bool = False) -> Serv
         effective=effective,
         settings=settings.of,
         home=settings.home,
-        secrets=_secrets(base.home, base.settings),
+        # a `.env` that cannot be used is the trouble of servers that need something of it
+        secrets=lambda tenant, name: _secrets(base.home, base.settings)(tenant, name),
         ask=start if ask else lambda tx, pin, agent: None,
         asked=base.desk.ensure_worker if ask else lambda: None,
     )

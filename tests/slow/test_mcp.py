@@ -260,6 +260,19 @@ def test_a_server_that_changes_what_it_says_is_off_until_a_person_has_read_the_d
     assert len(ours.log("ours")) == 2
 
 
+def test_a_run_goes_on_without_a_server_that_is_gone_and_is_told_so(
+    alfred: Alfred, ours: Ours, configured: Any, script: Any
+) -> None:
+    given = {"gone": ours.written("gone"), "good": ours.written("good")}
+    configured(model=script({"say": "Done."}), mcp_servers=given)
+    assert alfred("run", "think", "--json").code == 0
+    ours.plan("gone", start="die")
+    done = alfred("run", "think", "--json")
+    assert done.code == 0
+    head = alfred("runs", "show", done.json["id"], "--json").json["transcript"][0]["text"]
+    assert "their tools are missing: mcp.gone." in head and "LICENCE" not in head
+
+
 def test_what_a_person_said_no_to_is_not_asked_again_and_what_was_pinned_comes_back(
     alfred: Alfred,
     ours: Ours,

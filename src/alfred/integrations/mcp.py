@@ -43,8 +43,12 @@ T = TypeVar("T")
 CONNECT_S = 15.0
 """Seconds that a server has to be there and to list its tools."""
 
+REST = 20
+"""Seconds that a server is left alone when it could not be used, twice as long each time: longer than any other of the same
+run may take to be there, so that the run is told what is missing."""
+
 PATIENCE = 300
-"""Seconds that a server is left alone at most when it could not be used, twice as long each time."""
+"""Seconds that it is left alone at most."""
 
 Effective = Callable[[str, str], Mapping[Place, Server]]
 """(tenant, agent) -> the servers that the agent has."""
@@ -311,7 +315,7 @@ class Servers:
                 held.link = link = None
                 held.failures, held.why = 0, None
             if link is not None and link.over:
-                self._failed(held, link.reason())
+                self._failed(held, link.reason(), again=True)
                 link = None
             if held.why is not None and clock.monotonic() < held.again_at:
                 left = (held.again_at - clock.monotonic()) // clock.SECOND + 1
@@ -345,10 +349,11 @@ class Servers:
         except errors.ConfigError as why:  # where the secrets lie
             raise Broken(why.detail) from None
 
-    def _failed(self, held: _Held, why: str) -> None:
+    def _failed(self, held: _Held, why: str, *, again: bool = False) -> None:
+        """It is left alone for a while; one that was there before (`again`) is tried once more at once."""
         held.link = None
         held.why = why
-        wait = min(PATIENCE, 2**held.failures // 2)  # the first time it is tried again at once
+        wait = 0 if again and not held.failures else min(PATIENCE, REST * 2**held.failures)
         held.failures += 1
         held.again_at = clock.monotonic() + wait * clock.SECOND
 
