@@ -39,10 +39,10 @@ def does(alfred: Alfred, tmp_path: Path, script: Any, home: Path) -> Does:
     lines.append("policy: {mode: autonomous}")
     (home / "config.yaml").write_text("\n".join(lines) + "\n")
 
-    def run(agent: str, *calls: tuple[str, dict[str, Any]], more: tuple[str, ...] = ()) -> Any:
+    def run(agent: str, *calls: tuple[str, dict[str, Any]], brief: str = "work") -> Any:
         turn = {"calls": [{"tool": tool, "args": args} for tool, args in calls]}
         model = script(*([turn] if calls else []), {"say": "Done."})
-        done = alfred("run", "work", "--agent", agent, "--model", model, "--json", *more)
+        done = alfred("run", brief, "--agent", agent, "--model", model, "--json")
         assert done.code == 0, (done.out, done.err)
         return alfred("runs", "show", done.json["id"], "--json").json
 
@@ -99,6 +99,7 @@ def _attempts(
     yield "git.show", {"ref": f"HEAD:{workspace}/plan.txt"}
     for query in ("xylophone", "xylo", "4711", "*", '" OR agent:a OR "', "a", "remember"):
         yield "memory.search", {"query": query}
+        yield "sessions.search", {"query": query}
     for name in ("juggle", "../../a/skills/juggle", str(own / "skills" / "juggle")):
         yield "skills.view", {"name": name}
     yield "skills.view", {"name": "own", "path": "../../../a/skills/juggle/SKILL.md"}
@@ -123,6 +124,7 @@ def test_what_one_agent_knows_no_tool_and_no_prompt_of_another_shows(
         ("todo.add", {"text": f"play {CANARY}"}),
         ("scratch.write", {"path": "plan", "value": CANARY}),
         ("shell.run", {"command": "cat plan.txt"}),
+        brief=f"Keep the {CANARY}.",
     )
     assert {call["status"] for call in first["calls"]} == {"done"}
     own = places.ensure_agent(home, "b") / "skills" / "own"
@@ -135,6 +137,7 @@ def test_what_one_agent_knows_no_tool_and_no_prompt_of_another_shows(
     again = does(
         "a",
         ("memory.search", {"query": "xylophone"}),
+        ("sessions.search", {"query": "xylophone"}),
         ("files.read", {"path": "plan.txt"}),
         ("skills.view", {"name": "juggle"}),
     )
@@ -144,7 +147,7 @@ def test_what_one_agent_knows_no_tool_and_no_prompt_of_another_shows(
         for one in ("MEMORY.md: ", "USER.md: ", "You love the ", "- juggle: Juggles ")
         if f"{one}{CANARY}" not in told
     ] == []
-    assert sum(CANARY in json.dumps(item) for item in again["transcript"]) >= 5
+    assert sum(CANARY in json.dumps(item) for item in again["transcript"]) >= 6
 
     call = first["calls"][3]["id"]
     attempts = list(_attempts(home, workspace, first["run"]["id"], call))

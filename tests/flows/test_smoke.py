@@ -75,6 +75,7 @@ def test_each_integration_is_tried_and_one_run_is_all_that_stays(
         "code": "code.run",
         "git": "git.status",
         "memory": "memory.search",
+        "sessions": "sessions.search",
         "scratch": "scratch.list",
     }
     assert {name for name, (level, _) in found.items() if level == "note"} == {

@@ -22,11 +22,13 @@ from alfred.checks import Finding
 from alfred.cli import live, terminal
 from alfred.cli.leaving import Signals
 from alfred.memory import skills
+from alfred.runs import ledger
 from alfred.runs.rows import NewRun
 from alfred.runs.states import Status
 from alfred.workflows import smoke
 
 if TYPE_CHECKING:
+    from alfred.store.tx import Tx
     from alfred.workflows.smoke import Calls
 
 
@@ -133,10 +135,15 @@ def _ran(
         session_id=run_id,
     )
     worker = whole.worker(kind="smoke", root=run_id)
+
+    def start(tx: Tx) -> str:
+        ledger.start(tx, new)
+        return new.id
+
     with Signals(signal.SIGINT, signal.SIGTERM) as signals:
         try:
             worker.start()
-            if worker.begin(new):
+            if worker.begin(start):
                 view = live.View(base.desk, quiet=True)
                 view.follow(run_id, wait=signals.wait, worker=worker)
         finally:

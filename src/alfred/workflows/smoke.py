@@ -30,12 +30,14 @@ HARMLESS: Mapping[str, Calls] = {
     "code": (("code.run", {"code": f"print(open({_MARK!r}).read())", "timeout": 30}),),
     "git": (("git.status", {}),),
     "memory": (("memory.search", {"query": "smoke"}),),
+    "sessions": (("sessions.search", {"query": "smoke"}),),
     "scratch": (("scratch.list", {}),),
     "web": (("web.fetch", {"url": "https://example.com/"}),),  # what it reads is a stranger's word
 }
 """What is tried of an integration, in this order."""
 
 _LEFT_ALONE: Mapping[str, str] = {
+    "agents": "it would start another agent, which costs",
     "ask": "it would ask you something",
     "notify": "it would send you something",
     "skills": "there is none to read",
