@@ -459,6 +459,14 @@ def test_what_a_server_said_a_while_ago_is_asked_again_before_the_next_call(
         call(there, "mcp.ours.add", a=1, b=2)
 
 
+def test_a_refusal_repeats_nothing_that_a_server_said(servers: Any, ours: Ours) -> None:
+    there = servers({"dies": ours.server("dies", start="die")})
+    assert "LICENCE" in there.meet("main", "main", [place("dies")])[place("dies")]
+    refused = there.why_not(place("dies"))
+    assert "left alone for a while" in refused.detail
+    assert "LICENCE" not in f"{refused.detail} {refused.next}"
+
+
 # ---- over HTTP
 
 

@@ -195,7 +195,8 @@ class Servers:
         return self._held(place).left_out
 
     def why_not(self, place: Place) -> errors.CallRefused | None:
-        """Why nothing of a server can be called; None when nothing is known against it. Nothing is started or asked."""
+        """Why nothing of a server can be called; None when nothing is known against it. Nothing is started or asked, and
+        nothing that the server said is repeated: a refusal is alfred's own word to the model."""
         with self._store.read() as look:
             pin = pins.get(look, place)
         if pin is not None and pin.seen is not None:
@@ -205,7 +206,10 @@ class Servers:
             )
         held = self._held(place)
         if held.why is not None and clock.monotonic() < held.again_at:
-            return errors.CallRefused(f"The MCP server {place} cannot be used: {held.why}.")
+            return errors.CallRefused(
+                f"The MCP server {place} could not be used a moment ago, and is left alone for a while.",
+                next="Go on without it. The owner sees why: `alfred doctor`.",
+            )
         return None
 
     def close(self) -> None:
