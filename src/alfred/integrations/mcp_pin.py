@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from alfred import errors
-from alfred.actions import Effect, Happened, NotHappened, Risk, Unknown, action
+from alfred.actions import Destination, Effect, Happened, NotHappened, Risk, Unknown, action
 from alfred.actions.context import ActionContext
 from alfred.actions.ledger import pins
 from alfred.actions.ledger.pins import Pin, Place
@@ -61,6 +61,11 @@ def _preview(args: dict[str, Any], ctx: ActionContext) -> str:
     )
 
 
+def _destinations(args: dict[str, Any], ctx: ActionContext) -> list[Destination]:
+    """The server, which its owner wrote into the configuration."""
+    return [Destination(args["name"], owners=True)]
+
+
 def _check(*, key: str, ctx: ActionContext, **args: Any) -> Happened | NotHappened | Unknown:
     with ctx.store.read() as look:
         pin = pins.get(look, _place(args, ctx))
@@ -75,6 +80,7 @@ def _check(*, key: str, ctx: ActionContext, **args: Any) -> Happened | NotHappen
     check=_check,
     target=_target,
     preview=_preview,
+    destinations=_destinations,
 )
 def accept(name: str, agent: str, tools: str, *, ctx: ActionContext) -> str:
     """Use what an MCP server says about its tools now.
