@@ -85,6 +85,8 @@ class Whole:
     load_errors: tuple[LoadError, ...]
     runtime: Runtime
     worker: Callable[..., Worker]
+    missing: Callable[[], list[str]]
+    """What could not be used of the MCP servers that this process has met, and why: for a person."""
     secrets: Callable[[str, str], str | None]
     propose: Callable[[], None]
     """Looks whether a rule is to be proposed: for commands that end before the sweep comes to it."""
@@ -349,6 +351,7 @@ def whole(base: Base, *, watch: Callable[[str, str, dict[str, Any]], None] | Non
         base=base,
         actions=registry,
         tools=partial(tools, base.desk.tenant),
+        missing=servers.missing,
         load_errors=load_errors,
         runtime=runtime,
         worker=worker,

@@ -272,6 +272,7 @@ def test_a_run_goes_on_without_a_server_that_is_gone_and_is_told_so(
     ours.plan("gone", start="die")
     done = alfred("run", "think", "--json")
     assert done.code == 0
+    assert "The MCP server gone cannot be used: it ended; it said: no such key" in done.err
     head = alfred("runs", "show", done.json["id"], "--json").json["transcript"][0]["text"]
     assert "their tools are missing: mcp.gone." in head and "LICENCE" not in head
 

@@ -338,6 +338,8 @@ def _drive(
             return left.code
         worker.stop(grace=0 if found.live else 5)
         whole.propose()
+        for line in whole.missing():
+            terminal.say(line)
         if (
             found.status == Status.PARKED
             and whole.to_tell()

@@ -35,6 +35,7 @@ from alfred.integrations.mcp_listing import Listing
 from alfred.integrations.mcp_state import Standing, standings
 from alfred.store.connect import Store
 from alfred.store.tx import Tx
+from alfred.trust import display
 
 log = structlog.get_logger()
 
@@ -190,9 +191,19 @@ class Servers:
         with concurrent.futures.ThreadPoolExecutor(len(servers)) as pool:
             return dict(zip(servers, pool.map(one, servers), strict=True))
 
-    def left_out(self, place: Place) -> Mapping[str, str]:
-        """Tools that a server has and that are not offered, each with the reason; of a server that this process has met."""
-        return self._held(place).left_out
+    def missing(self) -> list[str]:
+        """For a person: which servers this process could not use, and which of their tools are not offered, and why."""
+        told: list[str] = []
+        with self._lock:
+            every = sorted(self._all.items(), key=lambda one: str(one[0]))
+        for place, held in every:
+            if held.why is not None:
+                told.append(f"The MCP server {place} cannot be used: {held.why}.")
+            told += [
+                f"{display.display(tool, limit=100)} of the MCP server {place} is not offered: {why}."
+                for tool, why in held.left_out.items()
+            ]
+        return told
 
     def why_not(self, place: Place) -> errors.CallRefused | None:
         """Why nothing of a server can be called; None when nothing is known against it. Nothing is started or asked, and
