@@ -125,7 +125,8 @@ def test_words_for_the_client_reach_no_agent(talk: Talk, alfred: Alfred) -> None
 
 
 def test_what_was_typed_is_kept_without_secrets_and_for_nobody_else(home: Path) -> None:
-    path = home / "agents" / "main" / "chat-history"
+    home.mkdir()
+    path = home / "chat-history"
     History(path).store_string("my key is ghp_" + "aB3dE6" * 6)
     assert path.stat().st_mode & 0o077 == 0
     assert "ghp_a" not in path.read_text()

@@ -36,21 +36,28 @@ def talking(machine: Machine, *runs: dict[str, Any]) -> Iterator[Terminal]:
         yield screen
 
 
+def over(machine: Machine) -> None:
+    """The last turn is over: what is typed now is the next one, and no message to it."""
+    machine.until(lambda: machine.runs()[0]["status"] in ("completed", "cancelled"), "it is over")
+
+
 def test_a_conversation_streams_asks_in_place_and_is_there_the_next_time(machine: Machine) -> None:
     with talking(machine) as screen:
         screen.type("hello\r")
         screen.expect("Good day to you.")
+        over(machine)
         screen.type("write it\r")
         screen.expect("approve?")
         screen.type("y\r")
         screen.expect("Written.")
+        over(machine)
         screen.type("/cost\r")
         screen.expect("3 turns, ")
         screen.type("\x04")
         assert screen.code() == 0
     assert "Traceback" not in screen.screen
     assert (machine.project / "a.md").read_text() == "x\n"
-    history = machine.home / "agents" / "main" / "chat-history"
+    history = machine.home / "chat-history"
     assert stat.S_IMODE(history.stat().st_mode) == 0o600
     assert "+write it" in history.read_text()
     with machine.terminal("chat", PROMPT_TOOLKIT_NO_CPR="1") as screen:
@@ -72,8 +79,10 @@ def test_ctrl_c_stops_the_turn_and_not_the_chat(machine: Machine) -> None:
         screen.expect("(read at its next step)")
         screen.type("\x03")
         screen.expect("Stopped.")
+        over(machine)
         screen.type("hello\r")
         screen.expect("Good day to you.")
+        over(machine)
         screen.type("\x04")
         assert screen.code() == 0
     hello, slow = machine.runs()

@@ -16,9 +16,9 @@ import shutil
 import signal
 import sys
 import threading
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from prompt_toolkit import PromptSession
 from prompt_toolkit.completion import WordCompleter
@@ -26,7 +26,6 @@ from prompt_toolkit.formatted_text import ANSI, FormattedText, merge_formatted_t
 from prompt_toolkit.history import FileHistory
 from prompt_toolkit.input import create_input
 from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
-from prompt_toolkit.patch_stdout import StdoutProxy
 from prompt_toolkit.utils import get_cwidth
 
 from alfred import app, errors, home
@@ -41,15 +40,15 @@ from alfred.trust import display, redact
 if TYPE_CHECKING:
     from prompt_toolkit.formatted_text.base import AnyFormattedText
 
-LOOKS = 0.1
-"""Seconds between two looks whether something else than a key has happened."""
+LOOKS = 0.05
+"""Seconds between two looks whether something else than a key has happened: it is written above the line, in the terminal's
+raw mode, so that no key is lost to it."""
 
 
 class History(FileHistory):
     """What was typed, in a file that nobody else reads, without secrets."""
 
     def __init__(self, path: Path):
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         os.close(os.open(path, os.O_CREAT | os.O_WRONLY, 0o600))
         super().__init__(str(path))
 
@@ -67,6 +66,7 @@ class Screen(live.View):
         self.asked: queue.SimpleQueue[list[Approval]] = queue.SimpleQueue()
         self._held: list[str] | None = None
         self.changed: Any = lambda: None
+        self.print: Callable[[str], None] = _print
 
     def hold(self) -> None:
         """Writes nothing from now on: somebody is being asked."""
@@ -85,8 +85,7 @@ class Screen(live.View):
         if self._held is not None:
             self._held.append(line)
             return
-        sys.stderr.write(redact.redact(line) + "\n")
-        sys.stderr.flush()
+        self.print(redact.redact(line) + "\n")
 
     def _write(self, text: str) -> None:
         with self._lock:
@@ -122,6 +121,11 @@ class Screen(live.View):
             self.asked.put(list(group))
 
 
+def _print(text: str) -> None:
+    sys.stderr.write(text)
+    sys.stderr.flush()
+
+
 def _cut(text: str, room: int) -> tuple[str, str]:
     """The first line of a text that is too wide, and the rest: cut at a space where there is one."""
     widths = itertools.accumulate(get_cwidth(letter) for letter in text)
@@ -142,6 +146,7 @@ class Client:
         self._run: Run | None = None
         self._gone = threading.Event()
         self._input = create_input()
+        self._above: queue.SimpleQueue[str] = queue.SimpleQueue()
         self._draft = ""
         self._status = ""
         self._session: PromptSession[str | None] | None = None
@@ -207,7 +212,8 @@ class Client:
 
     def _done(self, said: str) -> bool:
         if chat_words.is_one(said):
-            with self._input.cooked_mode():
+            asks = said.startswith("/approve")
+            with self._input.cooked_mode() if asks else contextlib.nullcontext():
                 then = chat_words.do(self.chat, said)
             run = self.chat.talk.live()
             if run is not None and not self._following():
@@ -290,24 +296,35 @@ class Client:
         session = self._line_of(self.chat.talk.agent.id)
         draft, self._draft = self._draft, ""
         try:
-            with _above():
-                return session.prompt(self._message, default=draft, pre_run=self._began)
+            return session.prompt(self._message, default=draft, pre_run=self._began)
         except KeyboardInterrupt:
             self._draft = session.default_buffer.text
             raise
         finally:
             self.screen.changed = lambda: None
+            self.screen.print = _print
+            while not self._above.empty():
+                _print(self._above.get())
 
     def _began(self) -> None:
         assert self._session is not None
         running = self._session.app
+        self.screen.print = self._above.put
         self.screen.changed = running.invalidate
         running.create_background_task(self._look())
 
     async def _look(self) -> None:
         """Leaves the line for a signal and for cards; what was typed so far is put back."""
         assert self._session is not None
+        app = self._session.app
         while True:
+            if not self._above.empty():
+                app.renderer.erase()
+                while not self._above.empty():
+                    app.output.write_raw(self._above.get())
+                app.output.flush()
+                app.renderer.request_absolute_cursor_position()
+                app.invalidate()
             try:
                 self.signals.wait(0)
             except Left as left:
@@ -329,7 +346,7 @@ class Client:
     def _line_of(self, agent: str) -> PromptSession[str | None]:
         """The line, with the history of an agent."""
         if self._session is None or self._whose != agent:
-            place = home.agents(self.chat.base.home) / agent / "chat-history"
+            place = home.ensure_agent(self.chat.base.home, agent) / "chat-history"
             self._whose = agent
             self._session = PromptSession(
                 history=History(place),
@@ -355,17 +372,6 @@ class Client:
         except errors.AlfredError as problem:
             model, cost = problem.detail, "-"
         self._status = f" {self.chat.talk.agent.id} · {terminal.shown(model, 60)} · {cost}"
-
-
-@contextlib.contextmanager
-def _above() -> Generator[None]:
-    """While a line is being typed, whatever is written comes to stand above it."""
-    with (
-        StdoutProxy(sleep_between_writes=0.02, raw=True) as proxy,
-        contextlib.redirect_stdout(cast(Any, proxy)),
-        contextlib.redirect_stderr(cast(Any, proxy)),
-    ):
-        yield
 
 
 class _Gone(Exception):
