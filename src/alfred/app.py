@@ -460,6 +460,7 @@ def _secrets(folder: Path, settings: config.Settings) -> Callable[[str, str], st
 def actions_of(folder: Path) -> tuple[Registry, tuple[LoadError, ...]]:
     """Every action: the built-in ones, the home's own files, installed packages; and what could not be loaded."""
     from alfred.actions.registry import Registry
+    from alfred.agents import delegate
     from alfred.integrations import (
         ask,
         code,
@@ -478,7 +479,7 @@ def actions_of(folder: Path) -> tuple[Registry, tuple[LoadError, ...]]:
     registry = Registry()
     for module in (
         *(files, shell, code, git, web, search, extract, notify),
-        *(todos, memories, conversations, scratch, skills, ask),
+        *(todos, memories, conversations, scratch, skills, ask, delegate),
     ):
         registry.register(module.ACTIONS)
     registry.register(mcp_pin.ACTIONS, offered=False)

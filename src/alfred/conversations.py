@@ -19,6 +19,7 @@ from alfred.actions.grant import Grant
 from alfred.actions.ledger import approvals as approvals_ledger
 from alfred.actions.ledger import calls as calls_ledger
 from alfred.actions.ledger.calls import Call
+from alfred.agents import folders
 from alfred.agents.registry import EffectiveAgent
 from alfred.runs import rows, sessions, views
 from alfred.runs.rows import NewRun, Run
@@ -206,9 +207,9 @@ class Conversation:
             if place.get("made") or Path(place["root"]).is_dir():
                 return last.workspace
         if chosen is None:
-            return json.dumps(orders.own_workspace(run_id, home=self.home))
+            return json.dumps(folders.own_workspace(run_id, home=self.home))
         trusted = self.settings.trust.workspaces
-        return json.dumps(orders.workspace(run_id, chosen, home=self.home, trusted=trusted))
+        return json.dumps(folders.workspace(run_id, chosen, home=self.home, trusted=trusted))
 
 
 def answered(store: Store, run: Run, text: str, *, by: str, via: str) -> str | None:

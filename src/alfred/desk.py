@@ -9,7 +9,7 @@ from __future__ import annotations
 import getpass
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -271,16 +271,20 @@ class Desk:
                 next="Tell the run that it is about, or fork that one with --brief.",
             )
         now = run
-        if not run.live or run.cancel:
-            with self.store.read() as look:
+        with self.store.read() as look:
+            if not run.live or run.cancel:
                 now = sessions.live(look, run.session_id) or run
+            speaks = sessions.heir(look, now)
+        if speaks.live:
+            now = speaks
         follows = now.id if now.id != run.id else None
         card = conversations.answered(self.store, now, body, by=self.by, via=self.via)
         if card is not None:
             return Told(card, run.id, True, None, follows)
-        new = self.follow_up(run, body)
+        new = self.follow_up(speaks, body)
         orders.make_folder(new)
-        taken = self.store.transact(sessions.follow, run, new, author=self.by)
+        whose = now if now.live else run
+        taken = self.store.transact(sessions.follow, whose, new, author=self.by)
         waits = taken.wait if taken.status == Status.PARKED else None
         follows = taken.id if taken.id != run.id else None
         return Told(new.id, run.id, False, waits, follows)
@@ -318,6 +322,8 @@ class Desk:
         """
         grant = Grant.decode(run.grants)
         grant = grant.narrowed(self.agent(run.agent).policy.apply(grant.actions))
+        if run.parent_id is not None and grant.scratch is not None:
+            grant = replace(grant, scratch="")  # it is nobody's child
         return NewRun(
             id=ids.new(),
             tenant=run.tenant,

@@ -10,11 +10,12 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from alfred import errors, ids
 from alfred.actions.grant import Grant
 from alfred.agents.comparison import REPLAY
+from alfred.agents.folders import workspace
 from alfred.agents.registry import AgentRegistry
 from alfred.runs.rows import NewRun, Run
 from alfred.trust import redact
@@ -138,48 +139,6 @@ def said(text: str, what: str) -> str:
     return redact.redact(said)
 
 
-def workspace(
-    run_id: str, folder: Path | None, *, home: Path, trusted: Sequence[Path]
-) -> dict[str, Any]:
-    """Where a run works: the folder that it or its agent names, else the current one inside a git work tree, else one of
-    its own.
-
-    Raises:
-        UsageError: it is no folder, or it holds alfred's own home.
-    """
-    chosen = folder if folder is not None else work_tree()
-    if chosen is None:
-        return own_workspace(run_id, home=home)
-    try:
-        root = chosen.expanduser().resolve(strict=True)
-    except (OSError, RuntimeError) as problem:
-        raise errors.UsageError(
-            f"The folder {str(chosen)!r} cannot be used: {problem.__class__.__name__}.",
-            next="Name a folder that exists.",
-        ) from None
-    if not root.is_dir():
-        raise errors.UsageError(f"{str(chosen)!r} is no folder.", next="Name a folder with --in.")
-    home = home.resolve()
-    own = (home / "workspaces", home / "worktrees")
-    if home.is_relative_to(root) or (
-        root.is_relative_to(home) and not any(root.is_relative_to(o) and root != o for o in own)
-    ):
-        raise errors.UsageError(
-            f"The folder {str(chosen)!r} holds alfred's own home, where its rows and secrets lie.",
-            next="Name a folder that does not contain it, or move the home with ALFRED_HOME.",
-        )
-    return {
-        "root": str(root),
-        "made": any(root.is_relative_to(o) for o in own),
-        "trusted": any(root.is_relative_to(path.expanduser()) for path in trusted),
-    }
-
-
-def own_workspace(run_id: str, *, home: Path) -> dict[str, Any]:
-    """A folder of a run's own; not made yet."""
-    return {"root": str(home / "workspaces" / run_id), "made": True, "trusted": False}
-
-
 def make_folder(new: NewRun) -> None:
     """Makes the folder of a run that has one of its own."""
     place = json.loads(new.workspace or "{}")
@@ -215,14 +174,6 @@ def _inputs(paths: Sequence[Path]) -> Mapping[str, str]:
             raise errors.UsageError(f"Two inputs are called {name!r}.", next="Rename one of them.")
         found[name] = str(real)
     return found
-
-
-def work_tree() -> Path | None:
-    """The current folder when it lies inside a git work tree. Only names are looked at: git itself is not started."""
-    folder = Path.cwd()
-    return (
-        folder if any((parent / ".git").exists() for parent in (folder, *folder.parents)) else None
-    )
 
 
 def _micro(usd: float | None) -> int | None:

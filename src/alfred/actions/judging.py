@@ -20,6 +20,7 @@ from alfred.actions.ledger.calls import Call
 from alfred.actions.registry import Registry
 from alfred.actions.surroundings import Surroundings
 from alfred.actions.touched import Touched, meet, touched
+from alfred.runs import rows
 from alfred.runs.rows import Run
 from alfred.runs.workflow import StepContext
 from alfred.store.connect import Store
@@ -55,6 +56,7 @@ def facts(
         lows=lambda action: seen(lambda look: _lately(look, run, call, action)),
         words=_once(lambda: asked(lambda look: said_ledger.words(look, run.id))),
         links=_once(lambda: seen(lambda look: said_ledger.links(look, run.id))),
+        above=lambda: asked(lambda look: _above(look, run)),
         heard=lambda: [
             provenance.source(one) for one in seen(lambda look: said_ledger.heard(look, run.id))
         ],
@@ -71,6 +73,15 @@ def _once(read: Callable[[], T]) -> Callable[[], T]:
         return known[0]
 
     return told
+
+
+def _above(look: Tx, run: Run) -> list[str]:
+    """The agents of the runs above this one."""
+    found = []
+    while run.parent_id is not None and (above := rows.get(look, run.parent_id)) is not None:
+        found.append(above.agent)
+        run = above
+    return found
 
 
 def _lately(look: Tx, run: Run, call: Call, action: str) -> int:

@@ -72,6 +72,8 @@ class Facts:
     """Addresses that pages which the run has read point to."""
     heard: Callable[[], Sequence[Source]] = tuple
     """What the run has read."""
+    above: Callable[[], Collection[str]] = tuple
+    """The agents that it works for: of the runs above it in its tree."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -141,6 +143,7 @@ def judge(
         risk=max(assessed.risk, tainted.risk, leak.risk),
         agent=proposal.run.agent,
         policy=ctx.settings.policy,
+        floor=policy.floor_of(action, {*facts.above()} - {proposal.run.agent}, ctx.settings.policy),
         integrity="external" if proposal.run.external else "derived",
         contained=taint.sink(action) is taint.Sink.CONTAINED,
         first_use=not action.built_in and not facts.used_before(action.id),

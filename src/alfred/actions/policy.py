@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import fnmatch
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -150,6 +150,13 @@ def decide(
         skip=skip,
         explanation=tuple(why),
     )
+
+
+def floor_of(action: Action, agents: Collection[str], policy: Policy) -> Mode:
+    """The laxest mode that a run may have which works for these agents: what one of them may not do by itself, nobody
+    does for it."""
+    modes = [resolve(action=action, agent=agent, policy=policy)[0] for agent in agents]
+    return min(modes, key=STRICTNESS.__getitem__, default="autonomous")
 
 
 def resolve(*, action: Action, agent: str, policy: Policy) -> tuple[Mode, str]:

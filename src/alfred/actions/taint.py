@@ -42,6 +42,7 @@ CONTAINED = frozenset(
         *("files.write", "files.patch", "files.move", "files.delete"),
         *("shell.run", "code.run", "git.commit", "git.branch", "todo.add"),
         *("scratch.write", "scratch.promote"),
+        *("agents.delegate", "agents.ask", "agents.handoff"),  # whoever is asked bears the label
         "ask.user",  # goes to the owner, on a card that quotes it
     ]
 )

@@ -19,8 +19,8 @@ from alfred.store.tx import Tx
 from alfred.trust import labels
 from alfred.trust.labels import Confidentiality, Integrity, Label
 
-_OF_THIS_BRANCH_ALONE = ("last", "cut", "blocked")
-"""Keys of the state that a cap, an output limit or a provider's block of the other run has left."""
+_OF_THIS_BRANCH_ALONE = ("last", "cut", "blocked", "until", "out", "waited", "handed")
+"""Keys of the state that a cap, an output limit, a provider's block or the children of the other run have left."""
 
 _CLOSED = Label(Integrity.TRUSTED, Confidentiality.PRIVATE)
 

@@ -16,9 +16,20 @@ from alfred.runs import budget
 from alfred.runs.budget import Scope
 from alfred.runs.rows import Run
 from alfred.store.connect import Store
+from alfred.store.tx import Tx
 
 Settings = Callable[[str], Any]
 """The settings of a tenant as they are now."""
+
+
+def of_chain(tx: Tx, run: Run) -> tuple[int | None, list[Scope]]:
+    """What the run at the top may cost at most, and the caps of those below it on the way to this one: a child spends
+    its parents' money, and no more of it than it was given."""
+    if run.parent_id is None:
+        return run.max_cost, []
+    caps = budget.caps_of_chain(tx, run.id)
+    top = caps.pop(run.root_id, None)
+    return top, [Scope(f"run:{id}", "", cap) for id, cap in caps.items() if cap is not None]
 
 
 def money(settings: Any, *, agent: str, root: str, max_cost: int | None, day: str) -> list[Scope]:
@@ -68,9 +79,12 @@ def cap(scope: str, settings: Any, **whose: Any) -> int | None:
 
 
 def of_run(scope: str, run: Run, settings: Any) -> str:
-    """Which cap of the run this scope has: `tokens`, `usd`, or the run's own `max_cost` where that is the smaller one."""
+    """Which cap of the run this scope has: `tokens`, `usd`, or the run's own `max_cost` where that is the smaller one;
+    `tree` is the money of those above it."""
     if budget.unit(scope) == "tokens":
         return "tokens"
+    if run.parent_id is not None:
+        return "max_cost" if scope == f"run:{run.id}" else "tree"
     every = micro(settings.budget.per_run_usd)
     own = run.max_cost is not None and (every is None or run.max_cost <= every)
     return "max_cost" if own else "usd"
@@ -81,7 +95,7 @@ def setting(scope: str, run: Run, settings: Any) -> str:
     whose, unit = scope.partition(":")[0], budget.unit(scope)
     if whose == "run":
         cap = of_run(scope, run, settings)
-        return "--max-cost" if cap == "max_cost" else f"budget.per_run_{cap}"
+        return "--max-cost" if cap in ("max_cost", "tree") else f"budget.per_run_{cap}"
     if whose == "day":
         return f"budget.per_day_{unit}"
     name = "turns_per_day" if unit == "turns" else f"per_day_{unit}"

@@ -12,7 +12,8 @@ import json
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from alfred.runs import sessions
+from alfred.runs import rows, sessions
+from alfred.runs.rows import Run
 from alfred.store.statement import Sql
 from alfred.store.tx import Tx
 from alfred.trust import text
@@ -42,6 +43,7 @@ _IDLE = Sql(
     " join session_turns t on t.session_id=own.session_id and t.n=own.n-1"
     " join runs b on b.id=t.run_id where r.id=:run_id"
 )
+_CHILDREN = Sql(f"select {rows.RUN_COLUMNS} from runs where parent_id=:id order by id")
 
 EVERY = 2**31 - 1
 """Behind every item of a transcript."""
@@ -76,6 +78,32 @@ def brief(tx: Tx, run_id: str) -> str:
 def idle(tx: Tx, run_id: str) -> int:
     """Microseconds between the end of the turn before this one and its beginning; 0 for the first of a session."""
     return tx(_IDLE, run_id=run_id).scalar() or 0
+
+
+def children(tx: Tx, run_id: str) -> dict[str, list[Run]]:
+    """The children of a run in the order in which they were started, by the id of the call that did."""
+    found: dict[str, list[Run]] = {}
+    for row in tx(_CHILDREN, id=run_id).all():
+        child = Run(*row)
+        found.setdefault((child.parent_call or "").partition(":")[0], []).append(child)
+    return found
+
+
+def living(tx: Tx, run_id: str) -> int:
+    """How many children of a run are not over."""
+    return tx(rows.OPEN_CHILDREN, id=run_id).scalar_one()
+
+
+def chain(tx: Tx, run_id: str) -> list[Run]:
+    """The runs from the top of the tree down to this one."""
+    found: list[Run] = []
+    at: str | None = run_id
+    while at is not None:
+        run = rows.get(tx, at)
+        assert run is not None, f"run {at} is not there; runs are never deleted"
+        found.insert(0, run)
+        at = run.parent_id
+    return found
 
 
 def items(tx: Tx, run_id: str, *, before: int = EVERY) -> list[dict[str, Any]]:

@@ -343,7 +343,8 @@ class Meter:
         """`beyond`: what people have allowed this run beyond caps that have no room, by their scopes."""
         run = ctx.run
         whose = {"agent": run.agent, "root": run.root_id, "day": day}
-        money = caps.money(settings, **whose, max_cost=run.max_cost)
+        max_cost, below = caps.of_chain(tx, run)
+        money = caps.money(settings, **whose, max_cost=max_cost) + below
         tokens = caps.tokens(settings, **whose)
         turns = caps.turns(settings, agent=run.agent, day=day) if purpose == "boss" else []
         expires = int((stream.DEADLINE_S + 120) * clock.SECOND)

@@ -49,17 +49,20 @@ def head(
     grant: Grant,
     settings: Settings,
     skills: Sequence[Skill] = (),
+    below: Sequence[str] = (),
 ) -> dict[str, Any]:
     """The system item of a run: charter, persona, the owner's files, skills, and the tools in the order of their names.
 
     Args:
         home: The tenant's.
         skills: Those that the run may read; without any it is not offered to.
+        below: What is said of its place among other agents.
     """
     parts = [
         _CHARTER.format(agent=agent.id),
         f"Your workspace is the folder {workspace}; paths are relative to it.",
     ]
+    parts += below
     if settings.secrets:
         told = "; ".join(
             f"{references.SCHEME}{name} for {', '.join(hosts)}"

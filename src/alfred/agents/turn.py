@@ -24,16 +24,16 @@ from alfred.actions.ledger import calls as calls_ledger
 from alfred.actions.ledger import labels as file_labels
 from alfred.actions.ledger.calls import Call, NewCall
 from alfred.actions.registry import Registry
-from alfred.agents import caps, compact, lower, persona, prompt, registry
+from alfred.agents import caps, charter, compact, joining, lower, persona, prompt, registry
 from alfred.agents import ledger as agent_ledger
 from alfred.agents.metered import Blocked, Crowded, Failed, Meter, Unpaid
 from alfred.agents.registry import EffectiveAgent
 from alfred.llm import sizes
 from alfred.llm.contract import ModelAnswer, ModelRequest, ProposedCall
 from alfred.memory import skills
-from alfred.runs import ledger
+from alfred.runs import budget, ledger, rows
 from alfred.runs.rows import Item
-from alfred.runs.workflow import Done, Fail, Next, StepContext, Verdict
+from alfred.runs.workflow import Done, Fail, Next, Park, StepContext, Verdict
 from alfred.trust import labels, redact, text
 from alfred.trust.labels import Label
 
@@ -90,6 +90,14 @@ class Turns:
         if head is None:
             head, first = self._begin(ctx, agent, follows=bool(shown))
             shown += first
+        if (heir := state.get("handed")) and not messages:
+            with ctx.store.read() as look:
+                answered = rows.get(look, heir)
+            return Done(answered.result if answered else None)
+        told = dict(state)  # a turn that is not asked for leaves it as it was
+        for said, label in joining.late(ctx, told):
+            ctx.joins(label)
+            shown.append(self._keep(ctx, "note", {"kind": "note", "text": said}, label))
         for message_id, body, _author in messages:
             shown.append(self._keep(ctx, "user", {"kind": "user", "text": body}, labels.OWNER))
             ctx.writes.append(_consumed(message_id))
@@ -138,7 +146,7 @@ class Turns:
         stream.flush()
         match outcome:
             case ModelAnswer():
-                return self._answered(ctx, outcome, {**state, "tier": tier}, why, settings)
+                return self._answered(ctx, outcome, {**told, "tier": tier}, why, settings)
             case Unpaid() if outcome.of_run:
                 if why:
                     return Fail(f"cap:{why}", _cap_text(why), result=state.get("text"))
@@ -190,6 +198,7 @@ class Turns:
         ctx.joins(found.label)
         head = prompt.head(
             agent,
+            below=charter.of(ctx, self.settings(run.tenant)),
             personality=speaks.text if speaks else None,
             home=home,
             workspace=place.root.name,
@@ -200,13 +209,23 @@ class Turns:
         )
         pinned = Item.of("system", head, labels.TRUSTED)
         ctx.items.append(pinned)
+        with ctx.store.read() as look:
+            caller = rows.get(look, run.parent_id) if run.parent_id else None
+        # to one like its caller nothing goes down but the brief
+        remembers = agent.memory_enabled and (caller is None or caller.agent != run.agent)
         first: list[dict[str, Any]] = []
-        remembered = self.recall(ctx) if agent.memory_enabled and not follows else None
+        remembered = self.recall(ctx) if remembers and not follows else None
+        if caller is not None and joining.takes_over(run):
+            with ctx.store.read() as look:
+                said = joining.conversation(look, caller)
+            first.append(self._keep(ctx, "note", {"kind": "note", "text": said}, ctx.label))
         if remembered:
             note = {"kind": "note", "text": remembered}
             first.append(self._keep(ctx, "note", note, ctx.label))
         brief = text.sanitize(run.brief or "")[0]
-        first.append(self._keep(ctx, "user", {"kind": "user", "text": brief}, labels.OWNER))
+        # the brief of a child is its caller's word, and never the owner's
+        whose = labels.OWNER if caller is None else ctx.label
+        first.append(self._keep(ctx, "user", {"kind": "user", "text": brief}, whose))
         return pinned.item, first
 
     def _keep(
@@ -223,6 +242,11 @@ class Turns:
         ran = ctx.run.ran_us + max(0, clock.monotonic() - ctx.began)
         if ran >= settings.limits.run_wall_clock:
             return "wall_clock"
+        if ctx.run.parent_id is not None:
+            with ctx.store.read() as look:
+                steps = budget.steps_of_tree(look, ctx.run.root_id)
+            if steps >= settings.limits.tree_steps:
+                return "tree_steps"
         return None
 
     def _answered(
@@ -248,6 +272,7 @@ class Turns:
             "tokens": answer.usage.input_tokens + answer.usage.output_tokens,
             "compacted_at": state.get("compacted_at"),
             "tier": state["tier"],
+            **{key: state[key] for key in ("out", "mends") if state.get(key)},
         }
         if why is not None:
             return Fail(f"cap:{why}", _cap_text(why), result=said or state.get("text"))
@@ -258,7 +283,7 @@ class Turns:
         if answer.finish == "length":
             self._keep(ctx, "note", {"kind": "note", "text": _GO_ON})
             return Next("boss-turn", {**after, "cut": True})
-        return Done(said)
+        return joining.wait(after) or joining.answer(ctx, said, after) or Done(said)
 
     def _proposals(
         self, ctx: StepContext, answer: ModelAnswer, item: dict[str, Any], most: int
@@ -292,11 +317,17 @@ class Turns:
         state = ctx.state
         settled = self.gate.settle(ctx, state["turn"])
         actions = self.actions.of(ctx.run.tenant, ctx.run.agent)
+        joined = joining.join(ctx, settled, state)
+        if isinstance(joined, Park):
+            return joined
         grown = 0
         for call in settled:
             said, bad = results.shown(call)
             action = actions.get(call.action)
             label = self.gate.label_of(call)
+            if call.id in joined:
+                said, theirs = joined[call.id]
+                label = labels.join(label, theirs)
             ctx.joins(label)
             grown += len(said)
             ctx.items.append(
@@ -317,6 +348,8 @@ class Turns:
                 if _off(call):
                     detail = f"{call.action} was refused: the mode is off (policy.mode)."
                     return Fail("refused", detail, result=state.get("text"))
+        if (heir := joining.taken_over(ctx, settled)) is not None:
+            state["handed"] = heir.id
         return Next("boss-turn", {**state, "tokens": state.get("tokens", 0) + sizes.tokens(grown)})
 
     # ---- compact ----
@@ -399,4 +432,6 @@ def _cap_text(why: str) -> str:
         "usd": "The run used all its money (budget.per_run_usd).",
         "max_cost": "The run used all its money (--max-cost).",
         "tokens": "The run used all its tokens (budget.per_run_tokens).",
+        "tree": "The run above has no money left, and it is the same.",
+        "tree_steps": "The run above and all below it used all their steps (limits.tree_steps).",
     }[why]

@@ -7,9 +7,10 @@ it drove is handed back, and its session is where it was, for the next client an
 from __future__ import annotations
 
 from alfred import app, errors
+from alfred.agents.folders import work_tree
 from alfred.cli import live, terminal, work
 from alfred.conversations import Conversation
-from alfred.orders import make_folder, work_tree
+from alfred.orders import make_folder
 from alfred.runs.rows import Run
 from alfred.runs.states import Status
 from alfred.store.tx import Tx

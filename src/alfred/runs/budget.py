@@ -71,6 +71,15 @@ _TREE = (
     " union all select r.id from runs r join tree t on r.parent_id=t.id) select"
     " {} from usage u join tree t on u.run_id=t.id"
 )
+_STEPS_OF_TREE = Sql(
+    "with recursive tree(id,seq) as (select id,seq from runs where id=:root"
+    " union all select r.id,r.seq from runs r join tree t on r.parent_id=t.id) select coalesce(sum(seq),0) from tree"
+)
+_ABOVE = Sql(
+    "with recursive up(id,parent_id,max_cost) as (select id,parent_id,max_cost from runs where id=:id"
+    " union all select r.id,r.parent_id,r.max_cost from runs r join up on r.id=up.parent_id)"
+    " select id,max_cost from up"
+)
 _CHARGED = "sum(case when notional=0 then cost end)"
 _SPENT_OF_TREE = Sql(_TREE.format(f"coalesce({_CHARGED},0)"))
 _TOKENS_OF_TREE = Sql(_TREE.format("coalesce(sum(input_tokens+output_tokens),0)"))
@@ -399,6 +408,16 @@ def spent_of_run(tx: Tx, root: str) -> int:
 def tokens_of_run(tx: Tx, root: str) -> int:
     """Tokens, in and out, of a run and everything below it."""
     return int(tx(_TOKENS_OF_TREE, root=root).scalar_one())
+
+
+def steps_of_tree(tx: Tx, root: str) -> int:
+    """Steps that a run and everything below it have committed."""
+    return int(tx(_STEPS_OF_TREE, root=root).scalar_one())
+
+
+def caps_of_chain(tx: Tx, run_id: str) -> dict[str, int | None]:
+    """What a run and each one above it may cost at most, micro-USD, by their ids."""
+    return {row.id: row.max_cost for row in tx(_ABOVE, id=run_id).all()}
 
 
 def failed_requests(tx: Tx, run_id: str, turn: int, *, purpose: str = "boss") -> int:

@@ -51,6 +51,9 @@ _POINT = Sql(
 _MODEL = Sql("update sessions set model=:model where id=:id")
 _USED = Sql("update sessions set used_at=alfred_now(),title=coalesce(title,:title) where id=:id")
 _LOCK = Sql("select 1 from sessions where id=:id {lock}")
+TAKES_OVER = "handoff"
+"""What stands behind the call in the `parent_call` of a child that takes the conversation over."""
+
 _LIVE = Sql(
     f"select id from runs where session_id=:id and depth=0 and status in{rows.LIVE_SQL} and cancel=0"
 )
@@ -79,6 +82,12 @@ _BRANCH = Sql(
 
 _TRIES = 100
 """So many runs of one session do not begin and end while a message waits for its locks."""
+
+
+_HEIR = Sql(
+    "select id from runs where parent_id=:id and parent_call like :call and cancel=0"
+    f" and (status='completed' or status in{rows.LIVE_SQL}) order by id desc limit 1"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,6 +162,13 @@ def live(tx: Tx, session_id: str) -> Run | None:
     """The live run of a session, if it has one."""
     found = tx(_LIVE, id=session_id).scalar()
     return rows.get(tx, found) if found else None
+
+
+def heir(tx: Tx, run: Run) -> Run:
+    """Who has the conversation of this run: itself, or the child that took it over and lives or has answered."""
+    while (found := tx(_HEIR, id=run.id, call=f"%:{TAKES_OVER}").scalar()) is not None:
+        run = _row(tx, found)
+    return run
 
 
 def turns(tx: Tx, session_id: str) -> list[str]:

@@ -248,12 +248,14 @@ class Desk:
     def tell(self, run: str, text: str) -> None:
         self.store.transact(ledger.message, run, message_id=ids.new(), body=text, author="local:1")
 
-    def decide(self, decision: str, *, cards: int = 1, **more: Any) -> None:
-        """The same of so many cards, which are all that there are."""
+    def decide(self, decision: str, *, cards: int = 1, only: str = "", **more: Any) -> None:
+        """The same of so many cards, which are all that there are; or of those `only` whose run has this brief."""
         with self.store.read() as read:
             listed = approvals_ledger.listed(read, "main")
         assert len(listed) == cards
         for card in listed:
+            if only and self.run(card.run_id).brief != only:
+                continue
             self.store.transact(
                 approvals.decide,
                 Decision(

@@ -1,0 +1,413 @@
+"""Handing work on: what a child is given, what its caller is told, and how far it goes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from alfred import clock as clock_module
+from alfred.actions.grant import Grant
+from alfred.agents import delegate
+from alfred.llm.contract import ModelAnswer, ModelRequest
+from alfred.memory import scratch
+from alfred.runs import budget, endings, rows, sessions, sweep
+from alfred.runs.rows import Run
+from tests.table import table
+from tests.unit.agents.conftest import Desk, say
+
+TOOLS = frozenset(
+    [
+        *("w.look", "w.page", "w.send", "w.ask", "scratch.write", "scratch.promote"),
+        *("agents.delegate", "agents.ask", "agents.handoff"),
+    ]
+)
+GRANTS = Grant(actions=TOOLS, scratch="").encode()
+LOOK = ("w.look", {"n": 1})
+
+
+def hands_on(*briefs: str, **more: Any) -> ModelAnswer:
+    return say("", ("agents.delegate", {"briefs": list(briefs), **more}))
+
+
+@pytest.fixture
+def team(desk: Desk) -> Desk:
+    """A desk whose agents may hand work on."""
+    desk.actions.register(delegate.ACTIONS)
+    desk.actions.register(scratch.ACTIONS)
+    return desk
+
+
+Script = dict[str, list[Any]]
+
+
+def by_brief(desk: Desk, script: Script) -> Callable[[ModelRequest], Any]:
+    """What the model says, by the first word of the brief of who is asked; in whatever order they come."""
+
+    def answer(request: ModelRequest) -> Any:
+        desk.model.insert(0, answer)
+        said = script[request.brief.split()[0]].pop(0)
+        return said(request) if callable(said) else said
+
+    return answer
+
+
+def plays(desk: Desk, script: Script, brief: str = "boss", **more: Any) -> Run:
+    """A run with this script, driven as far as it goes."""
+    desk.model[:] = [by_brief(desk, script)]
+    run_id = desk.start(brief, **{"grants": GRANTS} | more)
+    desk.go()
+    return desk.run(run_id)
+
+
+def children(desk: Desk, run: Run) -> list[Run]:
+    return [
+        desk.run(row.id)
+        for row in desk.all("select id from runs where parent_id=:id order by id", id=run.id)
+    ]
+
+
+def told(desk: Desk, run: Run, n: int = 0) -> Any:
+    """What a run was told by the n-th call of its that started somebody."""
+    results = [i for i in desk.items(run) if i["kind"] == "result" and "agents__" in i["tool"]]
+    return json.loads(results[n]["text"])
+
+
+def test_a_boss_hands_on_two_briefs_waits_for_both_and_goes_on_with_what_they_say(
+    team: Desk,
+) -> None:
+    run = plays(
+        team,
+        {
+            "boss": [hands_on("north of it", "south of it"), say("both")],
+            "north": [say("", LOOK), say("cold")],
+            "south": [say("warm")],
+        },
+    )
+    north, south = children(team, run)
+    assert (run.status, run.result) == ("completed", "both")
+    said = told(team, run)
+    assert said["completed"] == 2
+    assert [(one["brief"], one["answer"]) for one in said["agents"]] == [
+        ("north of it", "cold"),
+        ("south of it", "warm"),
+    ]
+    assert (north.depth, north.root_id, north.agent, north.model) == (1, run.id, "main", run.model)
+    assert (north.workspace, south.session_id) == (south.workspace, south.id)
+    # nothing went down but the brief
+    first = next(one for one in team.requests if one.brief == "north of it")
+    assert [item.get("text") for item in first.items] == ["north of it"]
+    assert "You are a sub-agent" in first.system
+    notes = {row.path: row.value for row in team.all("select path,value from scratch")}
+    assert notes == {f"{rows.notes_of(c.id)}result": c.result for c in (north, south)}
+
+
+def test_a_child_has_the_tools_that_its_caller_its_own_policy_and_the_call_all_allow(
+    team: Desk,
+) -> None:
+    team.configure(agents={"main": None, "family": {"tools": {"deny": ["w.send"]}}})
+    grants = Grant(actions=TOOLS - {"w.ask"}, scratch="").encode()
+    run = plays(
+        team,
+        {
+            "boss": [
+                say("", ("agents.delegate", {"briefs": ["a"], "agent": "family"})),
+                hands_on("b", tools=["w.look", "w.ask", "agents"]),
+                say("end"),
+            ],
+            "a": [say("", ("w.ask", {"text": "x"}), ("w.send", {"text": "x"})), say("no")],
+            "b": [say("", ("w.page", {})), say("no")],
+        },
+        grants=grants,
+    )
+    a, b = children(team, run)
+    assert Grant.decode(a.grants).actions == TOOLS - {"w.ask", "w.send"}
+    assert Grant.decode(b.grants).actions == {
+        *("w.look", "agents.delegate", "agents.ask", "agents.handoff")
+    }
+    assert [call.status for call in team.calls(a, 0)] == ["refused", "refused"]
+    assert [call.status for call in team.calls(b, 0)] == ["refused"]
+    patterns = plays(
+        team,
+        {
+            "boss": [say("", ("agents.delegate", {"briefs": ["a"], "agent": "family"})), say("e")],
+            "a": [say("no")],
+        },
+        grants=Grant(actions=frozenset({"w.*", "agents.delegate"})).encode(),
+    )
+    (child,) = children(team, patterns)
+    assert Grant.decode(child.grants).actions == {"agents.delegate"}, "nobody knows what w.* is"
+
+
+LIMITS = [
+    ({"subagents": 0}, {}, ["a"], "hands nothing on (subagents.max_children of main is 0)"),
+    ({"subagents": {"max_depth": 0}}, {}, ["a"], "nobody is started deeper than 0"),
+    ({}, {"depth": 0}, ["a"], "deeper than 0 (limits.depth)"),
+    ({"subagents": {"max_children": 2}}, {}, ["a", "b", "c"], "2 may be at a time"),
+    ({}, {"children_live": 1}, ["a", "b"], "1 may be at a time (limits.children_live)"),
+    ({}, {"tree_steps": 1}, ["a"], "limits.tree_steps is 1"),
+    ({}, {}, [], "There is no brief"),
+    ({}, {}, [" "], "A brief has 0 bytes"),
+    ({}, {}, ["boss"], "is what main was asked in the first place"),
+]
+
+
+@table(LIMITS)
+def test_what_is_too_deep_too_many_or_nothing_is_refused_whole_with_what_to_do(
+    team: Desk, agent: dict[str, Any], limits: dict[str, Any], briefs: list[str], why: str
+) -> None:
+    team.configure(agents={"main": agent or None}, limits=limits)
+    run = plays(team, {"boss": [hands_on(*briefs), say("alone")]})
+    assert (run.result, children(team, run)) == ("alone", [])
+    error = told(team, run)["error"]
+    assert why in error["detail"] and error["next"]
+
+
+def test_every_agent_above_holds_the_depth_and_the_living_are_counted(team: Desk) -> None:
+    team.configure(
+        agents={
+            "main": {"subagents": {"max_depth": 1, "max_children": 2}},
+            "deep": {"subagents": {"max_depth": 3}},
+        }
+    )
+    both = say(
+        "",
+        ("agents.delegate", {"briefs": ["a", "b"], "agent": "deep"}),
+        ("agents.delegate", {"briefs": ["c"]}),
+    )
+    run = plays(
+        team,
+        {"boss": [both, say("end")], "a": [hands_on("further"), say("no")], "b": [say("b")]},
+    )
+    a, _b = children(team, run)
+    assert "2 are alive" in told(team, run, 1)["error"]["detail"]
+    assert "deeper than 1 (subagents.max_depth of main)" in told(team, a)["error"]["detail"]
+
+
+def test_a_child_begins_with_its_callers_label_and_its_own_comes_back_with_its_answer(
+    team: Desk,
+) -> None:
+    run = plays(
+        team,
+        {
+            "boss": [hands_on("reads"), hands_on("looks"), say("end")],
+            "reads": [say("", ("w.page", {})), say("they say so")],
+            "looks": [say("fine")],
+        },
+    )
+    reads, looks = children(team, run)
+    assert (reads.external, looks.external, run.external) == (1, 1, 1)
+    results = [i["integrity"] for i in team.items(run) if i["kind"] == "result"]
+    assert results == ["external", "external"]
+    briefs = [
+        next(i["integrity"] for i in team.items(child) if i["kind"] == "user")
+        for child in (reads, looks)
+    ]
+    assert briefs == ["derived", "external"], "it is never the owner's word"
+    clean = plays(team, {"boss": [hands_on("looks"), say("end")], "looks": [say("fine")]})
+    assert clean.external == 0
+
+
+def test_whoever_is_still_out_at_the_deadline_is_named_and_told_of_when_it_is_over(
+    team: Desk, clock: Any
+) -> None:
+    run_id = team.start("boss", grants=GRANTS)
+    asks = ("w.ask", {"text": "may I"})
+    script: Script = {
+        "boss": [hands_on("fast", "slow", "last", within_minutes=5), *map(say, ("1", "2", "all"))],
+        "fast": [say("here")],
+        "slow": [say("", asks), say("came late")],
+        "last": [say("", asks, ("w.page", {})), say("came last")],
+    }
+    team.model[:] = [by_brief(team, script)]
+
+    def waits() -> Run:
+        team.go()
+        run = team.run(run_id)
+        assert (run.status, run.wait) == ("parked", "children")
+        return run
+
+    waits()
+    clock.advance(301)
+    sweep.beat(team.store)
+    said = told(team, waits())  # its answer is not its last word yet
+    assert (said["completed"], said["still out"]) == (1, 2)
+    assert [one.get("answer") for one in said["agents"]] == ["here", None, None]
+    assert said["agents"][1]["waits_for"] == "approval"
+    team.decide("approve", cards=2, only="slow")
+    waits()
+    clock.advance(3601)
+    sweep.beat(team.store)
+    waits()
+    team.decide("approve")
+    team.go()
+    over = team.run(run_id)
+    assert (over.status, over.result, over.external) == ("completed", "all", 1)
+    notes = "\n".join(i["text"] for i in team.items(over) if i["kind"] == "note")
+    assert (notes.count("came late"), notes.count("came last")) == (1, 1), "each is told of once"
+    assert not any(script.values())
+
+
+def test_what_failed_is_told_and_a_cancel_takes_the_tree(team: Desk) -> None:
+    run = plays(
+        team,
+        {
+            "boss": [hands_on("falls", "waits"), say("never")],
+            "falls": [say("", finish="length")] * 70,
+            "waits": [hands_on("below"), say("never")],
+            "below": [say("", ("w.ask", {"text": "may I"})), say("never")],
+        },
+    )
+    assert (run.status, run.wait) == ("parked", "children")
+    _falls, waits = children(team, run)
+    (below,) = children(team, waits)
+    assert team.store.transact(endings.cancel, run.id, by="me", token="t")
+    found = [team.run(one.id).status for one in (run, waits, below)]
+    assert found == ["cancelled"] * 3
+
+
+def test_an_answer_in_the_wrong_form_is_asked_for_again_twice(team: Desk) -> None:
+    form = {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]}
+    rows_ = [
+        (["five", '{"n": "x"}', '```json\n{"n": 5}\n```'], "completed"),
+        (['{"n": 1}'], "completed"),
+        (["a", "b", "c"], "failed"),
+    ]
+    for answers, status in rows_:
+        run = plays(
+            team,
+            {
+                "boss": [hands_on("counts", result_schema=form), say("end")],
+                "counts": [say(text) for text in answers],
+            },
+        )
+        (child,) = children(team, run)
+        (line,) = told(team, run)["agents"]
+        assert (child.status, line["answer"]) == (status, answers[-1])
+        assert ("does not fit" in line.get("error", "")) == (status == "failed")
+        asked = [one for one in team.requests if one.brief == "counts"]
+        assert '"required": ["n"]' in asked[-1].system
+
+
+def test_children_spend_their_callers_money_and_no_more_of_it_than_they_were_given(
+    team: Desk,
+) -> None:
+    run = plays(
+        team,
+        {
+            "boss": [hands_on("poor", max_cost_usd=0.5), say("end", usd="0.1")],
+            "poor": [
+                say("", LOOK, usd="0.4"),
+                say("", LOOK, usd="0.4"),
+                say("spent", usd="0.01"),
+                say("spent", usd="0.01"),
+            ],
+        },
+        max_cost=2_000_000,
+    )
+    (poor,) = children(team, run)
+    assert (poor.status, json.loads(poor.error or "{}")["code"]) == ("failed", "cap:max_cost")
+    spent = team.budgets()
+    with team.store.read() as look:
+        assert budget.spent_of_run(look, run.id) == sum(
+            row.cost for row in team.all("select cost from usage where cost is not null")
+        )
+    assert any(scope.startswith("run") for scope in spent)
+    # and when there is nothing left above, nobody below goes on
+    broke = plays(
+        team,
+        {
+            "boss": [say("", ("agents.delegate", {"briefs": ["b"]}), usd="0.9"), say("end")],
+            "b": [say("", LOOK, usd="0.4"), say("no", usd="0.1"), say("no", usd="0.1")],
+        },
+        max_cost=1_000_000,
+    )
+    (child,) = children(team, broke)
+    assert json.loads(child.error or "{}")["code"] == "cap:tree"
+
+
+def test_one_question_is_asked_of_a_named_agent(team: Desk) -> None:
+    run = plays(
+        team, {"boss": [say("", ("agents.ask", {"agent": "ops", "question": "q"})), say("e")]}
+    )
+    assert told(team, run)["error"]["code"] == "unavailable"
+    team.configure(
+        agents={"main": None, "ops": {"description": "Runs it.", "model": "scripted:/x"}}
+    )
+    run = plays(
+        team,
+        {
+            "boss": [
+                say("", ("agents.ask", {"agent": "opps", "question": "q"})),
+                say("", ("agents.ask", {"agent": "ops", "question": "which one"})),
+                say("that"),
+            ],
+            "which": [say("the second")],
+        },
+    )
+    assert "Did you mean 'ops'?" in told(team, run)["error"]["detail"]
+    assert told(team, run, 1)["agents"][0]["answer"] == "the second"
+    assert (
+        "- ops: Runs it."
+        in next(one for one in team.requests if one.brief == "boss" and "ops" in one.system).system
+    )
+    (child,) = children(team, run)
+    assert child.agent == "ops"
+
+
+def test_who_takes_a_conversation_over_has_read_it_and_answers_in_it(team: Desk) -> None:
+    team.configure(agents={"main": None, "ops": None})
+    run_id = team.start("boss asks about the moon", grants=GRANTS, session_id="S")
+    script: Script = {
+        "boss": [say("", ("agents.handoff", {"agent": "ops", "brief": "take it"}))],
+        "take": [say("", ("w.ask", {"text": "may I"})), say("it is round")],
+    }
+    team.model[:] = [by_brief(team, script)]
+    team.go()
+    (child,) = children(team, team.run(run_id))
+    with team.store.read() as look:
+        assert sessions.heir(look, team.run(run_id)).id == child.id, "what is said now is its"
+    team.decide("approve")
+    team.go()
+    run = team.run(run_id)
+    assert (run.status, run.result) == ("completed", "it is round")
+    note, brief = (i["text"] for i in team.items(child) if i["kind"] in ("note", "user"))
+    assert "person: boss asks about the moon" in note and brief == "take it"
+    with team.store.read() as look:
+        assert sessions.heir(look, run).agent == "ops"
+
+
+def test_neither_a_dry_run_nor_a_call_that_is_switched_off_starts_anybody(team: Desk) -> None:
+    script = {"boss": [hands_on("a"), say("end")], "a": [say("fine")]}
+    dry = plays(team, script, dry_run=1)
+    assert (dry.status, children(team, dry)) == ("completed", [])
+    script = {"boss": [hands_on("a"), say("end")], "a": [say("fine")]}
+    team.configure(policy={"rules": [{"action": "agents.*", "mode": "off"}]})
+    refused = plays(team, script)
+    assert (refused.status, children(team, refused)) == ("completed", [])
+
+
+def test_nobody_does_for_an_agent_what_it_may_not_do_by_itself(team: Desk) -> None:
+    team.configure(
+        agents={"main": None, "ops": None},
+        policy={"mode": "gated", "rules": [{"agent": "ops", "mode": "autonomous"}]},
+    )
+    alone = plays(team, {"boss": [say("", ("w.ask", {"text": "x"})), say("end")]}, agent="ops")
+    assert alone.status == "completed"
+    run = plays(
+        team,
+        {
+            "boss": [say("", ("agents.delegate", {"briefs": ["a"], "agent": "ops"})), say("end")],
+            "a": [say("", ("w.ask", {"text": "x"})), say("end")],
+        },
+    )
+    (child,) = children(team, run)
+    assert (child.status, child.wait) == ("parked", "approval")
+
+
+def test_a_wait_for_children_is_a_week_at_most(team: Desk) -> None:
+    assert delegate.within({"within_minutes": 3}) == 3 * clock_module.MINUTE
+    run = plays(team, {"boss": [hands_on("a", within_minutes=99_999), say("end")]})
+    assert "within_minutes is 99999" in told(team, run)["error"]["detail"]
