@@ -249,6 +249,27 @@ def test_an_agent_is_shown_with_the_place_of_each_value(
     assert (unknown.code, "Did you mean 'ops'?" in unknown.err) == (2, True)
 
 
+def test_a_command_that_drives_a_run_leaves_when_its_children_wait_for_a_person(
+    alfred: Alfred, tmp_path: Path
+) -> None:
+    scenario = tmp_path / "s.yaml"
+    briefs = '{tool: agents.delegate, args: {briefs: ["north of it", "south of it"]}}'
+    scenario.write_text(
+        f"runs:\n- match: north\n  turns: [{{say: cold}}]\n"
+        "- match: south\n  turns: [{calls: [{tool: ask.user, args: {question: how}}]}, {say: warm}]\n"
+        f"- turns: [{{calls: [{briefs}]}}, {{say: both}}]\n"
+    )
+    left = alfred("run", "boss", "--model", f"scripted:{scenario}", "--json")
+    assert (left.code, left.json["wait"]) == (3, "children")
+    (question,) = left.json["waiting"]
+    assert question["kind"] == "question", "the card of a child"
+    assert alfred("answer", question["id"], "by ship").code == 0
+    over = alfred("runs", "resume", left.json["id"], "--json")
+    assert (over.code, over.json["result"]) == (0, "both")
+    shown = alfred("runs", "show", left.json["id"]).out
+    assert "north of it" in shown and "\n          cold\n" in shown
+
+
 def test_a_check_tells_what_is_right_and_probably_not_meant(
     alfred: Alfred, configured: Any
 ) -> None:

@@ -15,6 +15,7 @@ from alfred.actions.ledger.approvals import NewCard
 from alfred.actions.ledger.calls import Call
 from alfred.actions.pipeline import Judged
 from alfred.actions.surroundings import Surroundings
+from alfred.runs import rows
 from alfred.runs.states import Wait
 from alfred.runs.workflow import Defer, Leave, Park, StepContext
 from alfred.store.tx import Tx
@@ -35,7 +36,7 @@ def card_of(ctx: StepContext, around: Surroundings, one: Judged, call: Call) -> 
         args_hash=one.judgement.args_hash,
         risk=one.judgement.risk,
         title=one.title,
-        preview=one.preview,
+        preview=_whose(ctx) + one.preview,
         claim=card.claim(call.claim),
         provenance=one.provenance,
         auto_ok=one.auto_ok,
@@ -43,6 +44,17 @@ def card_of(ctx: StepContext, around: Surroundings, one: Judged, call: Call) -> 
         low_after_us=wants.low_after,
         counts_from_staging=wants.low_counts_from == "staging",
     )
+
+
+def _whose(ctx: StepContext) -> str:
+    """What a child was asked, and by whom, up to the run that a person began; nothing for that one."""
+    lines: list[str] = []
+    at: rows.Run | None = ctx.run
+    while at is not None and (at.parent_id is not None or lines):
+        lines.append(f"for {at.agent}: {display.display(at.title, limit=120)}\n")
+        with ctx.store.read() as look:
+            at = rows.get(look, at.parent_id) if at.parent_id else None
+    return "".join([*lines, "\n"]) if lines else ""
 
 
 def outcome_card_of(

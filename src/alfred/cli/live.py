@@ -16,7 +16,7 @@ from alfred.actions.ledger import approvals
 from alfred.actions.ledger.approvals import Approval
 from alfred.cli import cards, terminal
 from alfred.desk import Desk
-from alfred.runs import events, leases, rows
+from alfred.runs import events, leases, rows, views
 from alfred.runs.rows import Run
 from alfred.runs.states import Status, Wait
 
@@ -43,6 +43,18 @@ if TYPE_CHECKING:
     from alfred.runs.worker import Worker
 
 _STAGED = {"staged": "asks first", "skipped": "would ask or act: skipped"}
+
+
+_OF_CHILDREN = ("run.queued", "run.parked", "run.terminal")
+"""What is told of runs below."""
+
+
+def _stuck(out: Sequence[dict[str, Any]]) -> bool:
+    """Whether all below a run wait for a person, or a day, too."""
+    ends = [one for one in out if one["wait"] != Wait.CHILDREN]
+    return bool(ends) and all(
+        one["status"] == Status.PARKED and one["wait"] in LEAVE_ON for one in ends
+    )
 
 
 def exit_code(run: Run) -> int:
@@ -134,7 +146,10 @@ class View:
                     # The run before the feed: of the end that it tells, the feed has told.
                     run = rows.get(look, run_id)
                     assert run is not None
-                    pending = approvals.listed(look, self.desk.tenant, run_id=run_id)
+                    out = views.below(look, run_id) if run.wait == Wait.CHILDREN else []
+                    pending = [
+                        approvals.get(look, one["id"]) for one in views.waiting(look, run_id)
+                    ]
                 holder = run.worker or holder
                 self._news(run_id, streamed=self._streamed if holder is None else holder == mine)
             except errors.StoreUnavailable as problem:
@@ -148,9 +163,10 @@ class View:
             if not run.live:
                 self._line()
                 return run
-            if run.status == Status.PARKED and run.wait in LEAVE_ON:
+            fresh = [card for card in pending if card is not None and card.id not in asked]
+            stuck = run.status == Status.PARKED and (run.wait in LEAVE_ON or _stuck(out))
+            if stuck or (out and self.ask and fresh):
                 self._line()
-                fresh = [card for card in reversed(pending) if card.id not in asked]
                 if not stay and not (self.ask and fresh):
                     return run
                 if self.ask and fresh:
@@ -202,6 +218,10 @@ class View:
                 self._cursor = event.cursor
                 if event.run_id == run_id:
                     self._tell(event, streamed=self._live and streamed)
+                elif event.run_id and not self.quiet and event.kind in _OF_CHILDREN:
+                    top, other = rows.get(look, run_id), rows.get(look, event.run_id)
+                    if top and other and other.root_id == top.root_id and other.depth > top.depth:
+                        self._tell_child(other, event)
 
     def _write(self, text: str) -> None:
         shown = terminal.display.display(text, multiline=True)
@@ -223,6 +243,19 @@ class View:
     def _say(self, text: str) -> None:
         self._line()
         terminal.say(f"  {text}")
+
+    def _tell_child(self, child: Run, event: events.Event) -> None:
+        """What becomes of a run below, in a line."""
+        body, who = event.body, f"child {terminal.short(child.id)}"
+        match event.kind:
+            case "run.queued" if "why" not in body:
+                self._say(f"{who}, {child.agent}: {terminal.shown(child.title, 80)}")
+            case "run.parked" if body.get("wait") in LEAVE_ON:
+                self._say(terminal.colour(f"{who} waits for {body['wait']}", "yellow", sys.stderr))
+            case "run.terminal":
+                why = (body.get("error") or {}).get("detail")
+                said = terminal.shown(why or body.get("result") or "", 160)
+                self._say(f"{who} {body['status']}{f': {said}' if said else ''}")
 
     def _tell(self, event: events.Event, *, streamed: bool) -> None:
         if self.quiet:

@@ -80,9 +80,14 @@ _SCRATCH = Sql(
     "select path,value,author,origin,reason,integrity,confidentiality,at from scratch where run_id=:id"
     " order by at,path"
 )
-_CARDS_OPEN = Sql(
-    "select id,kind,title from approvals where run_id=:id and status='pending' order by id"
+_TREE = (
+    "with recursive tree(id) as (select id from runs where id=:id"
+    f" union all select r.id from runs r join tree on r.parent_id=tree.id where r.status in{rows.LIVE_SQL}) select "
 )
+_CARDS_OPEN = Sql(
+    f"{_TREE}p.id,p.kind,p.title from approvals p join tree on p.run_id=tree.id where p.status='pending' order by p.id"
+)
+_BELOW = Sql(f"{_TREE}r.id,r.status,r.wait from runs r join tree on r.id=tree.id where r.id<>:id")
 _BLOCKED = Sql("select state from runs where id=:id and status='parked' and wait='limit'")
 _PLACE = Sql(
     "select substr(asks,2) from runs where id=:id and status='parked' and wait='timer' and asks like '?%'"
@@ -269,8 +274,13 @@ def _run(tx: Tx, run_id: str) -> Json:
 
 
 def waiting(tx: Tx, run_id: str) -> list[Json]:
-    """The open cards of a run, oldest first: id, kind and title."""
+    """The open cards of a run and of all below it, oldest first: id, kind and title."""
     return every(tx, _CARDS_OPEN, id=run_id)
+
+
+def below(tx: Tx, run_id: str) -> list[Json]:
+    """The live runs below this one: id, status and wait."""
+    return every(tx, _BELOW, id=run_id)
 
 
 def _waits_for(tx: Tx, run_id: str) -> list[Json]:

@@ -213,7 +213,7 @@ def test_a_child_begins_with_its_callers_label_and_its_own_comes_back_with_its_a
 def test_whoever_is_still_out_at_the_deadline_is_named_and_told_of_when_it_is_over(
     team: Desk, clock: Any
 ) -> None:
-    run_id = team.start("boss", grants=GRANTS)
+    run_id = team.start("boss", grants=GRANTS, title="boss")
     asks = ("w.ask", {"text": "may I"})
     script: Script = {
         "boss": [hands_on("fast", "slow", "last", within_minutes=5), *map(say, ("1", "2", "all"))],
@@ -232,6 +232,8 @@ def test_whoever_is_still_out_at_the_deadline_is_named_and_told_of_when_it_is_ov
     waits()
     clock.advance(301)
     sweep.beat(team.store)
+    card = team.all("select preview from approvals order by preview")[0].preview
+    assert card.startswith("for main: last\nfor main: boss\n\n"), "whose call it is"
     said = told(team, waits())  # its answer is not its last word yet
     assert (said["completed"], said["still out"]) == (1, 2)
     assert [one.get("answer") for one in said["agents"]] == ["here", None, None]
