@@ -21,11 +21,13 @@ from alfred.actions.dispatch import Dispatch
 from alfred.actions.grant import Grant
 from alfred.actions.registry import Registry
 from alfred.actions.surroundings import Surroundings
+from alfred.agents import delegate
 from alfred.agents.metered import Meter
 from alfred.agents.registry import AgentRegistry
 from alfred.agents.turn import Turns
 from alfred.config_schema import Settings
 from alfred.integrations import ask
+from alfred.memory import scratch
 from alfred.runs import audit, budget, claims, execute, leases, sweep, triggers
 from alfred.runs.dispatcher import Dispatcher
 from alfred.runs.execute import Runtime
@@ -161,6 +163,8 @@ def put_together(url: str, home: Path, script: Path, workflows: Sequence[Workflo
     registry = Registry()
     registry.register(world.ACTIONS)
     registry.register(ask.ACTIONS)
+    registry.register(delegate.ACTIONS)
+    registry.register(scratch.ACTIONS)
     gate = Dispatch(
         store,
         registry,

@@ -1,4 +1,4 @@
-"""Eleven stories in which alfred dies."""
+"""Twelve stories in which alfred dies."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from alfred.runs.rows import NewRun
 from alfred.runs.states import Wait
 from alfred.runs.workflow import Done, Next, Park, StepContext, Verdict, Workflow
 from alfred.store.tx import Tx
-from tests.crash import world
+from tests.crash import trees, world
 from tests.crash.parts import Parts, Scenario
 
 RUN = "01K00000000000000000000RUN"
@@ -397,5 +397,6 @@ SCENARIOS = {
             ends={"shutdown": "completed"},
             exactly=(1, 2),
         ),
+        trees.AGENTS,
     )
 }

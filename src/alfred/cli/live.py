@@ -49,7 +49,7 @@ _OF_CHILDREN = ("run.queued", "run.parked", "run.terminal")
 """What is told of runs below."""
 
 
-def _stuck(out: Sequence[dict[str, Any]]) -> bool:
+def stuck(out: Sequence[dict[str, Any]]) -> bool:
     """Whether all below a run wait for a person, or a day, too."""
     ends = [one for one in out if one["wait"] != Wait.CHILDREN]
     return bool(ends) and all(
@@ -164,8 +164,8 @@ class View:
                 self._line()
                 return run
             fresh = [card for card in pending if card is not None and card.id not in asked]
-            stuck = run.status == Status.PARKED and (run.wait in LEAVE_ON or _stuck(out))
-            if stuck or (out and self.ask and fresh):
+            waits = run.status == Status.PARKED and (run.wait in LEAVE_ON or stuck(out))
+            if waits or (out and self.ask and fresh):
                 self._line()
                 if not stay and not (self.ask and fresh):
                     return run

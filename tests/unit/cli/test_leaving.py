@@ -8,10 +8,18 @@ from typing import Any
 
 import pytest
 
-from alfred.cli import leaving
+from alfred.cli import leaving, live
 from alfred.cli.leaving import Left, Signals
 
 ONE, OTHER = signal.SIGUSR1, signal.SIGUSR2
+
+
+def test_a_tree_is_stuck_when_everybody_below_waits_for_a_person() -> None:
+    asks = {"status": "parked", "wait": "approval"}
+    boss = {"status": "parked", "wait": "children"}
+    works, sleeps = {"status": "running", "wait": None}, {"status": "parked", "wait": "timer"}
+    assert live.stuck([asks]) and live.stuck([boss, asks, asks])
+    assert not any(map(live.stuck, ([], [boss], [asks, works], [asks, sleeps])))
 
 
 @pytest.fixture
