@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from alfred import beats, config, config_edit, config_servers, config_text, errors, home, orders
-from alfred.agents import bindings, entries, named
+from alfred.agents import bindings, entries, named, teams
 from alfred.config_live import LiveSettings
 from alfred.desk import Desk, person
 from alfred.runs import audit
@@ -132,6 +132,8 @@ def check(tree: Mapping[str, Any]) -> list[config_text.Finding]:
     """
     found = [*entries.problems(tree), *bindings.problems(tree), *named.problems(tree)]
     found += config_servers.problems(tree)
+    if (there := bindings.defined(tree)) is not None:
+        found += teams.read(tree, there)[1]
     if tree.get("integrations") is not None:
         from alfred.integrations import web_settings  # what it needs is loaded where it is used
 

@@ -275,7 +275,10 @@ class Settings(Section):
     server: Server = Field(default_factory=Server)
     agents: RawMapping = Field(default_factory=dict, description="Agents by id.")
     bindings: RawList = Field(default_factory=list, description="Which messages go to which agent.")
-    teams: RawMapping = Field(default_factory=dict, description="Agents that work together.")
+    teams: RawMapping = Field(
+        default_factory=dict,
+        description="Agents that work together, by name: lead, members, brief.",
+    )
     subagent: RawMapping = Field(
         default_factory=lambda: {"model": None},
         description="What all children of agents inherit: model, `provider:model`, helper or cheap.",

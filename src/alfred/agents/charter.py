@@ -33,13 +33,31 @@ def of(ctx: StepContext, settings: Settings) -> list[str]:
             )
         if grant.scratch and grant.allows("scratch.write"):
             told.append(f"What you note with scratch.write is named {rows.notes_of(run.id)}NAME.")
+    agents = AgentRegistry.from_settings(settings)
+    told += _of_teams(ctx, agents)
     if any(grant.allows(action) for action in delegate.STARTS):
-        told += _others(settings, run.agent)
+        told += _others(agents, run.agent)
     return told
 
 
-def _others(settings: Settings, own: str) -> list[str]:
-    agents = AgentRegistry.from_settings(settings)
+def _of_teams(ctx: StepContext, agents: AgentRegistry) -> list[str]:
+    """The teams that the run leads, or that its caller leads and it is a member of."""
+    run, caller = ctx.run, None
+    if run.parent_id is not None and agents.teams:
+        with ctx.store.read() as look:
+            above = rows.get(look, run.parent_id)
+        caller = above.agent if above else None
+    told = []
+    for team in agents.teams:
+        brief = f" {team.brief}" if team.brief else ""
+        if run.agent == team.lead:
+            told.append(f"You lead the team {team.name}: {', '.join(team.members)}.{brief}")
+        elif caller == team.lead and run.agent in team.members:
+            told.append(f"You work in the team {team.name}, which {team.lead} leads.{brief}")
+    return told
+
+
+def _others(agents: AgentRegistry, own: str) -> list[str]:
     others = [agents.get(id) for id in agents.ids() if id != own]
     if not others:
         return []

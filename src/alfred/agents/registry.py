@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from alfred import config_text
 from alfred import home as places
-from alfred.agents import bindings, entries, persona, subagents
+from alfred.agents import bindings, entries, persona, subagents, teams
 from alfred.agents.entries import MAIN, AgentConfig, UnknownAgent
+from alfred.agents.teams import Team
 from alfred.agents.tools import ToolPolicy
 from alfred.config_text import Finding
 
@@ -49,6 +50,7 @@ class AgentRegistry:
         agents: What each agent's entry gives.
         inherited: What the top of the configuration gives all of them.
         subagent: The model that it gives all children, as it is written.
+        teams: Those of its agents that work together.
     """
 
     def __init__(
@@ -56,7 +58,9 @@ class AgentRegistry:
         agents: Mapping[str, Mapping[str, Any]],
         inherited: Mapping[str, Any],
         subagent: str | None = None,
+        teams: Sequence[Team] = (),
     ):
+        self.teams = tuple(teams)
         self._given = dict(agents) or {MAIN: {"id": MAIN, "default": True}}
         self._inherited = inherited
         self._subagent = subagent
@@ -197,10 +201,11 @@ def _checked(tree: Mapping[str, Any], more: Sequence[Finding] = ()) -> AgentRegi
     found += [one for one in wrong if one not in found]
     if not isinstance(tree.get("agents") or {}, Mapping):
         found.append(Finding(("agents",), "must be agents by name, as in `{coder: {model: auto}}`"))
-    found += more
+    together, amiss = teams.read(tree, list(agents) or [MAIN])
+    found += [*amiss, *more]
     if found:
         raise config_text.raised(found, "`alfred doctor` tells the places.")
-    return AgentRegistry(agents, inherited, subagents.everyones(tree)[0])
+    return AgentRegistry(agents, inherited, subagents.everyones(tree)[0], together)
 
 
 def _home(home: Path | None) -> Path:

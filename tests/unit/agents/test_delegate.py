@@ -330,6 +330,27 @@ def test_children_spend_their_callers_money_and_no_more_of_it_than_they_were_giv
     assert json.loads(child.error or "{}")["code"] == "cap:tree"
 
 
+def test_a_lead_knows_its_team_and_the_members_that_it_asks_what_all_are_told(team: Desk) -> None:
+    team.configure(
+        agents={"main": None, "chief": None, "coder": None, "critic": None},
+        teams={"tower": {"lead": "chief", "members": ["coder", "critic"], "brief": "Be exact."}},
+    )
+    script = {
+        "boss": [say("", ("agents.ask", {"agent": "coder", "question": "build"})), say("end")],
+        "build": [say("built")],
+    }
+    plays(team, {key: [*said] for key, said in script.items()}, agent="chief")
+    plays(team, script)
+    heads = {(one.brief, n): one.system for n, one in enumerate(team.requests)}
+    told = [
+        ("tower" in heads[key], "Be exact." in heads[key])
+        for key in sorted(heads, key=lambda k: k[1])
+    ]
+    assert told == [(True, True)] * 3 + [(False, False)] * 3
+    assert "You lead the team tower: coder, critic." in team.requests[0].system
+    assert "You work in the team tower, which chief leads." in team.requests[1].system
+
+
 def test_one_question_is_asked_of_a_named_agent(team: Desk) -> None:
     run = plays(
         team, {"boss": [say("", ("agents.ask", {"agent": "ops", "question": "q"})), say("e")]}

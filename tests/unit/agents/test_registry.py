@@ -43,6 +43,21 @@ WRONG = [
     ("agents: {a: {subagents: {max_children: 1.0}}}", ["a.subagents.max_children: must be a"]),
     ("agents: {a: {subagents: {model: [x]}}}", ["agents.a.subagents.model: must be `provider"]),
     ("agents: {a: {subagents: {model: cheep}}}", ["agents.a.subagents.model: names no model"]),
+    ("teams: {t: [nobody]}", ["1: teams.t: must be keys of lead, members, brief"]),
+    (
+        "agents: {a: }\nteams: {t: {lead: a, members: [b]}}",
+        ["2: teams.t.members[0]: names no agent"],
+    ),
+    (
+        "agents: {coder: }\nteams: {t: {lead: codr, members: []}}",
+        ["t.lead: names no", "mean coder?"],
+    ),
+    ("agents: {a: }\nteams: {t: {lead: a, members: [a]}}", ["teams.t.members: has the lead"]),
+    ("agents: {a: , b: }\nteams: {t: {lead: a, members: b, breif: x}}", ["t.breif: is no key of"]),
+    (
+        "agents: {a: , b: }\nteams: {t: {lead: a, members: b, brief: [x]}}",
+        ["t.brief: must be a te"],
+    ),
     ("subagent: {modle: x}", ["1: subagent.modle: is no key of subagent; known: model"]),
     ("subagent: {model: auto}", ["1: subagent.model: names no model"]),
     ("agents: {a: {max_turns: 0}}", ["agents.a.max_turns: must be a whole number of at least 1"]),
@@ -148,7 +163,7 @@ RIGHT = [
     "policy: {rules: [{agent: 'm*', mode: off}, {agent: '*', action: x, mode: off}]}",
     "fleet: {agents: {lucius: {every: 20m}}}\nbudget: {per_agent: {lucius: {turns_per_day: 1}}}",
     "fleet: {agents: {lucius: {agent: coder}}}\npolicy: {rules: [{agent: coder, mode: off}]}",
-    "teams: {t: [nobody]}\nmcp_servers: {f: {command: npx}}\nchannels: {telegram: {x: 1}}",
+    "teams: {t: {lead: main, members: []}}\nmcp_servers: {f: {command: npx}}\nchannels: {telegram: {x: 1}}",
 ]
 
 
