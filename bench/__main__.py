@@ -29,6 +29,7 @@ CONTENDERS = (
     "flat",
     "resume",
     "gate",
+    "children",
     "routing",
     "session",
 )
@@ -147,6 +148,11 @@ def table(report: dict[str, Any]) -> str:
             gate = results["gate"]
             lines.append(
                 f"  around a look: p50 {gate['look_p50_ms']} ms, an effect: p50 {gate['effect_p50_ms']} ms   bar on SQLite: 0.5 ms, 3 ms"
+            )
+        if "children" in results:
+            children = results["children"]
+            lines.append(
+                f"  one run and its 100 children: {children['boss_s']} s; the same hundred that nobody waits for: {children['alone_s']} s"
             )
         if "routing" in results:
             routing = results["routing"]
