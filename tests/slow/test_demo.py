@@ -76,6 +76,8 @@ def test_without_a_terminal_the_demo_decides_and_says_so_whatever_is_set_elsewhe
     assert told["attempts"] > 1
     assert told["seconds"] < 60
     assert "approved by `demo`" in said.stderr
+    assert (told["second"]["status"], told["second"]["children"]) == ("completed", 2)
+    assert "shared: shared.last-change, from scratch." in said.stderr
     assert not elsewhere.exists()
     assert _left(machine, scratch) == [REPORT]
 

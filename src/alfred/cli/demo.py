@@ -1,4 +1,5 @@
-"""The demo: one run on the repository that the person stands in, killed with -9 in the middle and gone on with.
+"""The demo: one run on the repository that the person stands in, killed with -9 in the middle and gone on with; and one that
+hands two investigations of it on.
 
 Everything is real but the model, which is scripted unless a paid one is allowed: the ledger, the gate, the card,
 the kill and the audit chain. What the script writes is put together from what the run itself has read, out of its
@@ -114,6 +115,8 @@ class _Demo:
         self.paid = model
         self.as_json = as_json
         self.scenario = scratch / "scenario.yaml"
+        self.second: dict[str, Any] | None = None
+        """How the second scene ended."""
         self.repository = self._repository()
         self.report = self.repository / demo_script.report_in(self.repository)
 
@@ -202,7 +205,10 @@ class _Demo:
         began = time.monotonic()
         with self._worker() as worker:
             self._title(f"3. A new worker, {worker.pid}, goes on where it was")
-            return self._taken_over(base, run_id, began)
+            took = self._taken_over(base, run_id, began)
+            if not self.paid and self._run(base, run_id).status == Status.COMPLETED:
+                self._hand_on(base)
+            return took
 
     def _taken_over(self, base: app.Base, run_id: str, began: float) -> float:
         """Follows the run to its end; the seconds until the new worker had it."""
@@ -231,6 +237,41 @@ class _Demo:
             next="`alfred demo --keep`, then look at it.",
         )
 
+    # ---- 5: a boss and two others ----
+
+    def _hand_on(self, base: app.Base) -> None:
+        """The second scene, by the same worker: a run hands two investigations on, shares one finding and answers."""
+        demo_script.hand_on(self.scenario)
+        actions, _ = app.actions_of(base.home)
+        order = Order(brief=demo_script.BOSS, folder=self.repository, max_cost_usd=0.5)
+        new = base.desk.order(
+            order, model=lambda: f"scripted:{self.scenario}", actions=actions.names()
+        )
+        base.desk.start(new)
+        self._title(
+            f"5. Run {terminal.short(new.id)} hands two investigations on, and waits for both"
+        )
+        known, until = False, time.monotonic() + PATIENCE
+        while (run := self._run(base, new.id)).live and time.monotonic() < until:
+            with base.store.read() as look:
+                below = [child["id"] for child in views.show(look, new.id)["children"]]
+                looked = [views.show(look, child)["calls"] for child in below]
+            if not known and below and all(c and c[0]["status"] == "done" for c in looked):
+                notes = [rows.notes_of(child) for child in below]
+                demo_script.answer(self.scenario, list(zip(notes, looked, strict=True)))
+                known = True
+            self.wait(0.03)
+        with base.store.read() as look:
+            whole = views.show(look, new.id)
+        for child in whole["children"]:
+            said = terminal.shown(child["result"] or "", 200)
+            terminal.say(f"  child {terminal.short(child['id'])} {child['status']}: {said}")
+        for note in whole["scratch"]:
+            if note["origin"]:
+                terminal.say(f"  shared: {note['path']}, from {note['origin']}: {note['reason']}")
+        self.second = {"run": run.id, "status": run.status, "children": len(whole["children"])}
+        terminal.say(f"  {run.status}: {terminal.shown(run.result or '', 200)}")
+
     def _decide(self, desk: Desk, card: Approval) -> None:
         no = "skip" if card.kind == "outcome" else "reject"
         if terminal.interactive():
@@ -252,7 +293,7 @@ class _Demo:
             terminal.say(f"  no terminal: rejected by `demo`, and audited as that. {why}")
             own.decide(card.id, no, reason=why)
 
-    # ---- 4: what happened ----
+    # ---- what happened ----
 
     def _account(
         self, base: app.Base, run_id: str, killed: Run, resumed: float | None, began: float
@@ -261,7 +302,8 @@ class _Demo:
         with backup.snapshot(base.store) as look:
             whole = views.show(look, run.id)
             checked, broken = audit.verify(look)
-        self._title("5. The timeline")
+        number = 6 if self.second else 5
+        self._title(f"{number}. The timeline of the first run")
         for step in whole["steps"]:
             gone = "   (after the kill)" if step["seq"] > killed.seq else ""
             terminal.say(
@@ -273,7 +315,7 @@ class _Demo:
             terminal.say(f"  {call['status']:>9}  {action} (risk {risk}){why}")
         chain = "holds" if broken is None else f"is broken at row {broken.n}: {broken.why}"
         doubled = len(whole["steps"]) - len({step["seq"] for step in whole["steps"]})
-        self._title("6. The numbers")
+        self._title(f"{number + 1}. The numbers")
         terminal.say(
             f"  status {run.status}, {len(whole['steps'])} steps committed, {doubled} twice, {run.attempt} attempts"
         )
@@ -301,6 +343,7 @@ class _Demo:
                     "steps": len(whole["steps"]),
                     "attempts": run.attempt,
                     "resumed_s": None if resumed is None else round(resumed, 3),
+                    "second": self.second,
                     "audit": {"ok": broken is None, "rows": checked},
                     "seconds": round(took, 1),
                 }

@@ -140,9 +140,68 @@ def write_the_report(scenario: Path, run_id: str, calls: list[dict[str, Any]], n
     )
 
 
+INVESTIGATIONS = {
+    "Find out from the git log who changed this repository last.": "git.log",
+    "Find out what files this repository has.": "files.list",
+}
+"""Briefs of the second scene, and what each of them looks at."""
+
+BOSS = "Let two sub-agents investigate this repository, share what the first one found, and answer."
+
+
+def hand_on(scenario: Path) -> None:
+    """The second scene, up to where its agents have looked: what they found is not known yet."""
+    _second_scene(scenario, ["I have looked."] * 2, [{"say": "Both have looked."}])
+
+
+def answer(scenario: Path, children: list[tuple[str, list[dict[str, Any]]]]) -> None:
+    """The rest of it: what the agents say is what they have read, and the boss promotes what the first one said.
+
+    Args:
+        children: The prefix of each one's notes, and its calls so far, in the order of their briefs.
+    """
+    said = [
+        f"{_result(calls, action)[0]} ({len(_result(calls, action))} in all)"
+        for (_, calls), action in zip(children, INVESTIGATIONS.values(), strict=True)
+    ]
+    promote = {
+        "path": f"{children[0][0]}result",
+        "to": "last-change",
+        "reason": "It stands in the git log.",
+    }
+    share = {"say": "I share that.", "calls": [{"tool": "scratch.promote", "args": promote}]}
+    end = {"say": f"Last change: {said[0]}. First file: {said[1]}."}
+    _second_scene(scenario, said, [share, end])
+
+
+def _second_scene(scenario: Path, said: list[str], then: list[dict[str, Any]]) -> None:
+    """`then`: what the boss does when both have answered."""
+    looks = {"git.log": {"limit": 10}, "files.list": {}}
+    runs: list[dict[str, Any]] = [
+        {
+            "match": f"^{re.escape(brief)}$",
+            "turns": [
+                {"calls": [{"tool": action, "args": looks[action]}]},
+                {"calls": [{"tool": "git.status", "args": {}}], "delay": 0.4},
+                {"say": text},
+            ],
+        }
+        for (brief, action), text in zip(INVESTIGATIONS.items(), said, strict=True)
+    ]
+    on = {"tool": "agents.delegate", "args": {"briefs": list(INVESTIGATIONS)}}
+    runs.append({"match": ".", "turns": [{"say": "I hand both on.", "calls": [on]}, *then]})
+    _replace(scenario, runs)
+
+
 def _write(scenario: Path, turns: list[dict[str, Any]]) -> None:
-    # JSON is YAML: nothing has to be quoted by hand.
-    scenario.write_text(json.dumps({"runs": [{"match": ".", "turns": turns}]}, ensure_ascii=False))
+    _replace(scenario, [{"match": ".", "turns": turns}])
+
+
+def _replace(scenario: Path, runs: list[dict[str, Any]]) -> None:
+    """Whoever reads it meanwhile reads the one or the other."""
+    new = scenario.with_suffix(".new")
+    new.write_text(json.dumps({"runs": runs}, ensure_ascii=False))  # JSON is YAML, and quoted
+    new.replace(scenario)
 
 
 def _result(calls: list[dict[str, Any]], action: str) -> list[str]:
