@@ -29,6 +29,7 @@ from alfred.store import connect, migrate
 from alfred.store.connect import Store
 
 if TYPE_CHECKING:
+    from alfred.actions.context import ActionContext
     from alfred.actions.editing import Editing
     from alfred.actions.explaining import Explained, Hypothesis
     from alfred.actions.ledger.pins import Pin, Place
@@ -209,6 +210,7 @@ def whole(base: Base, *, watch: Callable[[str, str, dict[str, Any]], None] | Non
     from alfred.agents.metered import Meter
     from alfred.agents.registry import AgentRegistry
     from alfred.agents.turn import Turns
+    from alfred.integrations import served
     from alfred.llm import catalog
     from alfred.memory import search
     from alfred.runs import triggers
@@ -241,7 +243,12 @@ def whole(base: Base, *, watch: Callable[[str, str, dict[str, Any]], None] | Non
         model = cheap(ctx.run.tenant, ctx.run.model or "")
         return quarantine.ask(ctx, system, text, meter=meter, model=model)
 
-    around = Surroundings(home=settings.home, settings=settings.of, secrets=secret, ask=ask)
+    def stands_in(ctx: ActionContext, id: str, args: dict[str, Any]) -> Any:
+        return served.answer(registry.of(ctx.tenant, ctx.agent).get(id), id, args, ctx)
+
+    around = Surroundings(
+        home=settings.home, settings=settings.of, secrets=secret, ask=ask, served=stands_in
+    )
     gate = Dispatch(base.store, registry, around)
     earned = Earned(registry, around)
     people = People(
@@ -570,7 +577,20 @@ def _prepare(
     from alfred.agents import servers as of_agents
 
     there = of_agents.of(settings.of(tenant), tenant, agent)
-    servers.meet(tenant, agent, of_agents.granted(there, granted))
+    servers.meet(
+        tenant,
+        agent,
+        of_agents.granted(there, [*granted, *_standing_in(settings.of(tenant), granted)]),
+    )
+
+
+def _standing_in(settings: config.Settings, granted: Iterable[str]) -> list[str]:
+    """The tools of MCP servers that stand in for what a run may call."""
+    from alfred.integrations import web_settings
+
+    search = web_settings.of(settings).search
+    found = isinstance(search, web_settings.Served) and "web.search" in granted
+    return [search.tool] if found else []
 
 
 def _way(settings: config.Settings, secret: Callable[[str], str | None]) -> Tell | None:

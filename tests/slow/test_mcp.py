@@ -156,6 +156,37 @@ def test_a_call_asks_a_person_whatever_the_server_says_about_it_and_its_result_i
     assert "mcp.pinned" in alfred("audit", "export").out
 
 
+def test_a_tool_that_the_owner_says_searches_is_asked_without_a_person_by_web_search_alone(
+    alfred: Alfred, ours: Ours, configured: Any, script: Any
+) -> None:
+    model = script(
+        {
+            "calls": [
+                {"tool": "web.search", "args": {"query": "red panda"}},
+                {"tool": "mcp.ours.echo", "args": {"words": "x"}},
+            ]
+        },
+        {"say": "done"},
+    )
+    search = {"provider": "mcp", "tool": "mcp.ours.echo", "argument": "words"}
+    configured(
+        model=model,
+        mcp_servers={"ours": ours.written("ours", tools={"echo": "Finds."})},
+        agents={"main": {"tools": "coding"}},  # which has no tool of any server
+        integrations={"web": {"search": search}},
+    )
+    done = alfred("run", "look it up", "--json")
+    assert done.code == 0, done.err
+    assert ours.log("ours") == ['echo {"words": "red panda"}']
+    shown = alfred("runs", "show", done.json["id"], "--json").json
+    found, alone = shown["calls"]
+    assert (found["risk"], found["effect"], found["status"]) == ("none", "pure", "done")
+    assert found["result"]["service"] == "mcp.ours.echo" and "red panda" in str(found["result"])
+    assert alone["status"] == "refused"
+    labels = [item["label"] for item in shown["transcript"] if item["kind"] == "result"]
+    assert "external" in json.dumps(labels[0])
+
+
 def test_arguments_that_the_servers_schema_does_not_take_are_refused_before_anybody_is_asked(
     alfred: Alfred,
     ours: Ours,

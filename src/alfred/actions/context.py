@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from alfred.trust import labels
 from alfred.trust.labels import Label
@@ -51,6 +51,9 @@ class ActionContext:
     """One line of progress for whoever watches."""
     secrets: Callable[[str], str | None]
     """The secret of this name, or None when there is none."""
+    served: Callable[[ActionContext, str, dict[str, Any]], Any] | None = None
+    """`served(ctx, id, args)`: what the tool of an MCP server answers that the owner has put in the place of a service.
+    None: there is none here."""
     ask: Callable[[str, str], str] | None = None
     """`ask(system, text)`: what a model without tools says, paid by the run. None: there is none here."""
     external: bool = False

@@ -28,6 +28,8 @@ class Surroundings:
     secrets: Callable[[str, str], str | None]
     ask: Callable[[StepContext, str, str], str] | None = None
     """What a model without tools says to a text: (step, system prompt, text) -> answer."""
+    served: Callable[[ActionContext, str, dict[str, Any]], Any] | None = None
+    """See `ActionContext.served`."""
 
     def context(self, ctx: StepContext, call: Call) -> ActionContext:
         """What the action of a call gets as `ctx`. A workspace of alfred's own is there from now on."""
@@ -37,6 +39,7 @@ class Surroundings:
             call,
             ctx.label,
             ask=functools.partial(self.ask, ctx) if self.ask else None,
+            served=self.served,
             cancelled=ctx.slot.stopped.is_set,
             on_cancel=ctx.slot.on_cancel,
             emit=lambda line: ctx.emit("text", call=call.id, text=redact.redact(line)),

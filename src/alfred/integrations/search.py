@@ -1,6 +1,7 @@
 """Searching the web, at the service that the owner chose.
 
-Invariants: a search sends its query to the host of the configuration and nowhere else: no redirect is followed. The key
+Invariants: a search sends its query to the host of the configuration, or to the MCP server that it names, and nowhere
+else: no redirect is followed. The key
 goes along in a header, by its reference (`trust.references`), and stands in no result and no error: what a service says
 of a failure is not repeated. What it found is `external`.
 
@@ -19,7 +20,7 @@ from alfred import clock, errors
 from alfred.actions import Destination, Effect, Risk, action
 from alfred.actions.context import ActionContext
 from alfred.integrations import excerpt, services, web_settings
-from alfred.integrations.web_settings import Search
+from alfred.integrations.web_settings import Search, Served
 from alfred.trust import fetching, references, urls
 
 LONGEST = 400
@@ -45,13 +46,15 @@ def lacks(settings: Any) -> errors.CallRefused | None:
     return errors.CallRefused(
         "No search service is configured.",
         next="The owner writes integrations: {web: {search: {provider: searxng, url: …}}} into config.yaml, or"
-        " {provider: brave or tavily, key: secret://NAME} and secrets: {NAME: [its host]}.",
+        " {provider: brave or tavily, key: secret://NAME} and secrets: {NAME: [its host]}, or"
+        " {provider: mcp, tool: mcp.SERVER.TOOL}.",
     )
 
 
 def _destinations(args: dict[str, Any], ctx: ActionContext) -> list[Destination]:
     found = _chosen(ctx)
-    return [Destination(found.host, owners=True), Destination(args["query"])]
+    where = found.tool if isinstance(found, Served) else found.host
+    return [Destination(where, owners=True), Destination(args["query"])]
 
 
 @action(
@@ -81,6 +84,11 @@ def search(
     service = _chosen(ctx)
     if not query.strip() or len(query.split()) > WORDS:
         raise errors.CallRefused(f"A query has 1 to {WORDS} words, this one {len(query.split())}.")
+    if isinstance(service, Served):
+        if ctx.served is None:
+            raise errors.CallFailed(f"{service.tool} cannot be asked here.")
+        answer = ctx.served(ctx, service.tool, {service.argument: query})
+        return {"service": service.tool, "answer": answer}
     web = web_settings.of(ctx.settings)
     asked = services.request(service.provider, service.url, query, count)
 
@@ -122,7 +130,7 @@ def search(
 ACTIONS = (search,)
 
 
-def _chosen(ctx: ActionContext) -> Search:
+def _chosen(ctx: ActionContext) -> Search | Served:
     found = web_settings.of(ctx.settings).search
     if found is None:
         raise lacks(ctx.settings) or errors.CallRefused("No search service is configured.")

@@ -22,6 +22,7 @@ from alfred.actions.context import ActionContext
 from alfred.engines import process
 from alfred.integrations import excerpt, web_settings
 from alfred.integrations import page as pages
+from alfred.integrations.web_settings import Search
 from alfred.trust import fetching, labels, references, urls
 
 PAGE_S = 20
@@ -81,7 +82,7 @@ def _host(args: dict[str, Any], ctx: ActionContext) -> list[str]:
     """Who reads the address that is asked for: reading is sending. Of a search service, also those it passes it on to."""
     host = urls.host_of(args["url"])
     searched = web_settings.of(ctx.settings).search
-    if searched is not None and searched.at(args["url"]):
+    if isinstance(searched, Search) and searched.at(args["url"]):
         return [host, args["url"]]
     return [host]
 

@@ -42,6 +42,10 @@ PROVIDERS = {
 }
 
 
+MCP = "mcp"
+"""The provider that is a tool of an MCP server."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Search:
     """The search service that the owner chose."""
@@ -59,13 +63,23 @@ class Search:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Served:
+    """The tool of an MCP server that searches, because the owner says so."""
+
+    tool: str
+    """`mcp.<server>.<tool>`."""
+    argument: str
+    """Which of its arguments the query is."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Web:
     """`integrations.web`."""
 
     hosts: tuple[str, ...] = ()
     """Private hosts that the owner opened."""
     ports: tuple[int, ...] = ()
-    search: Search | None = None
+    search: Search | Served | None = None
 
 
 def problems(tree: Mapping[str, Any]) -> list[Finding]:
@@ -83,7 +97,13 @@ def of(settings: Any) -> Web:
     Raises:
         CallFailed: they are not as they must be; not for settings that were loaded with `problems` as a check.
     """
-    found, wrong = _read({"integrations": settings.integrations, "secrets": settings.secrets})
+    found, wrong = _read(
+        {
+            "integrations": settings.integrations,
+            "secrets": settings.secrets,
+            "mcp_servers": settings.mcp_servers,
+        }
+    )
     if wrong:
         raise errors.CallFailed(f"{wrong[0]}.", next="`alfred doctor` tells the places.")
     return found
@@ -100,7 +120,7 @@ def _read(tree: Mapping[str, Any]) -> tuple[Web, list[Finding]]:
     hosts, ports = _hosts(web.get("allow_private"), wrong), _ports(web.get("ports"), wrong)
     search = None
     if web.get("search") is not None:
-        search = _search(web["search"], hosts, tree.get("secrets"), wrong)
+        search = _search(web["search"], hosts, tree, wrong)
     return Web(hosts=hosts, ports=ports, search=search), wrong
 
 
@@ -144,27 +164,50 @@ def _ports(given: Any, wrong: list[Finding]) -> tuple[int, ...]:
     return tuple(found)
 
 
-def _search(given: Any, opened: tuple[str, ...], bound: Any, wrong: list[Finding]) -> Search | None:
+def _search(
+    given: Any, opened: tuple[str, ...], tree: Mapping[str, Any], wrong: list[Finding]
+) -> Search | Served | None:
     path = (*PATH, "search")
     before = len(wrong)
     if not isinstance(given, Mapping):
         wrong.append(Finding(path, "must be keys with values, as in {provider: brave, key: …}"))
         return None
-    wrong += _unknown(path, given, ("provider", "url", "key"))
     name = given.get("provider")
+    if name == MCP:
+        return _served(given, tree.get("mcp_servers"), wrong)
+    wrong += _unknown(path, given, ("provider", "url", "key"))
     provider = PROVIDERS.get(str(name))
     if provider is None:
-        near = config_text.nearest(str(name), PROVIDERS) if name is not None else None
+        near = config_text.nearest(str(name), (*PROVIDERS, MCP)) if name is not None else None
         meant = f", did you mean {near}?" if near else ""
-        said = f"must be {', '.join(list(PROVIDERS)[:-1])} or {list(PROVIDERS)[-1]}{meant}"
+        said = f"must be {', '.join(PROVIDERS)} or {MCP}{meant}"
         wrong.append(Finding((*path, "provider"), said))
         return None
     url = str(given.get("url") or provider.url or "")
     host = _asked(url, opened, wrong)
-    key = _key(given.get("key"), str(name), provider, host, bound, wrong)
+    key = _key(given.get("key"), str(name), provider, host, tree.get("secrets"), wrong)
     if host is None or len(wrong) > before:
         return None
     return Search(provider=str(name), url=url, host=host, port=_port(url), key=key)
+
+
+def _served(given: Mapping[str, Any], servers: Any, wrong: list[Finding]) -> Served | None:
+    path = (*PATH, "search")
+    before = len(wrong)
+    wrong += _unknown(path, given, ("provider", "tool", "argument"))
+    tool, argument = given.get("tool"), given.get("argument", "query")
+    parts = tool.split(".") if isinstance(tool, str) else []
+    if len(parts) != 3 or parts[0] != MCP or not all(parts):
+        wrong.append(Finding((*path, "tool"), "must be mcp.<server>.<tool>"))
+    elif not isinstance(servers, Mapping) or servers.get(parts[1]) is None:
+        near = config_text.nearest(parts[1], list(servers or ()))
+        meant = f", did you mean {near}?" if near else ""
+        wrong.append(Finding((*path, "tool"), f"names a server that mcp_servers has not{meant}"))
+    if not isinstance(argument, str) or not argument:
+        wrong.append(Finding((*path, "argument"), "must be the name of an argument of the tool"))
+    if len(wrong) > before:
+        return None
+    return Served(tool=str(tool), argument=str(argument))
 
 
 def _port(url: str) -> int:

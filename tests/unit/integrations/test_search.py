@@ -15,7 +15,8 @@ import pytest
 from alfred import errors
 from alfred.actions import Effect, Risk, availability, results, taint
 from alfred.actions.kinds import Destination
-from alfred.integrations import search, services, web_settings
+from alfred.integrations import search, served, services, web_settings
+from alfred.integrations.web_settings import Search
 from alfred.trust import redact
 from tests.built import built
 from tests.table import table
@@ -300,6 +301,13 @@ def test_no_key_stands_in_a_result(find: Any, service: Service) -> None:
 # ---- who is asked
 
 
+def test_only_the_tool_of_a_server_stands_in_for_a_search(new_bench: Any) -> None:
+    own = built(search.search)
+    for tool in (None, own):
+        with pytest.raises(errors.CallFailed, match="There is no tool mcp"):
+            served.answer(tool, "mcp.docs.find", {"query": "q"}, new_bench().ctx)
+
+
 def test_without_a_service_it_is_not_there_and_says_how_to_get_it(new_bench: Any) -> None:
     bench = new_bench()
     lacks = availability.missing(built(search.search), bench.ctx.settings)
@@ -334,15 +342,20 @@ def test_a_service_is_read_from_the_configuration(
     tree = {"integrations": {"web": {"search": given}}, "secrets": bound}
     assert web_settings.problems(tree) == []
     found, _ = web_settings._read(tree)
-    assert found.search
+    assert isinstance(found.search, Search)
     assert (found.search.host, found.search.port, found.search.key) == meant
 
 
+SERVED = {"provider": "mcp", "tool": "mcp.docs.find"}
 SECRET = "BSA-real-key-pasted-here"
 WRONG = [
     ({"search": 7}, {}, "integrations.web.search: must be keys"),
     ({"serch": {}}, {}, "integrations.web.serch: is no setting, did you mean search?"),
-    ({"search": {}}, {}, "search.provider: must be searxng, brave or tavily"),
+    ({"search": {}}, {}, "search.provider: must be searxng, brave, tavily or mcp"),
+    ({"search": SERVED | {"tool": "docs.find"}}, {}, "search.tool: must be mcp.<server>.<tool>"),
+    ({"search": SERVED | {"tool": "mcp.dcs.find"}}, {}, "mcp_servers has not, did you mean docs?"),
+    ({"search": SERVED | {"url": "http://x.org"}}, {}, "search.url: is no setting"),
+    ({"search": SERVED | {"argument": ""}}, {}, "search.argument: must be the name"),
     ({"search": {"provider": "brav"}}, {}, "did you mean brave?"),
     ({"search": SEARX | {"ulr": "x"}}, {}, "search.ulr: is no setting, did you mean url?"),
     ({"search": {"provider": "searxng"}}, {}, "search.url: is missing"),
@@ -374,7 +387,12 @@ WRONG = [
 def test_what_is_wrong_with_the_web_is_said_without_what_may_be_a_key(
     web: Any, bound: Any, said: str
 ) -> None:
-    found = web_settings.problems({"integrations": {"web": web}, "secrets": bound})
+    tree = {
+        "integrations": {"web": web},
+        "secrets": bound,
+        "mcp_servers": {"docs": {"command": "x"}},
+    }
+    found = web_settings.problems(tree)
     assert len(found) == 1, found
     assert said in str(found[0])
     assert SECRET not in str(found[0])
