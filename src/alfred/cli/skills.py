@@ -11,7 +11,7 @@ from alfred import app, errors, ids, orders
 from alfred.actions.context import Workspace
 from alfred.cli import terminal
 from alfred.cli.terminal import DEFAULT, Common
-from alfred.memory import skills
+from alfred.memory import skills, written
 from alfred.memory.skills import Found
 
 Folder = Annotated[Path | None, Parameter(name="--in")]
@@ -82,7 +82,7 @@ def skills_show(
         raise errors.NotFound(
             f"No skill is called {skill[:80]!r}.", next="`alfred skills list` shows them."
         )
-    text, files = skills.text_of(one.root, f"{one.inside}/{skills.FILE}"), skills.files(one)
+    text, files = written.text_of(one.root, f"{one.inside}/{skills.FILE}"), skills.files(one)
     if common.json:
         terminal.document(
             {

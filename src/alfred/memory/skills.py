@@ -24,6 +24,7 @@ from alfred import home as places
 from alfred.actions.declare import action
 from alfred.actions.kinds import Effect, Risk
 from alfred.actions.ledger import labels as file_labels
+from alfred.memory import written
 from alfred.trust import display, labels, paths
 from alfred.trust.labels import Confidentiality, Integrity, Label
 
@@ -39,9 +40,6 @@ PROJECT = (".agents/skills", ".claude/skills")
 LISTED = 6_000
 """Bytes of the prompt that names and descriptions may take."""
 
-LARGEST = 256_000
-"""Bytes of a file of a skill that is read."""
-
 SHOWN = 24_000
 """Characters of a file that are shown at once."""
 
@@ -52,7 +50,6 @@ LONGEST_NAME = 64
 LONGEST_DESCRIPTION = 1024
 
 _NAME = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*")
-_FRONT = re.compile(r"\ufeff?---[ \t]*\r?\n(.*?)^---[ \t]*\r?$\n?", re.S | re.M)
 _OF_PROJECT = Label(Integrity.TRUSTED, Confidentiality.PRIVATE)
 
 Source = Literal["agent", "home", "project"]
@@ -183,7 +180,7 @@ def _in(source: Source, root: Path, place: str) -> Iterator[Skill | PassedOver]:
     except (FileNotFoundError, NotADirectoryError):
         return
     except (OSError, errors.PathRefused) as problem:
-        yield PassedOver(root / place, _said(problem))
+        yield PassedOver(root / place, written.said(problem))
         return
     looked_at = [one for one in entries if one.kind in ("folder", "link")]
     looked_at = [one for one in looked_at if not one.path.rpartition("/")[2].startswith(".")]
@@ -199,13 +196,13 @@ def _in(source: Source, root: Path, place: str) -> Iterator[Skill | PassedOver]:
 def _read(source: Source, root: Path, inside: str) -> Skill | PassedOver:
     folder, name = root / inside, inside.rpartition("/")[2]
     try:
-        text = text_of(root, f"{inside}/{FILE}")
+        text = written.text_of(root, f"{inside}/{FILE}")
     except (OSError, errors.AlfredError) as problem:
-        return PassedOver(folder, f"{FILE}: {_said(problem)}")
-    front = _FRONT.match(text)
-    if front is None:
-        return PassedOver(folder, f"{FILE} does not begin with front matter between two `---`")
-    made = config_text.parse(f"\n{front[1]}", FILE)  # the lines of the file
+        return PassedOver(folder, f"{FILE}: {written.said(problem)}")
+    found = written.parts(text, FILE)
+    if found is None:
+        return PassedOver(folder, f"{FILE} {written.NO_FRONT}")
+    made = found.front
     if made.findings:
         return PassedOver(folder, str(made.findings[0]))
     called, description = made.tree.get("name"), made.tree.get("description")
@@ -234,25 +231,6 @@ def _usable(skill: Skill, workspace: Workspace | None, foreign: Foreign) -> Skil
     return skill
 
 
-def text_of(root: Path, path: str) -> str:
-    """The text of a file of a skill, what is invisible in it written out.
-
-    Raises:
-        PathRefused: it leads elsewhere, or a part of it is a link.
-        CallFailed: it is too large, or no text.
-        OSError: it cannot be read.
-    """
-    with paths.open_beneath(root, path, "rb", links=False) as file:
-        data = file.read(LARGEST + 1)
-    if len(data) > LARGEST:
-        raise errors.CallFailed(f"it has more than {LARGEST} bytes")
-    try:
-        text = data.decode("utf-8")
-    except UnicodeDecodeError:
-        raise errors.CallFailed("it is no text in UTF-8") from None
-    return display.inert(text.replace("\r\n", "\n"))
-
-
 def files(skill: Skill) -> list[str]:
     """What lies in the folder of a skill besides SKILL.md, by paths from there; links are left out."""
     found: list[str] = []
@@ -263,12 +241,6 @@ def files(skill: Skill) -> list[str]:
             if len(found) == MOST:
                 break
     return sorted(found)
-
-
-def _said(problem: Exception) -> str:
-    if isinstance(problem, errors.AlfredError):
-        return problem.detail
-    return str(getattr(problem, "strerror", None) or problem).lower()
 
 
 # ---- the action
@@ -299,17 +271,17 @@ def view(name: str, path: str | None = None, *, ctx: ActionContext) -> dict[str,
         )
     shown = config_text.shown(path or FILE)
     try:
-        text = text_of(skill.root, f"{skill.inside}/{path or FILE}")
+        text = written.text_of(skill.root, f"{skill.inside}/{path or FILE}")
     except errors.CallFailed as problem:
         raise errors.CallFailed(f"{shown} of {name} cannot be read: {problem.detail}.") from None
     except OSError as problem:
         raise errors.CallFailed(
-            f"{shown} of {name} cannot be read: {_said(problem)}.",
+            f"{shown} of {name} cannot be read: {written.said(problem)}.",
             next=f"skills.view {name} without a path names its files.",
         ) from None
     if path is None:
-        front = _FRONT.match(text)
-        text = text[front.end() :] if front else text
+        found = written.parts(text, FILE)
+        text = found.body if found else text
     told: dict[str, Any] = {"name": name, "text": text[:SHOWN]}
     if len(text) > SHOWN:
         told["left_out"] = f"the last {len(text) - SHOWN} of {len(text)} characters"
