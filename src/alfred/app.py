@@ -7,7 +7,6 @@ actions, gate, model and workflows, for processes that execute runs.
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import shutil
 import sys
@@ -17,7 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from alfred import beats, config, config_edit, config_servers, config_text, errors, home, orders
+from alfred import beats, config, config_edit, config_servers, config_text, errors, home
 from alfred.agents import bindings, entries, named, teams
 from alfred.config_live import LiveSettings
 from alfred.desk import Desk, person
@@ -45,6 +44,7 @@ if TYPE_CHECKING:
     from alfred.runs.worker import Worker
     from alfred.runs.workflow import StepContext
     from alfred.store.tx import Tx
+    from alfred.workflows.contracts import Resolved
 
 
 FULL = 1_000_000
@@ -201,19 +201,18 @@ def _opened(folder: Path, settings: config.Settings) -> Store:
 
 def whole(base: Base, *, watch: Callable[[str, str, dict[str, Any]], None] | None = None) -> Whole:
     """Adds everything that executes. `watch(run, kind, body)` sees what runs of this process stream."""
+    from alfred import scheduled
     from alfred.actions.dispatch import Dispatch
     from alfred.actions.earned import Earned
-    from alfred.actions.grant import Grant
     from alfred.actions.notices import People
     from alfred.actions.surroundings import Surroundings
-    from alfred.agents import choice, quarantine
+    from alfred.agents import quarantine
     from alfred.agents.metered import Meter
     from alfred.agents.registry import AgentRegistry
     from alfred.agents.turn import Turns
     from alfred.integrations import served
     from alfred.llm import catalog
     from alfred.memory import search
-    from alfred.runs import triggers
     from alfred.runs.execute import Runtime
     from alfred.runs.worker import Worker
     from alfred.trust import redact
@@ -297,35 +296,13 @@ def whole(base: Base, *, watch: Callable[[str, str, dict[str, Any]], None] | Non
         _met(servers, settings, tenant, agent)
         return registry.of(tenant, agent.id).names()
 
-    def fired(trigger: Any, run_id: str) -> Any:
-        """The run of a cron: the model that `run` would give it and the tools of its agent, in the agent's
-        folder, else in one of its own. A model that this process cannot ask is the cron's problem, and its slot stays due."""
-        found = choice.choose(
-            settings.of(trigger.tenant),
-            secrets=lambda name: secret(trigger.tenant, name),
-            env=os.environ,
-            env_file=home.env_file(settings.home(trigger.tenant)),
-            agent=trigger.agent,
-        )
-        now = settings.of(trigger.tenant)
-        agent = AgentRegistry.from_settings(now).effective(trigger.agent)
-        run = triggers.run_of(trigger, run_id)
-        if agent.workspace is not None:
-            place = orders.workspace(
-                run_id,
-                agent.workspace,
-                home=settings.home(trigger.tenant),
-                trusted=now.trust.workspaces,
-            )
-            run = replace(run, workspace=json.dumps(place))
-        return replace(
-            run,
-            trigger_kind="cron",
-            model=found.model,
-            grants=Grant(
-                actions=frozenset(agent.policy.apply(tools(trigger.tenant, agent.id))), scratch=""
-            ).encode(),
-        )
+    fired = partial(
+        scheduled.run_of,
+        runtime=runtime,
+        settings=settings,
+        secret=secret,
+        tools=tools,
+    )
 
     def caps(tenant: str, _agent: str) -> Caps:
         limits = settings.of(tenant).limits
@@ -368,6 +345,23 @@ def whole(base: Base, *, watch: Callable[[str, str, dict[str, Any]], None] | Non
         propose=lambda: earned.beat(base.store, base.desk.tenant),
         to_tell=to_tell,
     )
+
+
+def resolved(base: Base, name: str, meet: Callable[[str], object] = lambda who: None) -> Resolved:
+    """What the file of a user-written workflow comes to, with all that is wrong with it.
+
+    Args:
+        meet: Asks the MCP servers of its agent that were never met, as `Whole.tools` does; else none is started.
+
+    Raises:
+        NotFound: there is no such file.
+    """
+    from alfred.workflows import authored, contracts
+
+    draft = authored.look(base.home, name)
+    who = contracts.agent_of(draft.definition, base.settings)
+    meet(who)
+    return contracts.resolve(draft, base.settings, list(offered(base, who)[0]))
 
 
 def editing(base: Base) -> Editing:
@@ -484,6 +478,7 @@ def actions_of(folder: Path) -> tuple[Registry, tuple[LoadError, ...]]:
     )
     from alfred.memory import conversations, scratch, skills, todos
     from alfred.memory import search as memories
+    from alfred.workflows import activation
 
     registry = Registry()
     for module in (
@@ -491,7 +486,8 @@ def actions_of(folder: Path) -> tuple[Registry, tuple[LoadError, ...]]:
         *(todos, memories, conversations, scratch, skills, ask, delegate),
     ):
         registry.register(module.ACTIONS)
-    registry.register(mcp_pin.ACTIONS, offered=False)
+    for module in (mcp_pin, activation):
+        registry.register(module.ACTIONS, offered=False)
     with contextlib.redirect_stdout(sys.stderr):  # a `print` in one of them is no part of an answer
         problems = (*registry.load_home(folder), *registry.load_entry_points())
     return registry, problems

@@ -303,8 +303,14 @@ def error(file: Path, findings: Sequence[Finding]) -> errors.ConfigError:
     return raised(findings, way)
 
 
-def raised(findings: Sequence[Finding], next: str | None = None) -> errors.ConfigError:
-    """All findings as one error: of the finding's own kind for one, `ConfigErrors` with the name of each kind for several."""
+def raised(
+    findings: Sequence[Finding], next: str | None = None, *, of: str = "the configuration"
+) -> errors.ConfigError:
+    """All findings as one error: of the finding's own kind for one, `ConfigErrors` with the name of each kind for several.
+
+    Args:
+        of: What they are problems of.
+    """
     problems = tuple(
         errors.Problem(dotted(f.path), ": ".join(filter(None, (f.place, f.message))), f.got)
         for f in findings
@@ -316,7 +322,7 @@ def raised(findings: Sequence[Finding], next: str | None = None) -> errors.Confi
         for f in findings
     )
     return errors.ConfigErrors(
-        f"{len(findings)} problems in the configuration:{lines}", next=next, errors=problems
+        f"{len(findings)} problems in {of}:{lines}", next=next, errors=problems
     )
 
 

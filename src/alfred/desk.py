@@ -11,7 +11,7 @@ import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from alfred import background, clock, conversations, errors, ids, orders
 from alfred.actions import approvals
@@ -30,12 +30,26 @@ from alfred.agents.registry import AgentRegistry, EffectiveAgent
 from alfred.agents.sessions import build_session_key
 from alfred.conversations import Conversation
 from alfred.orders import Order
-from alfred.runs import audit, budget, endings, ledger, rows, sessions, stop, sweep, views
+from alfred.runs import (
+    audit,
+    budget,
+    endings,
+    ledger,
+    revisions,
+    rows,
+    sessions,
+    stop,
+    sweep,
+    views,
+)
 from alfred.runs.rows import NewRun, Run
 from alfred.runs.states import Status, Wait
 from alfred.store.connect import Store
 from alfred.store.tx import Tx
 from alfred.trust import redact
+
+if TYPE_CHECKING:
+    from alfred.workflows.contracts import Written
 
 MESSAGE_LIMIT = 16_000
 """Bytes of a message to a run."""
@@ -92,6 +106,56 @@ class Desk:
         """Queues a run; a worker takes it."""
         orders.make_folder(new)
         self.store.transact(ledger.start, new)
+
+    def written(self, name: str, otherwise: Callable[[], Written] | None) -> Written | None:
+        """The user-written workflow of this name, as a run of it begins; None: it is the one that every brief runs.
+
+        Args:
+            otherwise: What it would be allowed: for a dry run, which nobody need have allowed.
+
+        Raises:
+            NotFound, ConfigError: there is no such file, or it is wrong.
+            NotActivated: nobody has allowed it as it is.
+        """
+        from alfred.workflows import agent, contracts
+
+        if name == agent.NAME:
+            return None
+        try:
+            with self.store.read() as look:
+                return contracts.holding(look, self.tenant, self.home, name)
+        except contracts.NotActivated:
+            if otherwise is None:
+                raise
+        return otherwise()
+
+    def keep(self, written: Written) -> None:
+        """Keeps the text of a user-written workflow, for the runs that begin with it."""
+        contract = written.contract
+        self.store.transact(
+            revisions.keep, self.tenant, contract.workflow, contract.revision, written.text
+        )
+
+    def activate(self, written: Written) -> str:
+        """Asks whether a user-written workflow may run, as it is now. The run that asks, queued."""
+        from alfred.workflows import activation
+
+        return self.store.transact(
+            activation.begin, self.tenant, written.contract, written.text, ids.new()
+        )
+
+    def deactivate(self, slug: str) -> None:
+        """No run of a user-written workflow begins any more; those that have begun go on.
+
+        Raises:
+            NotFound: it is not active.
+        """
+        from alfred.workflows import activation
+
+        if not self.store.transact(activation.deactivate, self.tenant, slug, by=self.by):
+            raise errors.NotFound(
+                f"No workflow {slug[:80]!r} is active.", next="`alfred workflows list` shows them."
+            )
 
     # ---- deciding ----
 
@@ -329,6 +393,7 @@ class Desk:
             tenant=run.tenant,
             agent=run.agent,
             workflow=run.workflow,
+            revision=run.revision,
             step="boss-turn",
             brief=brief,
             title=brief.splitlines()[0][:80],

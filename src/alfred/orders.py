@@ -22,6 +22,7 @@ from alfred.trust import redact
 
 if TYPE_CHECKING:
     from alfred.config import Settings
+    from alfred.workflows.contracts import Contract
 
 BRIEF_LIMIT = 64_000
 """Bytes of a brief."""
@@ -34,12 +35,15 @@ COST_LIMIT = 1_000_000
 class Order:
     """What somebody wants done, as they said it."""
 
-    brief: str
+    brief: str | None = None
+    """None: a workflow says it."""
     agent: str | None = None
-    workflow: str | None = None
+    contract: Contract | None = None
+    """Of the user-written workflow that is to run."""
     model: str | None = None
     folder: Path | None = None
-    inputs: Sequence[Path] = ()
+    inputs: Sequence[Path | str] = ()
+    """Files; with a workflow also `name=value`."""
     max_cost_usd: float | None = None
     dry_run: bool = False
 
@@ -60,18 +64,19 @@ def read(
         actions: Ids of the actions that there are; the run may propose those that its agent has.
 
     Raises:
-        UsageError: an empty or too long brief, a folder or an input that cannot be used, a workflow nobody knows.
+        UsageError: no brief, an empty or too long one, a folder or an input that cannot be used.
         UnknownAgent: nobody is called so.
     """
-    brief = said(order.brief, "brief")
-    if order.workflow not in (None, "agent"):
-        raise errors.UsageError(f"No workflow is called {order.workflow!r}.", next="Known: agent.")
-    agent = AgentRegistry.from_settings(settings).effective(order.agent)
+    contract = order.contract
+    words, files = _asked(order)
+    brief = said(words, "brief")
+    who = contract.agent if contract else order.agent
+    agent = AgentRegistry.from_settings(settings).effective(who)
     run_id = ids.new()
-    inputs, max_cost = _inputs(order.inputs), _micro(order.max_cost_usd)
+    inputs, max_cost = _inputs(files), _micro(order.max_cost_usd)
     folder = order.folder or agent.workspace
     place = workspace(run_id, folder, home=home, trusted=settings.trust.workspaces)
-    return NewRun(
+    new = NewRun(
         id=run_id,
         tenant=tenant,
         agent=agent.id,
@@ -87,6 +92,29 @@ def read(
         dry_run=int(order.dry_run),
         max_cost=max_cost,
     )
+    return contract.bind(new, agent.policy) if contract else new
+
+
+def _asked(order: Order) -> tuple[str, list[Path]]:
+    """The brief, and the files that go with it.
+
+    Raises:
+        UsageError: there is none, or there are two; a value that the workflow does not take, or has not got.
+    """
+    contract = order.contract
+    if contract is None:
+        if order.brief is None:
+            raise errors.UsageError(
+                "There is nothing to do.", next='Say it: alfred run "…", or name a --workflow.'
+            )
+        return order.brief, [Path(one) for one in order.inputs]
+    what = {"brief": order.brief, "agent": order.agent}
+    if given := [f"the {name} {value[:60]!r}" for name, value in what.items() if value is not None]:
+        raise errors.UsageError(
+            f"The workflow {contract.workflow} has its own, so {given[0]} cannot be given.",
+            next="Leave it out, or change the file and activate it again.",
+        )
+    return contract.asked(order.inputs)
 
 
 def replay(run: Run, *, model: str, max_cost_usd: float | None) -> NewRun:

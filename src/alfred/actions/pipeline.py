@@ -1,6 +1,6 @@
 """The checks that every proposed call passes, in one order, before anything is executed or asked.
 
-name -> registered -> granted -> available -> schema -> secrets -> rejected before -> forbidden -> risk -> mode. (The
+name -> registered -> granted -> available -> schema -> secrets -> rejected before -> contract -> forbidden -> risk -> mode. (The
 fence, the intent and the outcome are the dispatcher's.) A refusal is a structured result for the model, never an
 exception. The result of the checks is bound to content: `content_hash` covers the action and its schema, the arguments,
 what they touch right now, whose run it is and the risk, so whatever changes before the execution is asked again.
@@ -20,6 +20,7 @@ from alfred import errors
 from alfred.actions import (
     arguments,
     availability,
+    bounds,
     canonical,
     card,
     conditions,
@@ -138,6 +139,9 @@ def judge(
         action, args, ctx, context=proposal.run.label, words=facts.words, links=facts.links
     )
     leak = outgoing.leak(action, args, ctx)
+    outside = bounds.outside(grant.contract, action, args, ctx) if grant.contract else None
+    if outside and grant.contract and proposal.run.external:
+        return refuse("outside_contract", outside, next=bounds.NEXT)
     decision = policy.decide(
         action=action,
         risk=max(assessed.risk, tainted.risk, leak.risk),
@@ -150,6 +154,7 @@ def judge(
         dry_run=bool(proposal.run.dry_run),
         forbidden=assessed.forbidden,
         asked=lambda: conditions.asked(action, args, ctx),
+        contract=bounds.lifts(grant.contract, outside),
     )
     if decision.verdict == "refuse":
         why = assessed.forbidden or f"{action.id} is switched off by the policy"

@@ -3,7 +3,7 @@
 Invariants: what is high waits for a person under every mode (the floor); `off` refuses; a rule decides
 only which mode holds, never the floor; whatever is not known (a label, a reach) counts as the worse. A rule with
 conditions (`conditions`) only lifts `gated`, in a context without foreign text, and never for the first use of a foreign
-action.
+action. What a workflow may do by itself (`bounds`) lifts `gated` alone, too, and not for such a first use.
 """
 
 from __future__ import annotations
@@ -93,6 +93,7 @@ def decide(
     dry_run: bool = False,
     forbidden: str | None = None,
     asked: Callable[[], Asked] | None = None,
+    contract: str | None = None,
 ) -> Decision:
     """Decides one call. Pure: the same arguments give the same decision.
 
@@ -108,6 +109,7 @@ def decide(
         dry_run: Nothing may be changed or staged.
         forbidden: Why the call is never carried out (`risk.assess`), if so.
         asked: What rules with conditions look at in the call; without it there are none.
+        contract: By which contract the run makes this call without asking; None: by none.
     """
     risk = max(risk, action.risk)
     why = [f"risk {risk}: declared {action.risk}"]
@@ -116,6 +118,9 @@ def decide(
     foreign = integrity not in ("owner", "trusted", "derived")
     mode, how = resolve(action=action, agent=agent, policy=policy)
     why.append(how)
+    if mode == "gated" and contract is not None:
+        mode = "gated" if novel else "autonomous"
+        why.append(f"mode {mode}: {contract}" + (", but for the first use of it" * novel))
     if mode == "gated" and asked is not None:
         bar = "foreign text" if foreign else "the first use of a foreign action" if novel else None
         lifted, how = _allowed(action, agent, policy, asked, bar)

@@ -48,7 +48,7 @@ CONTAINED = frozenset(
 )
 """Effects that reach no further than the run's workspace, its own records and its owner's cards."""
 
-OF_ITSELF = frozenset(["memory", "skills", "config", "cron", "permissions"])
+OF_ITSELF = frozenset(["memory", "skills", "config", "cron", "permissions", "workflows"])
 """Integrations whose effects change what alfred itself will do later."""
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from alfred import errors
+from alfred.actions.grant import Grant
 from alfred.actions.ledger import calls as calls_ledger
 from alfred.actions.ledger.calls import Call
 from alfred.runs import forks
@@ -92,6 +93,7 @@ def fork(
         items=items,
         title=_title(brief, run_id, at),
         model=model,
+        grants=_grants(point),
         by=by,
     )
     return Branch(
@@ -124,6 +126,12 @@ def _closing(call: dict[str, Any], made: bool, reject: str | None) -> Item:
         "error": True,
     }
     return Item.of("result", said, _CLOSED if reject is None else labels.OWNER)
+
+
+def _grants(point: Point) -> str | None:
+    """A branch is no run of a workflow as it was allowed: what that would do by itself, this one asks."""
+    grant = Grant.decode(point.grants)
+    return grant.narrowed(grant.actions).encode() if grant.contract else None
 
 
 def _title(brief: str | None, run_id: str, at: int) -> str:

@@ -133,6 +133,17 @@ _GROUPS: dict[str, tuple[tuple[str, str, tuple[Command, ...]], ...]] = {
             ),
         ),
         (
+            "workflows",
+            "Work that you have written down: what there is, and what you allow it.",
+            (
+                ("list", "workflows:workflows_list", "Every workflow, and how it stands."),
+                ("show", "workflows:workflows_show", "One workflow, and what it may do."),
+                ("check", "workflows:workflows_check", "Say what is wrong or probably not meant."),
+                ("activate", "workflows:activate", "Show what one may do, and let it."),
+                ("deactivate", "workflows:deactivate", "Let it start no more."),
+            ),
+        ),
+        (
             "audit",
             "Who decided what.",
             (

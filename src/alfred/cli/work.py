@@ -24,14 +24,15 @@ from alfred.store.tx import Tx
 
 if TYPE_CHECKING:
     from alfred.runs.worker import Worker
+    from alfred.workflows.contracts import Written
 
 
 def run(
-    brief: str,
+    brief: str | None = None,
     /,
     *,
     folder: Annotated[Path | None, Parameter(name="--in")] = None,
-    input: Annotated[list[Path] | None, Parameter(negative="", consume_multiple=True)] = None,
+    input: Annotated[list[str] | None, Parameter(negative="", consume_multiple=True)] = None,
     agent: str | None = None,
     workflow: str | None = None,
     model: str | None = None,
@@ -43,11 +44,11 @@ def run(
     """Give alfred something to do, and watch it.
 
     Args:
-        brief: What to do, in your words.
+        brief: What to do, in your words; a workflow has its own.
         folder: The folder to work in; else the current one when it is inside a git work tree, else a fresh one.
-        input: Files that may be read, never written.
+        input: Files that may be read, never written; for a workflow also its inputs, as name=value.
         agent: Who does it.
-        workflow: The workflow to run.
+        workflow: The workflow to run, a file in `workflows/` of the home.
         model: provider:model, instead of the agent's.
         max_cost: USD that the run may cost at most.
         dry_run: Read, but change and ask nothing; say what would have been done.
@@ -55,10 +56,18 @@ def run(
     """
     with common.open() as base:
         view, whole = _ready(base, common, detach=detach)
+        written = None
+        if workflow is not None:
+
+            def proposed() -> Written:
+                return app.resolved(base, workflow, whole.tools).written(base.home)
+
+            written = base.desk.written(workflow, proposed if dry_run else None)
+        who = written.contract.agent if written else agent
         order = Order(
             brief=brief,
             agent=agent,
-            workflow=workflow,
+            contract=written.contract if written else None,
             model=model,
             folder=folder,
             inputs=input or (),
@@ -66,8 +75,10 @@ def run(
             dry_run=dry_run,
         )
         new = base.desk.order(
-            order, model=lambda: resolved(whole, agent, model), actions=whole.tools(agent)
+            order, model=lambda: resolved(whole, who, model), actions=whole.tools(who)
         )
+        if written:
+            base.desk.keep(written)
         terminal.without_secrets(brief)
         if max_cost is not None and not _priced(new.model, base.settings):
             terminal.say(
@@ -218,6 +229,16 @@ def watch(run: str, /, *, common: Common = DEFAULT) -> int:
         with Signals(signal.SIGINT, signal.SIGTERM) as signals:
             ended = view.follow(found.id, wait=signals.wait, stay=True)
         return outcome.ended(base, view, ended, as_json=common.json)
+
+
+def stay(base: app.Base, begin: Callable[[app.Whole], str], *, detach: bool, common: Common) -> int:
+    """Stays with a run that asks a person, or leaves it to a worker.
+
+    Args:
+        begin: Queues it; its id.
+    """
+    view, whole = _ready(base, common, detach=detach)
+    return _go_on(base, whole, view, begin(whole), detach, common, dict)
 
 
 def _ready(base: app.Base, common: Common, *, detach: bool) -> tuple[live.View, app.Whole]:

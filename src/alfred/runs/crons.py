@@ -110,6 +110,11 @@ _INSERT = Sql(
 )
 _THERE = Sql("select 1 from triggers where id=:id")
 _SEEDED = Sql("select 1 from triggers where tenant=:tenant and seed=:seed")
+_OF_SEED = Sql(f"select {COLUMNS} from triggers where tenant=:tenant and seed=:seed and removed=0")
+_PAUSE = Sql(
+    "update triggers set enabled=0,next_fire_at=null,problem=:problem,rev=rev+1"
+    " where id=:id and rev=:rev and enabled=1 and removed=0"
+)
 _CHANGE = Sql(
     f"update triggers set {','.join(f'{c}=:{c}' for c in CHANGEABLE)},"
     "rev=rev+1,next_fire_at=:next_fire_at,problem=:problem"
@@ -225,6 +230,20 @@ def seed(tx: Tx, seeds: Sequence[NewTrigger], *, zone: str) -> list[str]:
         if _insert(tx, new, next_fire_at=following if new.enabled else None, problem=problem):
             made.append(new.name)
     return made
+
+
+def of_seed(look: Tx, tenant: str, seed: str) -> Trigger | None:
+    """The trigger that came from there; None: there is none, or it was removed."""
+    row = look(_OF_SEED, tenant=tenant, seed=seed).one_or_none()
+    return Trigger(*row) if row else None
+
+
+def pause(tx: Tx, trigger: Trigger, problem: str | None) -> bool:
+    """Switches a trigger off, and says why where that is a problem. False when it was changed since it was read, or off."""
+    if not tx(_PAUSE, id=trigger.id, rev=trigger.rev, problem=problem).rowcount:
+        return False
+    tell(tx, trigger, "paused", **({"problem": problem} if problem else {}))
+    return True
 
 
 def next_fires(trigger: Trigger, zone: str, *, count: int = 5) -> list[int]:

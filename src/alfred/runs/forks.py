@@ -36,9 +36,9 @@ _SAID = Sql(
 _ITEMS = Sql("select count(*) from transcript where run_id=:id and seq<=:at")
 
 _FORK = Guarded(
-    "insert into runs(id,tenant,agent,workflow,title,brief,trigger_kind,model,grants,workspace,inputs,state,external,private,"
+    "insert into runs(id,tenant,agent,workflow,revision,title,brief,trigger_kind,model,grants,workspace,inputs,state,external,private,"
     "root_id,forked_from,forked_seq,session_id,step,seq,turn,answers,items,max_cost,status,ready_at,created_at)"
-    " select :new,r.tenant,r.agent,r.workflow,:title,r.brief,'fork',coalesce(:model,r.model),r.grants,r.workspace,r.inputs,:state,"
+    " select :new,r.tenant,r.agent,r.workflow,r.revision,:title,r.brief,'fork',coalesce(:model,r.model),coalesce(:grants,r.grants),r.workspace,r.inputs,:state,"
     "s.external,s.private,:new,r.id,s.seq,:new,:step,s.seq,s.turn,s.answers,:items,r.max_cost,'queued',alfred_now(),alfred_now()"
     " from runs r join run_steps s on s.run_id=r.id and s.seq=:at where r.id=:id and r.dry_run=0"
     " on conflict do nothing returning id,tenant",
@@ -60,6 +60,7 @@ class Point:
 
     run_id: str
     workflow: str
+    grants: str | None
     seq: int
     name: str
     """The step."""
@@ -108,6 +109,7 @@ def point(tx: Tx, run_id: str, at: int) -> Point:
     return Point(
         run_id=run_id,
         workflow=run.workflow,
+        grants=run.grants,
         seq=found.seq,
         name=found.name,
         outcome=found.outcome,
@@ -131,6 +133,7 @@ def fork(
     title: str,
     model: str | None,
     by: str,
+    grants: str | None = None,
 ) -> bool:
     """Begins the branch, queued. False when it is there already: the same `new_id` begins it once.
 
@@ -138,6 +141,7 @@ def fork(
         step: What the branch does first.
         state: What that step is handed.
         items: What its transcript says besides.
+        grants: What it may do; None: what the other may.
     """
     items_behind = tx(_ITEMS, id=point.run_id, at=point.seq).scalar_one()
     held = _FORK(
@@ -147,6 +151,7 @@ def fork(
         new=new_id,
         title=title,
         model=model,
+        grants=grants,
         state=json.dumps(state, ensure_ascii=False),
         step=step,
         items=items_behind + len(items),

@@ -28,6 +28,7 @@ class Run(NamedTuple):
     tenant: str
     agent: str
     workflow: str
+    revision: str | None
     title: str
     brief: str | None
     trigger_kind: str
@@ -88,6 +89,8 @@ class NewRun:
     step: str
     tenant: str = "main"
     agent: str = "main"
+    revision: str | None = None
+    """Of the user-written workflow that it runs, as `slug@hash`."""
     brief: str | None = None
     title: str = ""
     trigger_kind: str = "cli"

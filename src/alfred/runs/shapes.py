@@ -86,6 +86,7 @@ def run_whole(row: Row, waiting: Sequence[Json]) -> Json:
         | run_end(row, waiting)
         | {
             "title": row["title"],
+            "revision": row["revision"],
             "trigger": row["trigger_kind"],
             "model": row["model"],
             "workspace": value(row["workspace"]),

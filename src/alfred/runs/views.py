@@ -71,7 +71,7 @@ _RUNS = Sql(
     " and (:status='all' or r.status=:status) order by r.id desc limit :limit"
 )
 _RUN = Sql(
-    f"select {LINE},{_TOKENS},r.title,r.trigger_kind,r.model,r.workspace,r.dry_run,r.step,r.seq,r.attempt,"
+    f"select {LINE},{_TOKENS},r.revision,r.title,r.trigger_kind,r.model,r.workspace,r.dry_run,r.step,r.seq,r.attempt,"
     "r.worker,r.driver,r.parent_id,r.root_id,r.session_id,r.forked_from,r.forked_seq,r.wake_at,r.ended_at,"
     "r.external,r.private,r.answers,r.result,r.error from runs r where r.id=:id"
 )

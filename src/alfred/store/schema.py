@@ -94,6 +94,7 @@ runs = sa.Table(
     _column("tenant"),
     _column("agent"),
     _column("workflow"),
+    _maybe("revision"),  # of the user-written workflow that it runs, as `slug@hash`
     _column("title", server_default=""),
     _maybe("brief"),
     _column("trigger_kind", server_default="cli"),
@@ -447,6 +448,29 @@ triggers = sa.Table(
 )
 _partial("triggers_name", triggers.c.tenant, triggers.c.name, unique=True, where="removed=0")
 _partial("trig_due", triggers.c.next_fire_at, where="enabled=1")
+
+workflow_revisions = sa.Table(
+    "workflow_revisions",
+    METADATA,
+    _column("tenant", primary_key=True),
+    _column("slug", primary_key=True),
+    _column("revision", primary_key=True),  # SHA-256 of what the file means
+    _column("text"),
+    _number("at", kind=BigInteger),
+    _maybe("asked"),  # SHA-256 of the contract that a person is asked about
+    _maybe("asked_contract"),  # JSON
+    _maybe("contract"),  # JSON, the one that was allowed last
+    _maybe("activated_by"),
+    _maybe("activated_at", BigInteger),
+    _maybe("ended_at", BigInteger),
+)
+_partial(
+    "workflow_active",
+    workflow_revisions.c.tenant,
+    workflow_revisions.c.slug,
+    unique=True,
+    where="activated_at is not null and ended_at is null",
+)
 
 trigger_fires = sa.Table(
     "trigger_fires",

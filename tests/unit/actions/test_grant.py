@@ -46,6 +46,8 @@ def test_a_pattern_allows_its_family_and_nothing_beside_it() -> None:
         '{"actions":5}',
         '{"actions":null}',
         '{"actions":[[]]}',
+        '{"actions":["files.read"],"contract":5}',
+        '{"actions":["files.read"],"contract":{"workflow":"w"}}',
     ]
 )
 def test_what_cannot_be_read_grants_nothing(text: str | None) -> None:

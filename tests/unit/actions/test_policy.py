@@ -325,3 +325,24 @@ def test_the_rule_that_lets_a_call_through_is_named_and_so_is_why_another_does_n
     assert f"mode autonomous: {words}" in why
     why = decide(Risk.MEDIUM, policy=ALLOWED, asked=lambda: call(args={"x": 1})).explanation
     assert f"mode gated: {words} Not this: it says nothing of x" in why
+
+
+@table(
+    [
+        ({"risk": Risk.MEDIUM}, "execute", "autonomous"),
+        ({"risk": Risk.HIGH}, "stage", "floor"),
+        ({"risk": Risk.MEDIUM, "policy": Policy("off")}, "refuse", "mode_off"),
+        ({"risk": Risk.MEDIUM, "floor": "gated"}, "stage", "gated"),
+        ({"risk": Risk.MEDIUM, "integrity": "external"}, "stage", "external"),
+        ({"risk": Risk.MEDIUM, "integrity": "external", "contained": True}, "execute", "autonomous"),
+        ({"risk": Risk.MEDIUM, "action": make(source="home")}, "stage", "gated"),
+        ({"risk": Risk.MEDIUM, "action": make(source="home"), "first_use": False}, "execute", "autonomous"),
+        ({"risk": Risk.MEDIUM, "dry_run": True}, "execute", "autonomous"),
+    ]
+)  # fmt: skip
+def test_a_contract_lifts_gated_and_nothing_else(
+    about: dict[str, Any], verdict: str, reason: str
+) -> None:
+    decision = decide(contract="the workflow w may do this by itself", **about)
+    assert (decision.verdict, decision.reason) == (verdict, reason)
+    assert decision.skip == bool(about.get("dry_run"))

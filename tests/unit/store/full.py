@@ -265,6 +265,13 @@ ROWS: dict[str, list[dict[str, Any]]] = {
             **{"tools": HOSTILE, "seen": "y", "seen_tools": HOSTILE, "by": "config", "at": AT},
         },
     ],
+    "workflow_revisions": [
+        {
+            **{"tenant": "main", "slug": "weekly", "revision": "r", "text": HOSTILE, "at": AT},
+            **{"asked": "d", "asked_contract": HOSTILE, "contract": HOSTILE},
+            **{"activated_by": "run:r", "activated_at": AT, "ended_at": AT},
+        },
+    ],
     "outbox": [{"id": "o1", "tenant": "main", "target": "ntfy", "kind": "text", "body": HOSTILE}],
 }
 

@@ -164,6 +164,7 @@ SQLITE = (
     tenant TEXT NOT NULL,
     agent TEXT NOT NULL,
     workflow TEXT NOT NULL,
+    revision TEXT,
     title TEXT DEFAULT '' NOT NULL,
     brief TEXT,
     trigger_kind TEXT DEFAULT 'cli' NOT NULL,
@@ -328,6 +329,21 @@ SQLITE = (
     stopping INTEGER DEFAULT '0' NOT NULL,
     PRIMARY KEY (id)
 )""",
+    """CREATE TABLE workflow_revisions (
+    tenant TEXT NOT NULL,
+    slug TEXT NOT NULL,
+    revision TEXT NOT NULL,
+    text TEXT NOT NULL,
+    at BIGINT DEFAULT '0' NOT NULL,
+    asked TEXT,
+    asked_contract TEXT,
+    contract TEXT,
+    activated_by TEXT,
+    activated_at BIGINT,
+    ended_at BIGINT,
+    PRIMARY KEY (tenant, slug, revision)
+)""",
+    "CREATE UNIQUE INDEX workflow_active ON workflow_revisions (tenant, slug) WHERE activated_at is not null and ended_at is null",
     """CREATE TABLE calls (
     id TEXT NOT NULL,
     run_id TEXT NOT NULL,
@@ -688,6 +704,7 @@ POSTGRESQL = (
     tenant TEXT NOT NULL,
     agent TEXT NOT NULL,
     workflow TEXT NOT NULL,
+    revision TEXT,
     title TEXT DEFAULT '' NOT NULL,
     brief TEXT,
     trigger_kind TEXT DEFAULT 'cli' NOT NULL,
@@ -852,6 +869,21 @@ POSTGRESQL = (
     stopping INTEGER DEFAULT '0' NOT NULL,
     PRIMARY KEY (id)
 )""",
+    """CREATE TABLE workflow_revisions (
+    tenant TEXT NOT NULL,
+    slug TEXT NOT NULL,
+    revision TEXT NOT NULL,
+    text TEXT NOT NULL,
+    at BIGINT DEFAULT '0' NOT NULL,
+    asked TEXT,
+    asked_contract TEXT,
+    contract TEXT,
+    activated_by TEXT,
+    activated_at BIGINT,
+    ended_at BIGINT,
+    PRIMARY KEY (tenant, slug, revision)
+)""",
+    "CREATE UNIQUE INDEX workflow_active ON workflow_revisions (tenant, slug) WHERE activated_at is not null and ended_at is null",
     """CREATE TABLE calls (
     id TEXT NOT NULL,
     run_id TEXT NOT NULL,
