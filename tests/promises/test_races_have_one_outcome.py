@@ -376,6 +376,26 @@ def test_what_is_said_while_a_turn_ends_is_read_by_it_or_is_the_next_turn(core: 
             ) == [("two",)]
 
 
+def test_one_word_that_is_brought_twice_at_once_is_said_once(core: Core) -> None:
+    """As by a service that sends an update again while the first one is still being taken."""
+    made: list[str] = []
+
+    def make() -> tuple[Verb, Verb]:
+        session = ids.new()
+        core.do(sessions.begin, id=session, tenant="main", agent="main")
+        new = ledger.NewRun(id=ids.new(), workflow="w", step="s", brief="one")
+        made.append(new.id)
+
+        def bring(tx: Tx) -> Any:
+            return sessions.deliver(tx, session, new, author="me")
+
+        return bring, bring
+
+    for one, two in both_orders(core, make):
+        assert one.id == two.id == made[-1]
+        assert core.one("select count(*) from interjections where run_id=:r", r=made[-1]) == 0
+
+
 def test_two_who_open_one_conversation_speak_in_one_session(core: Core) -> None:
     def make() -> tuple[Verb, Verb]:
         key = ids.new()

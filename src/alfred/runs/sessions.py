@@ -188,9 +188,9 @@ def deliver(tx: Tx, session_id: str, new: NewRun, *, author: str) -> Run:
         new: The turn, with what is said as its brief. Its id is that of what is said. Its session is this one, and what
             the turns before it have read it has read too.
     """
-    if (there := _has(tx, new.id)) is not None:
-        return there
     tx(_USED, id=session_id, title=new.title)  # whoever speaks next waits here
+    if (there := _has(tx, new.id)) is not None:  # who brings it at the same moment has waited above
+        return there
     for _ in range(_TRIES):
         if (now := live(tx, session_id)) is not None:
             if told := _tell(tx, now, new, author):
