@@ -89,11 +89,18 @@ def head(
     return {
         "kind": "system",
         "text": "\n\n".join(parts),
+        "agent": settled(agent),
         "tools": [
             {"name": a.wire, "description": a.description, "schema": dict(a.schema)}
             for a in sorted(tools, key=lambda a: a.wire)
         ],
     }
+
+
+def settled(agent: AgentConfig) -> dict[str, Any]:
+    """What a run keeps of its agent to its end, whatever becomes of the configuration."""
+    fallback = list(agent.fallback_model or ())
+    return {"max_turns": agent.max_turns, "reasoning": agent.reasoning, "fallback_model": fallback}
 
 
 def offered(actions: Registry, grant: Grant, settings: Settings) -> list[Action]:

@@ -78,7 +78,6 @@ class Turns:
         """Assembles the prompt, asks the model once, keeps what it said."""
         run, state = ctx.run, ctx.state
         settings = self.settings(run.tenant)
-        agent = self.agent(run.tenant, run.agent)
         with ctx.store.read() as look:
             head = agent_ledger.stored_head(look, run.id)
             shown = agent_ledger.items(look, run.id)
@@ -88,8 +87,11 @@ class Turns:
         if head is None and "compacted_at" not in state and compact.due_before(shown, idle, model):
             return Next("compact", state)
         if head is None:
+            agent = self.agent(run.tenant, run.agent)
             head, first = self._begin(ctx, agent, follows=bool(shown))
             shown += first
+        # the head of a run that an older version began does not hold it
+        own = head.get("agent") or prompt.settled(self.agent(run.tenant, run.agent))
         if (heir := state.get("handed")) and not messages:
             with ctx.store.read() as look:
                 answered = rows.get(look, heir)
@@ -105,7 +107,7 @@ class Turns:
             _forget(ctx)
             return Next("compact", state)
 
-        turns = agent.max_turns or settings.limits.turns
+        turns = own["max_turns"] or settings.limits.turns
         why = state.get("last") or self._cap(ctx, settings, turns)
         if why is None and turns - run.answers == 2:
             soon = {"kind": "note", "text": _FINISH_SOON, "soon": True}
@@ -126,11 +128,11 @@ class Turns:
             turn=run.answers,
             brief=run.brief or "",
             run_id=run.id,
-            reasoning=None if why else agent.reasoning,
+            reasoning=None if why else own["reasoning"],
         )
         stream = _Stream(ctx)
         outcome = self.meter.request(
-            ctx, request, fallback=() if why else agent.fallback_model or (), on_text=stream
+            ctx, request, fallback=() if why else tuple(own["fallback_model"]), on_text=stream
         )
         tier = None
         if isinstance(outcome, Unpaid):

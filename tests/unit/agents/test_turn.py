@@ -91,6 +91,22 @@ def test_a_run_speaks_thinks_and_falls_back_as_its_agent_is_configured(desk: Des
             assert error(desk, run) == "cap:turns"
 
 
+def test_a_run_ends_with_the_agent_that_it_began_with(desk: Desk) -> None:
+    """The configuration is another one by its second turn: there its agent is no more."""
+    ops = {"reasoning": "high", "fallback_model": "scripted:/ops", "max_turns": 3}
+    desk.configure(agents={"main": None, "ops": ops})
+
+    def and_change(_: Any) -> Any:
+        desk.configure(agents={"main": {"reasoning": "low"}})
+        return say("looking", LOOK)
+
+    said = [fails("overloaded")] * 3
+    run = desk.does(and_change, *said, say("b", LOOK), say("end"), agent="ops")
+    assert (run.result, error(desk, run)) == ("end", "cap:turns")
+    assert [one.reasoning for one in desk.requests] == ["high"] * 5 + [None]
+    assert desk.requests[4].model == "scripted:/ops"
+
+
 def test_only_granted_tools_are_offered_and_in_one_order(desk: Desk) -> None:
     desk.does(say("done"))
     assert [t["name"] for t in parsed(desk.sent[0])[1]] == [
