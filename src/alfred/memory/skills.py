@@ -24,6 +24,7 @@ from alfred import home as places
 from alfred.actions.declare import action
 from alfred.actions.kinds import Effect, Risk
 from alfred.actions.ledger import labels as file_labels
+from alfred.config_text import Document
 from alfred.memory import written
 from alfred.trust import display, labels, paths
 from alfred.trust.labels import Confidentiality, Integrity, Label
@@ -119,9 +120,10 @@ def of(home: Path, agent: str, workspace: Workspace | None, *, foreign: Foreign)
     skills: dict[str, Skill] = {}
     passed: list[PassedOver] = []
     for source, root, place in roots:
-        for one in _in(source, root, place):
-            if isinstance(one, Skill) and source == "project":
-                one = _usable(one, workspace, foreign)
+        for one in _in(source, root, place, closed=_closed(source, workspace)):
+            if isinstance(one, Skill) and source == "project" and foreign(one.folder):
+                why = f"strangers' words were written into it: `alfred endorse {one.folder}`"
+                one = PassedOver(one.folder, why)
             if isinstance(one, PassedOver):
                 passed.append(one)
             elif one.name in skills:
@@ -173,8 +175,30 @@ def _line(skill: Skill, room: int) -> str:
 # ---- reading
 
 
-def _in(source: Source, root: Path, place: str) -> Iterator[Skill | PassedOver]:
-    """The skills of one place."""
+def _front(made: Document) -> tuple[str, str] | str:
+    """The name and the description that front matter gives, or why it gives none."""
+    if made.findings:
+        return str(made.findings[0])
+    called, description = made.tree.get("name"), made.tree.get("description")
+    if not isinstance(called, str) or not _NAME.fullmatch(called) or len(called) > LONGEST_NAME:
+        return f"its name must be 1 to {LONGEST_NAME} of a-z, 0-9 and single `-` between them"
+    said = " ".join(display.inert(description).split()) if isinstance(description, str) else ""
+    if not 0 < len(said) <= LONGEST_DESCRIPTION:
+        return f"its description must have 1 to {LONGEST_DESCRIPTION} characters"
+    return called, said
+
+
+def _closed(source: Source, workspace: Workspace | None) -> str | None:
+    """Why nothing is read of the skills of a place: those of a project are for whose owner trusts it."""
+    if source != "project" or (workspace is not None and workspace.trusted):
+        return None
+    return f"{workspace.root if workspace else ''} is not trusted: `trust.workspaces`".strip()
+
+
+def _in(
+    source: Source, root: Path, place: str, *, closed: str | None
+) -> Iterator[Skill | PassedOver]:
+    """The skills of one place. `closed`: why none of them is read."""
     try:
         entries = paths.listing(root, place)
     except (FileNotFoundError, NotADirectoryError):
@@ -187,6 +211,8 @@ def _in(source: Source, root: Path, place: str) -> Iterator[Skill | PassedOver]:
     for entry in looked_at[:MOST]:
         if entry.kind == "link":
             yield PassedOver(root / entry.path, "it is a link")
+        elif closed is not None:
+            yield PassedOver(root / entry.path, closed)
         else:
             yield _read(source, root, entry.path)
     if looked_at[MOST:]:
@@ -202,33 +228,13 @@ def _read(source: Source, root: Path, inside: str) -> Skill | PassedOver:
     found = written.parts(text, FILE)
     if found is None:
         return PassedOver(folder, f"{FILE} {written.NO_FRONT}")
-    made = found.front
-    if made.findings:
-        return PassedOver(folder, str(made.findings[0]))
-    called, description = made.tree.get("name"), made.tree.get("description")
-    if not isinstance(called, str) or not _NAME.fullmatch(called) or len(called) > LONGEST_NAME:
-        return PassedOver(
-            folder, f"its name must be 1 to {LONGEST_NAME} of a-z, 0-9 and single `-` between them"
-        )
+    told = _front(found.front)
+    if isinstance(told, str):
+        return PassedOver(folder, told)
+    called, said = told
     if called != name:
         return PassedOver(folder, f"its name is {called}, and its folder is not called so")
-    said = " ".join(display.inert(description).split()) if isinstance(description, str) else ""
-    if not 0 < len(said) <= LONGEST_DESCRIPTION:
-        return PassedOver(
-            folder, f"its description must have 1 to {LONGEST_DESCRIPTION} characters"
-        )
     return Skill(called, said, source, root, inside)
-
-
-def _usable(skill: Skill, workspace: Workspace | None, foreign: Foreign) -> Skill | PassedOver:
-    """A skill of a project, if its owner trusts that, and nobody else has written into it."""
-    if workspace is None or not workspace.trusted:
-        why = f"{workspace.root if workspace else ''} is not trusted: `trust.workspaces`"
-        return PassedOver(skill.folder, why.strip())
-    if foreign(skill.folder):
-        why = f"strangers' words were written into it: `alfred endorse {skill.folder}`"
-        return PassedOver(skill.folder, why)
-    return skill
 
 
 def files(skill: Skill) -> list[str]:

@@ -11,16 +11,24 @@ are those of the file.
 
 from __future__ import annotations
 
+import functools
+import itertools
 import re
 from dataclasses import dataclass
 from pathlib import Path
 
 from alfred import config_text, errors
-from alfred.config_text import Document
+from alfred.config_text import Document, Finding
 from alfred.trust import display, paths
 
 LARGEST = 256_000
 """Bytes of a file that is read."""
+
+FRONT = 8_000
+"""Characters of front matter that are read."""
+
+DEEPEST = 20
+"""Brackets that may be open in it at once: what reading costs grows with the square of them."""
 
 _FRONT = re.compile(r"\ufeff?---[ \t]*\r?\n(.*?)^---[ \t]*\r?$\n?", re.S | re.M)
 
@@ -70,10 +78,20 @@ def parts(text: str, name: str) -> Parts | None:
     front = _FRONT.match(text)
     if front is None:
         return None
-    # the line of the first `---` counts
-    return Parts(
-        config_text.parse(f"\n{front[1]}", name), text[front.end() :], front[0].count("\n") + 1
-    )
+    return Parts(_read(front[1], name), text[front.end() :], front[0].count("\n") + 1)
+
+
+# once for its text: the turns of a conversation do not parse the same files again
+@functools.lru_cache(maxsize=1_000)
+def _read(front: str, name: str) -> Document:
+    deep = max(itertools.accumulate((c in "[{") - (c in "]}") for c in front), default=0)
+    for wrong in (
+        f"has more than {FRONT} characters" if len(front) > FRONT else None,
+        "is nested too deeply" if deep > DEEPEST else None,
+    ):
+        if wrong is not None:
+            return Document(name, findings=[Finding((), f"its front matter {wrong}", place=name)])
+    return config_text.parse(f"\n{front}", name)  # the line of the first `---` counts
 
 
 def said(problem: Exception) -> str:

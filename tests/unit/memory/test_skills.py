@@ -76,12 +76,15 @@ def test_of_one_name_the_agents_counts_before_the_homes_and_that_before_the_proj
 
 
 def test_a_project_has_skills_once_its_owner_trusts_it_and_none_that_strangers_wrote(
-    home: Path, project: Workspace
+    home: Path, project: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = write(project.root / ".agents" / "skills", "deploy")
     assert names(found(home, workspace=project)) == [("deploy", "project")]
     untrusted = found(home, workspace=replace(project, trusted=False))
     assert (untrusted.skills, "trust.workspaces" in why(untrusted)["deploy"]) == ((), True)
+    with monkeypatch.context() as nothing_is_read:
+        nothing_is_read.setattr(skills.written, "text_of", None)
+        assert why(found(home, workspace=replace(project, trusted=False))) == why(untrusted)
     assert found(home, workspace=replace(project, made=True)) == Found((), ())
     foreign = found(home, workspace=project, foreign=lambda path: path == folder)
     assert (foreign.skills, "alfred endorse" in why(foreign)["deploy"]) == ((), True)
@@ -109,6 +112,11 @@ WRONG: list[tuple[str, str]] = [
     ("---\nname: bad\ndescription: !!python/object x\n---\n", "a tag"),
     ("---\nname: bad\ndescription: a: b\n---\n", "no proper YAML"),
     (f"---\nname: bad\ndescription: x\n---\n{'x' * 256_001}", "more than 256000 bytes"),
+    (f"---\nname: bad\nmore: {'[' * 21}\n---\n", "its front matter is nested too deeply"),
+    (
+        f"---\nname: bad\nmore: {'x' * 8_000}\n---\n",
+        "its front matter has more than 8000 characters",
+    ),
     ("\udcff", "no text in UTF-8"),
 ]
 
