@@ -202,13 +202,13 @@ class Conversation:
     def _place(self, folder: Path | None, last: Run | None, run_id: str) -> str:
         """Where the turn works, as JSON."""
         chosen = folder or self.agent.workspace
+        trusted = self.settings.trust.workspaces
         if chosen is None and last and last.workspace:
             place = json.loads(last.workspace)
             if place.get("made") or Path(place["root"]).is_dir():
-                return last.workspace
+                return folders.again(last.workspace, trusted=trusted)
         if chosen is None:
             return json.dumps(folders.own_workspace(run_id, home=self.home))
-        trusted = self.settings.trust.workspaces
         return json.dumps(folders.workspace(run_id, chosen, home=self.home, trusted=trusted))
 
 

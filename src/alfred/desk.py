@@ -23,7 +23,7 @@ from alfred.actions.ledger import proposals as proposals_ledger
 from alfred.actions.ledger.approvals import Approval
 from alfred.actions.ledger.labels import Mark
 from alfred.actions.ledger.proposals import Proposal
-from alfred.agents import branch
+from alfred.agents import branch, folders
 from alfred.agents.branch import Branch
 from alfred.agents.comparison import REPLAY
 from alfred.agents.registry import AgentRegistry, EffectiveAgent
@@ -388,6 +388,7 @@ class Desk:
         grant = grant.narrowed(self.agent(run.agent).policy.apply(grant.actions))
         if run.parent_id is not None and grant.scratch is not None:
             grant = replace(grant, scratch="")  # it is nobody's child
+        trusted = self.settings.trust.workspaces
         return NewRun(
             id=ids.new(),
             tenant=run.tenant,
@@ -399,7 +400,7 @@ class Desk:
             title=brief.splitlines()[0][:80],
             model=run.model,
             grants=grant.encode(),
-            workspace=run.workspace,
+            workspace=run.workspace and folders.again(run.workspace, trusted=trusted),
             inputs=run.inputs,
             dry_run=run.dry_run,
             max_cost=run.max_cost,

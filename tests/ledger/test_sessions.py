@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -238,6 +239,26 @@ def test_a_session_keeps_its_model_and_its_folder(core: Core, desk: Desk) -> Non
     core.finish(core.take(second.id))
     talk.answer_with(None)
     assert core.run(spoken(core, talk, "three")).model == "scripted:/x"
+
+
+def test_what_follows_is_trusted_as_its_folder_is_by_then(
+    core: Core, desk: Desk, tmp_path: Path
+) -> None:
+    (folder := tmp_path / "project").mkdir()
+    place = {"root": str(folder), "made": False, "trusted": True}
+    ended = over(core, session_id="SESSION", workspace=json.dumps(place))
+    talk = desk.conversation(platform="cli")
+    core.finish(core.take(str(desk.tell(ended, "go on").follow_up)))
+    talk.resume("SESSION")
+    for trusted in ([folder], [], [tmp_path]):
+        trust = {"timezone": "UTC", "trust": {"workspaces": trusted}}
+        there = replace(desk, settings=Settings.model_validate(trust))
+        told = there.follow_up(core.run(ended), "and?")
+        said = there.conversation(platform="cli").turn(
+            "and?", actions=[], model=lambda: "scripted:/x"
+        )
+        for new in (told, said):
+            assert json.loads(new.workspace or "") == {**place, "trusted": bool(trusted)}
 
 
 def test_the_scope_of_an_agent_says_what_one_conversation_is(core: Core, desk: Desk) -> None:

@@ -59,8 +59,21 @@ def workspace(
     return {
         "root": str(root),
         "made": any(root.is_relative_to(o) for o in own),
-        "trusted": any(root.is_relative_to(path.expanduser()) for path in trusted),
+        "trusted": _trusted(root, trusted),
     }
+
+
+def again(place: str, *, trusted: Sequence[Path]) -> str:
+    """Where a run worked, as its row keeps it, for the one that goes on there: trusted if the folder is so now."""
+    kept = json.loads(place)
+    owners = "root" in kept and _trusted(Path(kept["root"]), trusted)
+    if kept.get("made"):
+        owners = owners and kept.get("trusted", False)
+    return json.dumps({**kept, "trusted": owners})
+
+
+def _trusted(root: Path, trusted: Sequence[Path]) -> bool:
+    return any(root.is_relative_to(path.expanduser()) for path in trusted)
 
 
 def own_workspace(run_id: str, *, home: Path) -> dict[str, Any]:
