@@ -27,7 +27,7 @@ from alfred import home as places
 from alfred.actions.ledger import pins
 from alfred.actions.ledger.pins import Place
 from alfred.config_servers import Server
-from alfred.integrations import mcp
+from alfred.integrations import mcp, mcp_connections
 from alfred.store import connect, migrate
 from alfred.store.connect import Store
 from tests.flows.conftest import Alfred, alfred, script
@@ -356,7 +356,7 @@ def test_a_tool_that_takes_too_long_is_unknown_and_a_person_says_what_became_of_
 def test_one_server_that_cannot_be_used_takes_nothing_from_the_others(
     servers: Any, ours: Ours, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(mcp, "CONNECT_S", 12.0)
+    monkeypatch.setattr(mcp_connections, "CONNECT_S", 12.0)
     given = {
         "good": ours.server("good"),
         "hangs": ours.server("hangs", start="hang"),
@@ -405,7 +405,7 @@ def test_whatever_a_call_does_to_its_server_is_told_and_the_next_one_finds_it_ag
             call(there, f"mcp.bad.{name}")
         assert len(ours.log("bad")) == before + 1
         assert call(there, "mcp.good.add", a=2, b=2)["text"] == "4"
-        there._held(place("bad")).failures = 0  # it is not left alone
+        there.connections.held(place("bad")).failures = 0  # it is not left alone
     assert json.loads(call(there, "mcp.bad.echo", key="x", ctx=1)) == {"key": "x", "ctx": 1}
 
 
@@ -415,9 +415,9 @@ def test_a_server_that_keeps_failing_is_left_alone_longer_each_time(
     there = servers({"dies": ours.server("dies", start="die")})
     rests = []
     for _ in range(4):
-        there._held(place("dies")).again_at = 0
+        there.connections.held(place("dies")).again_at = 0
         assert there.meet("main", "main", [place("dies")])
-        rests.append(there._held(place("dies")).failures)
+        rests.append(there.connections.held(place("dies")).failures)
     started = len(ours.pids("dies"))
     told = there.meet("main", "main", [place("dies")])[place("dies")]
     assert "it is tried again in" in told and len(ours.pids("dies")) == started
@@ -487,7 +487,7 @@ def test_what_a_server_said_a_while_ago_is_asked_again_before_the_next_call(
     there = servers({"ours": ours.server("ours", tools=tools, next={"tools": {"add": "B."}})})
     there.meet("main", "main", [place("ours")])
     call(there, "mcp.ours.change")
-    there._held(place("ours")).link._read_at -= 31_000_000  # half a minute has passed
+    there.connections.held(place("ours")).link._read_at -= 31_000_000  # half a minute has passed
     with pytest.raises(errors.CallRefused, match="otherwise than when they were pinned"):
         call(there, "mcp.ours.add", a=1, b=2)
 

@@ -1,71 +1,39 @@
-"""The tools of MCP servers as actions, and the connections behind them.
+"""The tools of MCP servers as actions.
 
 Invariants: what is offered of a server is what was pinned (`actions.ledger.pins`), and nothing of it while it says something
 else; every call is a medium risk with a blind effect, whatever the server says about it, and its result is external. A
-server that is dead, hangs, floods or lies makes its own tools unavailable, for a reason in words: it is waited for
-`CONNECT_S` at most, then left alone for a while, and no other server waits with it. Connections belong to this process
-and end with it.
+server that cannot be used makes its own tools unavailable, and no others.
 """
 
 from __future__ import annotations
 
-import asyncio
-import atexit
 import concurrent.futures
-import contextlib
-import threading
-from collections.abc import Callable, Container, Coroutine, Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Container, Iterable, Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, TypeVar
+from typing import Any
 
 import structlog
 
-from alfred import clock, errors, ids
+from alfred import errors
 from alfred.actions import Effect, Risk, declare
 from alfred.actions.context import ActionContext
 from alfred.actions.declare import Action
 from alfred.actions.ledger import pins
 from alfred.actions.ledger.pins import Pin, Place
 from alfred.config_servers import Server
-from alfred.integrations import mcp_way
-from alfred.integrations.mcp_link import Broken, Link
+from alfred.integrations import mcp_connections
+from alfred.integrations.mcp_connections import Connections
+from alfred.integrations.mcp_link import Broken
 from alfred.integrations.mcp_listing import Listing
 from alfred.integrations.mcp_state import Standing, standings
 from alfred.store.connect import Store
 from alfred.store.tx import Tx
-from alfred.trust import display
 
 log = structlog.get_logger()
 
-T = TypeVar("T")
-
-CONNECT_S = 15.0
-"""Seconds that a server has to be there and to list its tools."""
-
-REST = 20
-"""Seconds that a server is left alone when it could not be used, twice as long each time: longer than any other of the same
-run may take to be there, so that the run is told what is missing."""
-
-PATIENCE = 300
-"""Seconds that it is left alone at most."""
-
 Effective = Callable[[str, str], Mapping[Place, Server]]
 """(tenant, agent) -> the servers that the agent has."""
-
-
-@dataclass(slots=True)
-class _Held:
-    """What this process knows of a server."""
-
-    lock: threading.Lock = field(default_factory=threading.Lock)
-    link: Link | None = None
-    definition: str = ""
-    failures: int = 0
-    why: str | None = None
-    again_at: int = 0
-    left_out: Mapping[str, str] = field(default_factory=dict)
 
 
 class Servers:
@@ -90,14 +58,9 @@ class Servers:
     ):
         self._store = store
         self._effective = effective
-        self._settings = settings
-        self._home = home
-        self._secrets = secrets
-        self._ask = ask
-        self._asked = asked
-        self._lock = threading.Lock()
-        self._all: dict[Place, _Held] = {}
-        self._loop: asyncio.AbstractEventLoop | None = None
+        self.connections = Connections(
+            store=store, settings=settings, home=home, secrets=secrets, ask=ask, asked=asked
+        )
         self._built: dict[tuple[Place, str, float], tuple[Action, ...]] = {}
 
     def of(self, tenant: str, agent: str) -> list[Action]:
@@ -136,7 +99,7 @@ class Servers:
 
         def one(place: Place) -> str | None:
             try:
-                self._linked(place, servers[place], agent)
+                self.connections.link(place, servers[place], agent)
             except Broken as why:
                 return str(why)
             return None
@@ -178,11 +141,11 @@ class Servers:
 
         def one(place: Place) -> str | Listing:
             try:
-                link = self._new(place, servers[place])
-                self._within(link.open(), link)
+                link = self.connections.new(place, servers[place])
+                self.connections.within(link.open(), link)
             except Broken as why:
                 return str(why)
-            self._start(link.close())
+            self.connections.start(link.close())
             assert link.listing is not None
             return link.listing
 
@@ -193,17 +156,7 @@ class Servers:
 
     def missing(self) -> list[str]:
         """For a person: which servers this process could not use, and which of their tools are not offered, and why."""
-        told: list[str] = []
-        with self._lock:
-            every = sorted(self._all.items(), key=lambda one: str(one[0]))
-        for place, held in every:
-            if held.why is not None:
-                told.append(f"The MCP server {place} cannot be used: {held.why}.")
-            told += [
-                f"{display.display(tool, limit=100)} of the MCP server {place} is not offered: {why}."
-                for tool, why in held.left_out.items()
-            ]
-        return told
+        return self.connections.missing()
 
     def why_not(self, place: Place) -> errors.CallRefused | None:
         """Why nothing of a server can be called; None when nothing is known against it. Nothing is started or asked, and
@@ -215,8 +168,7 @@ class Servers:
                 f"The MCP server {place} describes its tools otherwise than when they were pinned.",
                 next="The owner reads the difference: `alfred approvals list`.",
             )
-        held = self._held(place)
-        if held.why is not None and clock.monotonic() < held.again_at:
+        if self.connections.resting(place):
             return errors.CallRefused(
                 f"The MCP server {place} could not be used a moment ago, and is left alone for a while.",
                 next="Go on without it. The owner sees why: `alfred doctor`.",
@@ -225,21 +177,7 @@ class Servers:
 
     def close(self) -> None:
         """Ends every connection, with what it started."""
-        with self._lock:
-            links = [held.link for held in self._all.values() if held.link]
-            loop, self._loop = self._loop, None
-            self._all.clear()
-        if loop is None:
-            return
-        atexit.unregister(self.close)
-
-        async def end() -> None:
-            await asyncio.wait_for(asyncio.gather(*(link.close() for link in links)), CONNECT_S)
-
-        with contextlib.suppress(TimeoutError, concurrent.futures.TimeoutError):
-            # whoever does not listen ends with this process: its lifeline does
-            asyncio.run_coroutine_threadsafe(end(), loop).result(CONNECT_S + 1)
-        loop.call_soon_threadsafe(loop.stop)
+        self.connections.close()
 
     # ---- actions
 
@@ -272,7 +210,7 @@ class Servers:
             references=None,
             lacks=lambda settings: self.why_not(place),
             label="external",
-            timeout_s=CONNECT_S + server.timeout_s + 5,
+            timeout_s=mcp_connections.CONNECT_S + server.timeout_s + 5,
             schema=MappingProxyType(dict(tool["schema"])),
             # all that the server said about it: a yes is to that
             schema_hash=tool["digest"],
@@ -292,12 +230,12 @@ class Servers:
                 f"The MCP server {place} is not in the configuration any more."
             )
         try:
-            link = self._linked(place, server, ctx.agent)
+            link = self.connections.link(place, server, ctx.agent)
         except Broken as why:
             raise errors.CallFailed(f"The MCP server {place} cannot be used: {why}.") from None
         if problem := self.why_not(place):
             raise problem
-        asked = self._start(link.call(tool, args, server.timeout_s))
+        asked = self.connections.start(link.call(tool, args, server.timeout_s))
 
         def stop() -> None:
             asked.cancel()
@@ -305,117 +243,7 @@ class Servers:
         ctx.on_cancel(stop)
         try:
             said = asked.result(server.timeout_s + 4)
-            self._held(place).failures = 0
+            self.connections.held(place).failures = 0
             return said
         except (concurrent.futures.CancelledError, TimeoutError):
             raise errors.OutcomeUnknown(f"{tool} was asked, and its run was stopped.") from None
-
-    # ---- connections
-
-    def _held(self, place: Place) -> _Held:
-        with self._lock:
-            return self._all.setdefault(place, _Held())
-
-    def _linked(self, place: Place, server: Server, agent: str) -> Link:
-        """A connection whose tools are known and were compared with the pinned ones.
-
-        Raises:
-            Broken: there is none.
-        """
-        held = self._held(place)
-        with held.lock:
-            link = held.link
-            if link is not None and held.definition != server.digest:
-                self._start(link.close())
-                held.link = link = None
-                held.failures, held.why = 0, None
-            if link is not None and link.over:
-                self._failed(held, link.reason(), again=True)
-                link = None
-            if held.why is not None and clock.monotonic() < held.again_at:
-                left = (held.again_at - clock.monotonic()) // clock.SECOND + 1
-                raise Broken(f"{held.why} (it is tried again in {left} s)")
-            held.definition = server.digest
-            if link is not None and not link.stale:
-                return link
-            try:
-                if link is None:
-                    link = self._new(place, server)
-                    self._within(link.open(), link)
-                else:
-                    self._within(link.read(), link)
-            except Broken as why:
-                self._failed(held, str(why))
-                raise
-            assert link.listing is not None
-            self._compared(place, server, link.listing, agent)
-            held.link, held.why, held.left_out = link, None, link.listing.left_out
-            return link
-
-    def _new(self, place: Place, server: Server) -> Link:
-        try:
-            return mcp_way.link(
-                place,
-                server,
-                folder=self._home(place.tenant),
-                settings=self._settings(place.tenant),
-                secret=lambda name: self._secrets(place.tenant, name),
-            )
-        except errors.ConfigError as why:  # where the secrets lie
-            raise Broken(why.detail) from None
-
-    def _failed(self, held: _Held, why: str, *, again: bool = False) -> None:
-        """It is left alone for a while; one that was there before (`again`) is tried once more at once."""
-        held.link = None
-        held.why = why
-        wait = 0 if again and not held.failures else min(PATIENCE, REST * 2**held.failures)
-        held.failures += 1
-        held.again_at = clock.monotonic() + wait * clock.SECOND
-
-    def _compared(self, place: Place, server: Server, found: Listing, agent: str) -> None:
-        run = ids.new()
-
-        def write(tx: Tx) -> bool:
-            pin = pins.meet(
-                tx,
-                place,
-                definition=server.digest,
-                digest=found.digest,
-                tools=found.rows,
-                run=run,
-            )
-            if pin.asked == run:
-                self._ask(tx, pin, agent)
-            return pin.asked == run
-
-        if self._store.transact(write):
-            self._asked()
-
-    def _within(self, work: Coroutine[Any, Any, T], link: Link) -> T:
-        async def bounded() -> T:
-            return await asyncio.wait_for(work, CONNECT_S)
-
-        try:
-            return self._start(bounded()).result(CONNECT_S + 4)
-        except (TimeoutError, concurrent.futures.TimeoutError):
-            raise Broken(link.told(f"it was not ready within {CONNECT_S:g} s")) from None
-        except Broken:
-            raise
-        except Exception as why:
-            raise Broken(f"it does not work ({type(why).__name__})") from None
-
-    def _start(self, work: Coroutine[Any, Any, T]) -> concurrent.futures.Future[T]:
-        with self._lock:
-            if self._loop is None:
-                self._loop = asyncio.new_event_loop()
-                atexit.register(self.close)
-                threading.Thread(
-                    target=_live, args=(self._loop,), name="alfred-mcp", daemon=True
-                ).start()
-            return asyncio.run_coroutine_threadsafe(work, self._loop)
-
-
-def _live(loop: asyncio.AbstractEventLoop) -> None:
-    """The thread of all connections."""
-    loop.run_forever()
-    loop.close()
