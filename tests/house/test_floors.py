@@ -43,6 +43,7 @@ WRONG = {
     "floors": ("trust/wrong.py", "from alfred.store import schema"),
     "sql": ("agents/wrong.py", "import sqlalchemy"),
     "integrations": ("workflows/wrong.py", "from alfred.integrations import wrong"),
+    "channels": ("channels/wrong.py", "from alfred.agents import turn"),
     "procrastinate": ("store/wrong.py", "import procrastinate"),
     "models": ("agents/wrong_too.py", "import pydantic_ai.direct"),
     "mcp": ("agents/wrong_server.py", "import mcp"),

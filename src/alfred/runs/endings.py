@@ -1,7 +1,8 @@
 """How runs end: once, with everything that hangs on them, and the parent told. See `ledger` for the rules.
 
 Invariants: every write of a terminal status goes through `terminal`; whoever calls it holds the run's lock, which
-all that writes to the run's cards, calls, messages and leases takes first.
+all that writes to the run's cards, calls, messages, listeners and leases takes first. The chats that listen to the run are
+told in the same transaction what it came to.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from alfred.runs import audit, events, idempotency, rows
+from alfred.runs import audit, events, idempotency, outbox, rows
 from alfred.runs.states import Status
 from alfred.store.guarded import Guarded
 from alfred.store.statement import Sql
@@ -43,6 +44,7 @@ _TERMINAL = Guarded(
     _CALLS_END,
     rows.WITH_LEASE,
     events.WITH,
+    outbox.TO_LISTENERS,
 )
 
 _CANCEL_RUNNING = Guarded(
@@ -75,16 +77,20 @@ def terminal(
     Cards are cancelled, calls that did not start are skipped, open intents become `unknown` (their outcome may
     still be recorded), one terminal event is written, and the last child to end wakes its parent.
     """
+    shown = None if result is None else redact.redact(result)
+    said = _said(run_id, status, shown)
     run = _TERMINAL(
         tx,
         id=run_id,
         status=status,
         error=_text(error),
-        result=None if result is None else redact.redact(result),
+        result=shown,
         attempt=attempt,
         why=status,
         event="run.terminal",
         told=events.body({"status": status, "error": error, "result": result}),
+        said=said,
+        says=int(bool(said)),
     )
     if run is None:
         return False
@@ -96,6 +102,17 @@ def terminal(
     if last and tx(_PARENT_WAKES, id=run.parent_id).rowcount:
         tx.wakes.add(run.parent_id)
     return True
+
+
+def _said(run_id: str, status: Status, result: str | None) -> str:
+    """What is said in a chat at the end. Of a failure no more than that: why it failed may name files and programs."""
+    ref = run_id[-6:].lower()
+    said = [result.strip()] if result and result.strip() else []
+    if status is Status.FAILED:
+        said.append(f"I could not finish this: `alfred runs show {ref}` tells why.")
+    elif status is Status.CANCELLED:
+        said.append("This was ended before it was done.")
+    return "\n\n".join(said)
 
 
 def _text(error: dict[str, Any] | None) -> str | None:

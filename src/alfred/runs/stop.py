@@ -7,7 +7,7 @@ intent or commit finds 0 rows.
 
 from __future__ import annotations
 
-from alfred.runs import audit, endings, events, idempotency, rows
+from alfred.runs import audit, endings, events, idempotency, outbox, rows
 from alfred.runs.states import Wait
 from alfred.store.statement import Sql
 from alfred.store.tx import Tx
@@ -104,7 +104,8 @@ def resume(tx: Tx, tenant: str, *, by: str, token: str, most: int = 500) -> list
 def restored(tx: Tx, *, by: str) -> None:
     """After a restore: whatever would go on by itself is paused until somebody says that it may, because what it did
     after the backup is known to the world and not to this ledger. For the same reason a cron fires no slot that has
-    come due since."""
+    come due since, and no chat is told what was to be said then."""
+    outbox.restored(tx)
     tx(_SLOTS_PASS, far=rows.FOREVER)
     for row in tx(_HONOURED).all():
         endings.honour_cancel(tx, row.id)

@@ -10,7 +10,7 @@ import logging
 from collections.abc import Callable, Sequence
 
 from alfred import clock
-from alfred.runs import endings, idempotency, leases, ledger, rows
+from alfred.runs import endings, idempotency, leases, ledger, outbox, rows
 from alfred.runs.states import Wait
 from alfred.store.connect import Store
 from alfred.store.statement import Sql
@@ -137,14 +137,17 @@ def _last_no_longer(tx: Tx, run_id: str) -> None:
 
 
 def _put_right(store: Store) -> None:
-    """What a wrong clock has queued for a time that nobody lives to see, and keys that nobody asks for any more."""
+    """What a wrong clock has queued for a time that nobody lives to see; keys and messages that nobody asks for any more."""
     with store.read() as look:
         wrong = look(_ANY_TOO_FAR, far=FAR).scalar()
         old = look(_ANY_OLD_KEY, age=KEYS_KEPT).scalar()
+        said = outbox.any_old(look)
     if wrong:
         store.transact(lambda tx: tx(_TOO_FAR, far=FAR))
     if old:
         store.transact(idempotency.forget, age_us=KEYS_KEPT)
+    if said:
+        store.transact(outbox.forget)
 
 
 def _wake_due(tx: Tx, run_id: str, park_no: int, wait: Wait) -> None:

@@ -35,9 +35,9 @@ from alfred.version import VERSION
 BATCH = 500
 """Rows in the memory at a time."""
 
-NUMBERED = {"events": ("id", "xid")}
-"""Columns that the database gives anew: an event's number and transaction say its place in the feed, and rows
-are carried over in the order of the feed."""
+NUMBERED = {"events": ("id", "xid"), "outbox": ("n",)}
+"""Columns that the database gives anew: an event's number and transaction say its place in the feed, a message's number
+its turn, and rows are carried over in that order."""
 
 _FORMAT = 1
 _TABLES = Sql(

@@ -704,24 +704,50 @@ mcp_pins = sa.Table(
     _number("at", kind=BigInteger),
 )
 
+listeners = sa.Table(
+    "listeners",
+    METADATA,
+    _column("run_id", Text, ForeignKey("runs.id"), primary_key=True),
+    _column("target", primary_key=True),  # a chat, as channels write it
+    _column("channel"),
+    _number("at", kind=BigInteger),  # when something was said there last
+)
+Index("listeners_target", listeners.c.target)
+
 outbox = sa.Table(
     "outbox",
     METADATA,
-    _column("id", primary_key=True),
+    sa.Column(
+        "n",  # the order in which a chat is told
+        BigInteger().with_variant(Integer, "sqlite"),
+        sa.Identity(always=True),
+        primary_key=True,
+    ),
+    _column("id", unique=True),  # the key of every try to send it
     _column("tenant"),
-    _maybe("run_id"),
+    _column("channel"),
     _column("target"),
-    _column("kind"),
+    _maybe("run_id"),
     _column("body"),
     _number("attempts"),
-    _maybe("next_at", BigInteger),
+    _number("next_at", kind=BigInteger),
     _maybe("holder"),
     _maybe("holder_until", BigInteger),
     _maybe("sent_at", BigInteger),
+    _maybe("dead_at", BigInteger),
+    _maybe("ref"),  # the platform's own id of what was sent
     _maybe("error"),
     _number("at", kind=BigInteger),
+    sqlite_autoincrement=True,
 )
-_partial("outbox_due", outbox.c.next_at, where="sent_at is null")
+_partial(
+    "outbox_open",
+    outbox.c.tenant,
+    outbox.c.channel,
+    outbox.c.target,
+    outbox.c.n,
+    where="sent_at is null and dead_at is null",
+)
 
 meta = sa.Table("meta", METADATA, _column("k", primary_key=True), _column("v"))
 """`schema` (the revision), `feed_epoch`, `installation_key` (hex), `made_by`."""

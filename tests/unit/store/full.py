@@ -272,7 +272,13 @@ ROWS: dict[str, list[dict[str, Any]]] = {
             **{"activated_by": "run:r", "activated_at": AT, "ended_at": AT},
         },
     ],
-    "outbox": [{"id": "o1", "tenant": "main", "target": "ntfy", "kind": "text", "body": HOSTILE}],
+    "listeners": [{"run_id": PARENT, "target": "local:bot:1", "channel": "local:bot", "at": AT}],
+    "outbox": [
+        {
+            **{"id": "o1", "tenant": "main", "channel": "local:bot", "target": "local:bot:1"},
+            **{"run_id": PARENT, "body": HOSTILE, "at": AT},
+        },
+    ],
 }
 
 

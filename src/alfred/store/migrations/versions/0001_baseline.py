@@ -111,22 +111,25 @@ SQLITE = (
     PRIMARY KEY (k)
 )""",
     """CREATE TABLE outbox (
+    n INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT,
     id TEXT NOT NULL,
     tenant TEXT NOT NULL,
-    run_id TEXT,
+    channel TEXT NOT NULL,
     target TEXT NOT NULL,
-    kind TEXT NOT NULL,
+    run_id TEXT,
     body TEXT NOT NULL,
     attempts INTEGER DEFAULT '0' NOT NULL,
-    next_at BIGINT,
+    next_at BIGINT DEFAULT '0' NOT NULL,
     holder TEXT,
     holder_until BIGINT,
     sent_at BIGINT,
+    dead_at BIGINT,
+    ref TEXT,
     error TEXT,
     at BIGINT DEFAULT '0' NOT NULL,
-    PRIMARY KEY (id)
+    UNIQUE (id)
 )""",
-    "CREATE INDEX outbox_due ON outbox (next_at) WHERE sent_at is null",
+    "CREATE INDEX outbox_open ON outbox (tenant, channel, target, n) WHERE sent_at is null and dead_at is null",
     """CREATE TABLE proposals (
     id TEXT NOT NULL,
     tenant TEXT NOT NULL,
@@ -407,6 +410,15 @@ SQLITE = (
     PRIMARY KEY (run_id, attempt),
     FOREIGN KEY(run_id) REFERENCES runs (id)
 )""",
+    """CREATE TABLE listeners (
+    run_id TEXT NOT NULL,
+    target TEXT NOT NULL,
+    channel TEXT NOT NULL,
+    at BIGINT DEFAULT '0' NOT NULL,
+    PRIMARY KEY (run_id, target),
+    FOREIGN KEY(run_id) REFERENCES runs (id)
+)""",
+    "CREATE INDEX listeners_target ON listeners (target)",
     """CREATE TABLE run_steps (
     run_id TEXT NOT NULL,
     seq INTEGER NOT NULL,
@@ -651,22 +663,26 @@ POSTGRESQL = (
     PRIMARY KEY (k)
 )""",
     """CREATE TABLE outbox (
+    n BIGINT GENERATED ALWAYS AS IDENTITY,
     id TEXT NOT NULL,
     tenant TEXT NOT NULL,
-    run_id TEXT,
+    channel TEXT NOT NULL,
     target TEXT NOT NULL,
-    kind TEXT NOT NULL,
+    run_id TEXT,
     body TEXT NOT NULL,
     attempts INTEGER DEFAULT '0' NOT NULL,
-    next_at BIGINT,
+    next_at BIGINT DEFAULT '0' NOT NULL,
     holder TEXT,
     holder_until BIGINT,
     sent_at BIGINT,
+    dead_at BIGINT,
+    ref TEXT,
     error TEXT,
     at BIGINT DEFAULT '0' NOT NULL,
-    PRIMARY KEY (id)
+    PRIMARY KEY (n),
+    UNIQUE (id)
 )""",
-    "CREATE INDEX outbox_due ON outbox (next_at) WHERE sent_at is null",
+    "CREATE INDEX outbox_open ON outbox (tenant, channel, target, n) WHERE sent_at is null and dead_at is null",
     """CREATE TABLE proposals (
     id TEXT NOT NULL,
     tenant TEXT NOT NULL,
@@ -947,6 +963,15 @@ POSTGRESQL = (
     PRIMARY KEY (run_id, attempt),
     FOREIGN KEY(run_id) REFERENCES runs (id)
 )""",
+    """CREATE TABLE listeners (
+    run_id TEXT NOT NULL,
+    target TEXT NOT NULL,
+    channel TEXT NOT NULL,
+    at BIGINT DEFAULT '0' NOT NULL,
+    PRIMARY KEY (run_id, target),
+    FOREIGN KEY(run_id) REFERENCES runs (id)
+)""",
+    "CREATE INDEX listeners_target ON listeners (target)",
     """CREATE TABLE run_steps (
     run_id TEXT NOT NULL,
     seq INTEGER NOT NULL,

@@ -1,0 +1,1 @@
+"""Where people talk to agents from elsewhere than this machine: what comes in, what goes out, and whose it is."""
