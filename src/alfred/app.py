@@ -10,7 +10,7 @@ import contextlib
 import os
 import shutil
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING, Any, Self
 
 from alfred import beats, config, config_edit, config_servers, config_text, errors, home
 from alfred.agents import bindings, entries, named, teams
+from alfred.channels import written
+from alfred.channels.base import NONE, Lines
 from alfred.config_live import LiveSettings
 from alfred.desk import Desk, person
 from alfred.runs import audit
@@ -36,7 +38,7 @@ if TYPE_CHECKING:
     from alfred.actions.registry import LoadError, Registry
     from alfred.actions.rulemaking import NewRule, Rulemaking
     from alfred.actions.surroundings import Surroundings
-    from alfred.agents.registry import EffectiveAgent
+    from alfred.channels.door import Door
     from alfred.config_servers import Server
     from alfred.integrations.mcp import Servers
     from alfred.integrations.mcp_listing import Listing
@@ -61,6 +63,8 @@ class Base:
     desk: Desk
     dispatcher: Dispatcher
     delivery: Delivery
+    lines: Lines = NONE
+    """The channels that are served here: people of the tenant talk to its agents there."""
 
     def close(self) -> None:
         """Closes every connection."""
@@ -92,15 +96,24 @@ class Whole:
     propose: Callable[[], None]
     """Looks whether a rule is to be proposed: for commands that end before the sweep comes to it."""
     to_tell: Callable[[], bool]
-    """Whether somebody is to be told of a card soon, which needs a process."""
+    """Whether somebody is to be told of something soon, which needs a process."""
+    door: Door
+    """Where what is said on the channels comes in."""
 
 
-def base(*, folder: Path | None = None, tenant: str = "main", upgrade: bool = True) -> Base:
+def base(
+    *,
+    folder: Path | None = None,
+    tenant: str = "main",
+    upgrade: bool = True,
+    lines: Lines = NONE,
+) -> Base:
     """Opens home, settings and ledger.
 
     Args:
         folder: The home, None for the one that the environment names.
         upgrade: Whether the schema is made or migrated; `db` commands do that themselves.
+        lines: The channels that are served here; none comes with alfred yet.
 
     Raises:
         HomeRefused, ConfigError, SchemaMismatch, StoreUnavailable.
@@ -112,7 +125,7 @@ def base(*, folder: Path | None = None, tenant: str = "main", upgrade: bool = Tr
             next="Set ALFRED_HOME to a folder with a name in UTF-8.",
         )
     home.ensure(folder)
-    return _over(folder, settings_of(folder), tenant=tenant, upgrade=upgrade)
+    return replace(_over(folder, settings_of(folder), tenant=tenant, upgrade=upgrade), lines=lines)
 
 
 def settings_of(folder: Path, tenant: str = "main") -> config.Settings:
@@ -132,7 +145,7 @@ def check(tree: Mapping[str, Any]) -> list[config_text.Finding]:
             is wrong is told at once.
     """
     found = [*entries.problems(tree), *bindings.problems(tree), *named.problems(tree)]
-    found += config_servers.problems(tree)
+    found += [*config_servers.problems(tree), *written.problems(tree)]
     if (there := bindings.defined(tree)) is not None:
         found += teams.read(tree, there)[1]
     if tree.get("integrations") is not None:
@@ -204,12 +217,16 @@ def whole(base: Base, *, watch: Callable[[str, str, dict[str, Any]], None] | Non
     from alfred import scheduled
     from alfred.actions.dispatch import Dispatch
     from alfred.actions.earned import Earned
+    from alfred.actions.grant import Grant
     from alfred.actions.notices import People
     from alfred.actions.surroundings import Surroundings
-    from alfred.agents import quarantine
+    from alfred.agents import choice, quarantine
+    from alfred.agents import servers as of_agents
     from alfred.agents.metered import Meter
     from alfred.agents.registry import AgentRegistry
     from alfred.agents.turn import Turns
+    from alfred.channels.deliver import Deliverer
+    from alfred.channels.door import Door
     from alfred.integrations import served
     from alfred.llm import catalog
     from alfred.memory import search
@@ -220,7 +237,7 @@ def whole(base: Base, *, watch: Callable[[str, str, dict[str, Any]], None] | Non
     from alfred.workflows import ask as asks
     from alfred.workflows import replay as replays
 
-    registry, load_errors = actions_of(base.home)
+    registry, load_errors = actions_of(base.home, base.lines)
     secret = _secrets(base.home, base.settings)
     settings = LiveSettings(base.home, settings_of)
     servers = servers_of(base, settings, ask=True)
@@ -256,12 +273,20 @@ def whole(base: Base, *, watch: Callable[[str, str, dict[str, Any]], None] | Non
         lambda tenant: _way(settings.of(tenant), partial(secret, tenant)),
     )
 
+    deliverers = [Deliverer(base.store, base.desk.tenant, line.channel) for line in base.lines]
+
     def to_tell() -> bool:
-        return any(
+        return any(one.coming() for one in deliverers) or any(
             people.due_soon(base.store, tenant)
             for tenant in home.tenants(base.home)
             if beats.can_be_read(settings, tenant)
         )
+
+    def prepare(tenant: str, agent: str, grant: Grant) -> None:
+        """Connects to the servers that a run has tools of, before it is told what there is."""
+        now = settings.of(tenant)
+        wanted = [*grant.actions, *served.standing_in(now, grant.actions)]
+        servers.meet(tenant, agent, of_agents.granted(of_agents.of(now, tenant, agent), wanted))
 
     turns = Turns(
         gate=gate,
@@ -272,9 +297,7 @@ def whole(base: Base, *, watch: Callable[[str, str, dict[str, Any]], None] | Non
         home=settings.home,
         cheap=cheap,
         lower=lower,
-        prepare=lambda tenant, name, grant: _prepare(
-            servers, settings, tenant, name, grant.actions
-        ),
+        prepare=prepare,
         recall=search.recall,
     )
     workflows = (
@@ -293,14 +316,26 @@ def whole(base: Base, *, watch: Callable[[str, str, dict[str, Any]], None] | Non
 
     def tools(tenant: str, name: str | None) -> tuple[str, ...]:
         agent = AgentRegistry.from_settings(settings.of(tenant)).effective(name)
-        _met(servers, settings, tenant, agent)
+        there = of_agents.of(settings.of(tenant), tenant, agent.id)
+        servers.meet(tenant, agent.id, of_agents.wanted(there, agent.policy), new=True)
         return registry.of(tenant, agent.id).names()
+
+    def model(tenant: str, name: str | None) -> str:
+        """Who answers for an agent, when nobody has chosen another one."""
+        found = choice.choose(
+            settings.of(tenant),
+            secrets=lambda wanted: secret(tenant, wanted),
+            env=os.environ,
+            env_file=home.env_file(settings.home(tenant)),
+            agent=name,
+        )
+        return found.model
 
     fired = partial(
         scheduled.run_of,
         runtime=runtime,
         settings=settings,
-        secret=secret,
+        model=model,
         tools=tools,
     )
 
@@ -320,6 +355,7 @@ def whole(base: Base, *, watch: Callable[[str, str, dict[str, Any]], None] | Non
             caps=caps,
             dispatcher=base.dispatcher,
             lingers=to_tell,
+            beside=deliverers if options.get("root") is None else (),
             beats=beats.beats(
                 fired,
                 lambda tenant: settings.of(tenant).timezone,
@@ -344,6 +380,15 @@ def whole(base: Base, *, watch: Callable[[str, str, dict[str, Any]], None] | Non
         secrets=secret,
         propose=lambda: earned.beat(base.store, base.desk.tenant),
         to_tell=to_tell,
+        door=Door(
+            store=base.store,
+            home=settings.home(base.desk.tenant),
+            tenant=base.desk.tenant,
+            settings=lambda: settings.of(base.desk.tenant),
+            lines=base.lines,
+            tools=partial(tools, base.desk.tenant),
+            model=partial(model, base.desk.tenant),
+        ),
     )
 
 
@@ -419,7 +464,7 @@ def explained(base: Base, wanted: Hypothesis) -> Explained:
 def _gate(base: Base) -> tuple[Registry, Surroundings]:
     from alfred.actions.surroundings import Surroundings
 
-    registry, _problems = actions_of(base.home)
+    registry, _problems = actions_of(base.home, base.lines)
     settings = LiveSettings(base.home, settings_of)
     registry.also(servers_of(base, settings).of)
     around = Surroundings(
@@ -460,10 +505,11 @@ def _secrets(folder: Path, settings: config.Settings) -> Callable[[str, str], st
     return secret
 
 
-def actions_of(folder: Path) -> tuple[Registry, tuple[LoadError, ...]]:
+def actions_of(folder: Path, lines: Lines = NONE) -> tuple[Registry, tuple[LoadError, ...]]:
     """Every action: the built-in ones, the home's own files, installed packages; and what could not be loaded."""
     from alfred.actions.registry import Registry
     from alfred.agents import delegate
+    from alfred.channels import send
     from alfred.integrations import (
         ask,
         code,
@@ -488,6 +534,7 @@ def actions_of(folder: Path) -> tuple[Registry, tuple[LoadError, ...]]:
         registry.register(module.ACTIONS)
     for module in (mcp_pin, activation):
         registry.register(module.ACTIONS, offered=False)
+    registry.register(send.actions(lines))
     with contextlib.redirect_stdout(sys.stderr):  # a `print` in one of them is no part of an answer
         problems = (*registry.load_home(folder), *registry.load_entry_points())
     return registry, problems
@@ -495,7 +542,7 @@ def actions_of(folder: Path) -> tuple[Registry, tuple[LoadError, ...]]:
 
 def offered(base: Base, agent: str) -> tuple[Registry, tuple[LoadError, ...], Servers]:
     """What there is for an agent, with what could not be loaded, and its MCP servers. None of them is started or asked."""
-    registry, problems = actions_of(base.home)
+    registry, problems = actions_of(base.home, base.lines)
     servers = servers_of(base, LiveSettings(base.home, settings_of))
     registry.also(servers.of)
     return registry.of(base.desk.tenant, agent), problems, servers
@@ -556,37 +603,6 @@ def servers_of(base: Base, settings: LiveSettings, *, ask: bool = False) -> Serv
         ask=start if ask else lambda tx, pin, agent: None,
         asked=base.desk.ensure_worker if ask else lambda: None,
     )
-
-
-def _met(servers: Servers, settings: LiveSettings, tenant: str, agent: EffectiveAgent) -> None:
-    """Meets the servers that an agent may have tools of and that nobody knows yet."""
-    from alfred.agents import servers as of_agents
-
-    there = of_agents.of(settings.of(tenant), tenant, agent.id)
-    servers.meet(tenant, agent.id, of_agents.wanted(there, agent.policy), new=True)
-
-
-def _prepare(
-    servers: Servers, settings: LiveSettings, tenant: str, agent: str, granted: Iterable[str]
-) -> None:
-    """Connects to the servers that a run has tools of, before it is told what there is."""
-    from alfred.agents import servers as of_agents
-
-    there = of_agents.of(settings.of(tenant), tenant, agent)
-    servers.meet(
-        tenant,
-        agent,
-        of_agents.granted(there, [*granted, *_standing_in(settings.of(tenant), granted)]),
-    )
-
-
-def _standing_in(settings: config.Settings, granted: Iterable[str]) -> list[str]:
-    """The tools of MCP servers that stand in for what a run may call."""
-    from alfred.integrations import web_settings
-
-    search = web_settings.of(settings).search
-    found = isinstance(search, web_settings.Served) and "web.search" in granted
-    return [search.tool] if found else []
 
 
 def _way(settings: config.Settings, secret: Callable[[str], str | None]) -> Tell | None:

@@ -284,7 +284,7 @@ class Settings(Section):
         description="What all children of agents inherit: model, `provider:model`, helper or cheap.",
     )
     mcp_servers: RawMapping = Field(default_factory=dict, description="MCP servers by name.")
-    channels: RawMapping = Field(default_factory=dict, description="Telegram, Slack and others.")
+    channels: RawMapping = Field(default_factory=dict, description="Where people are told: notify.")
     fleet: RawMapping = Field(
         default_factory=dict, description="Agents the host's scheduler fires."
     )

@@ -8,14 +8,12 @@ stays due.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Collection
 from dataclasses import replace
 from pathlib import Path
 
-from alfred import errors, home, orders
+from alfred import errors, orders
 from alfred.actions.grant import Grant
-from alfred.agents import choice
 from alfred.agents.registry import AgentRegistry
 from alfred.config_live import LiveSettings
 from alfred.runs import crons, triggers
@@ -33,14 +31,14 @@ def run_of(
     *,
     runtime: Runtime,
     settings: LiveSettings,
-    secret: Callable[[str, str], str | None],
+    model: Callable[[str, str], str],
     tools: Callable[[str, str], Collection[str]],
 ) -> NewRun:
     """The run of a cron: the model that `run` would give it and the tools of its agent, in the agent's folder, else in one
     of its own.
 
     Args:
-        secret: (tenant, name) -> a secret.
+        model: (tenant, agent) -> who answers for it.
         tools: (tenant, agent) -> the ids of what there is for a run of it.
 
     Raises:
@@ -53,13 +51,6 @@ def run_of(
         contract = _held(runtime.store, folder, trigger)
         brief = orders.said(contract.asked(())[0], "brief")
         trigger = replace(trigger, workflow=agent.NAME, agent=contract.agent, task=brief)
-    found = choice.choose(
-        now,
-        secrets=lambda name: secret(tenant, name),
-        env=os.environ,
-        env_file=home.env_file(folder),
-        agent=trigger.agent,
-    )
     who = AgentRegistry.from_settings(now).effective(trigger.agent)
     run = triggers.run_of(trigger, run_id)
     if who.workspace is not None:
@@ -68,7 +59,7 @@ def run_of(
         run = replace(run, workspace=json.dumps(place))
     allowed = frozenset(who.policy.apply(tools(tenant, who.id)))
     grants = Grant(actions=allowed, scratch="").encode()
-    run = replace(run, trigger_kind="cron", model=found.model, grants=grants)
+    run = replace(run, trigger_kind="cron", model=model(tenant, trigger.agent), grants=grants)
     return contract.bind(run, who.policy) if contract else run
 
 

@@ -25,6 +25,7 @@ from alfred.agents import delegate
 from alfred.agents.metered import Meter
 from alfred.agents.registry import AgentRegistry
 from alfred.agents.turn import Turns
+from alfred.channels import send
 from alfred.config_schema import Settings
 from alfred.integrations import ask
 from alfred.memory import scratch
@@ -37,7 +38,7 @@ from alfred.store import connect, invariants, migrate
 from alfred.store.connect import Store
 from alfred.store.tx import Tx
 from alfred.workflows import agent
-from tests.crash import world
+from tests.crash import chats, world
 
 SETTINGS = Settings.model_validate(
     {
@@ -47,6 +48,7 @@ SETTINGS = Settings.model_validate(
         },
         "approvals": {"low_counts_from": "staging"},
         "timezone": "UTC",
+        "agents": {"main": {}, "a": {}, "b": {}},
     }
 )
 
@@ -63,6 +65,7 @@ _NEXT = sa.text(
     " select min(wake_at) as at from runs where status='parked'"
     " union all select min(ready_at) from runs where status='queued'"
     " union all select min(auto_approve_at) from approvals where status='pending'"
+    " union all select min(holder_until) from outbox where sent_at is null and dead_at is null"
     " union all select min(next_fire_at) from triggers where enabled=1 and removed=0) t"
 )
 _PREPARE = sa.text(
@@ -128,6 +131,7 @@ class Parts:
     runtime: Runtime
     holder: Holder
     time: MovedClock
+    settings: Settings = SETTINGS
 
     def one(self, statement: str, **params: Any) -> Any:
         """The first value of a query."""
@@ -165,6 +169,7 @@ def put_together(url: str, home: Path, script: Path, workflows: Sequence[Workflo
     registry.register(ask.ACTIONS)
     registry.register(delegate.ACTIONS)
     registry.register(scratch.ACTIONS)
+    registry.register(send.actions(chats.lines(home)))
     gate = Dispatch(
         store,
         registry,

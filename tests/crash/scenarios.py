@@ -1,4 +1,4 @@
-"""Twelve stories in which alfred dies."""
+"""Thirteen stories in which alfred dies."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from alfred.runs.rows import NewRun
 from alfred.runs.states import Wait
 from alfred.runs.workflow import Done, Next, Park, StepContext, Verdict, Workflow
 from alfred.store.tx import Tx
-from tests.crash import trees, world
+from tests.crash import chats, trees, world
 from tests.crash.parts import Parts, Scenario
 
 RUN = "01K00000000000000000000RUN"
@@ -36,6 +36,7 @@ SCRIPT = {
     "runs": [
         {"match": match, "turns": [*turns, {"say": "Done."}, {"say": "Done again."}]}
         for match, *turns in (
+            *chats.SCRIPT,
             (
                 "tools",
                 {
@@ -398,5 +399,12 @@ SCENARIOS = {
             exactly=(1, 2),
         ),
         trees.AGENTS,
+        Scenario(
+            name="chats",
+            begin=chats.begin,
+            tend=chats.tend,
+            ends=chats.ENDS,
+            also=chats.wrong,
+        ),
     )
 }

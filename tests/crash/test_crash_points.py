@@ -4,7 +4,7 @@ Oracle: the log of the outside world (no keyed or checkable effect twice, none l
 said), the status of each run, every invariant of the ledger, the audit chain.
 
 In every run of the tests: of the points that leave something else behind than the one before a seeded half of every story
-on SQLite, a sixth of three on Postgres; and each killed twice at random points.
+on SQLite, a sixth of four on Postgres; and each killed twice at random points.
 `make crash` (ALFRED_CRASH_POINTS=all): every story at every statement on both, and killed twice at random.
 """
 
@@ -23,7 +23,7 @@ from tests.crash.lives import Life, Lives
 ALL = os.environ.get("ALFRED_CRASH_POINTS") == "all"
 SEED = int(os.environ.get("ALFRED_CRASH_SEED", "20261121"))
 SLICES = 4 if ALL else 1
-ON_POSTGRES = list(scenarios.SCENARIOS) if ALL else ["tools", "tree", "cancel"]
+ON_POSTGRES = list(scenarios.SCENARIOS) if ALL else ["tools", "tree", "cancel", "chats"]
 TWICE = 200 if ALL else 1
 
 pytestmark = [pytest.mark.slow, pytest.mark.crash, pytest.mark.timeout(7200 if ALL else 600)]

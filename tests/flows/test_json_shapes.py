@@ -515,7 +515,7 @@ def test_status(alfred: Alfred, parked: dict[str, Any]) -> None:
     told = alfred("status", "--json").json
     assert set(told) == {
         *("runs", "approvals_pending", "asked", "workers", "blocks", "spend_today", "next_fires"),
-        *("late", "proposals", "untold"),
+        *("late", "proposals", "unsent", "untold"),
     }
     assert set(told["runs"]) == {
         *("queued", "running", "parked", "completed", "failed", "cancelled")

@@ -79,7 +79,7 @@ def test_each_integration_is_tried_and_one_run_is_all_that_stays(
         "scratch": "scratch.list",
     }
     assert {name for name, (level, _) in found.items() if level == "note"} == {
-        *("ask", "notify", "skills", "text", "todo", "web")
+        *("agents", "ask", "notify", "skills", "text", "todo", "web")
     }
     assert "switched off" in found["web"][1]
     runs = alfred("runs", "list", "--json").json

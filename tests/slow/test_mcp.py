@@ -89,7 +89,7 @@ def servers(sqlite_url: str, home: Path) -> Iterator[Callable[..., mcp.Servers]]
     migrate.ensure_schema(store, backups=home)
 
     def make(given: dict[str, Server], **more: Any) -> mcp.Servers:
-        settings = SimpleNamespace(integrations={}, secrets={})
+        settings = SimpleNamespace(integrations={}, secrets={}, mcp_servers={})
         there = {Place("main", "", name): server for name, server in given.items()}
         made.append(
             mcp.Servers(
@@ -459,7 +459,7 @@ migrate.ensure_schema(store, backups=home)
 there = Place("main", "", "ours")
 server = Server(command={one["command"]!r}, args={tuple(one["args"])!r})
 servers = mcp.Servers(store=store, effective=lambda t, a: {{there: server}}, home=lambda t: home,
-    settings=lambda t: types.SimpleNamespace(integrations={{}}, secrets={{}}), secrets=lambda t, n: None)
+    settings=lambda t: types.SimpleNamespace(integrations={{}}, secrets={{}}, mcp_servers={{}}), secrets=lambda t, n: None)
 assert servers.meet("main", "main", [there]) == {{}}
 os.kill(os.getpid(), signal.SIGKILL)
 """

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal
 
@@ -11,7 +12,7 @@ from alfred import app, clock, errors
 from alfred.actions.ledger import notices
 from alfred.cli import live, terminal
 from alfred.cli.terminal import DEFAULT, Common
-from alfred.runs import budget, stop, views
+from alfred.runs import budget, outbox, stop, views
 
 HASTY = 2.0
 """Seconds: a median below it for high risks says that cards are not read."""
@@ -47,7 +48,9 @@ def status(*, common: Common = DEFAULT) -> int:
         with base.store.read() as look:
             after = base.settings.approvals.notify_after
             cards, why = notices.untold(look, base.desk.tenant, after_us=after)
+            unsent = outbox.unsent(look, base.desk.tenant)
         told["untold"] = {"cards": cards, "why": why}
+        told["unsent"] = asdict(unsent)
         if common.json:
             terminal.document(told)
             return 0
@@ -68,6 +71,10 @@ def status(*, common: Common = DEFAULT) -> int:
             terminal.out(terminal.colour(said, "yellow"))
         for block in told["blocks"]:
             terminal.out(f"blocked: {block['provider']} until {block['until']} ({block['reason']})")
+        if unsent.waiting or unsent.dead:
+            said = f"messages to chats: {unsent.waiting} not sent yet, {unsent.dead} given up"
+            said += f" ({terminal.shown(unsent.why or '', 200)})"
+            terminal.out(terminal.colour(said, "yellow"))
         for fire in told["next_fires"]:
             terminal.out(f"next: {terminal.shown(fire['name'])} at {fire['at']}")
         late = told["late"]

@@ -7,12 +7,17 @@ person is the owner's word, for the action that asks it and for no other call of
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Collection
+from typing import TYPE_CHECKING, Any
 
 from alfred import errors
 from alfred.actions import arguments, declare
 from alfred.actions.context import ActionContext
 from alfred.actions.declare import Action
+from alfred.integrations import web_settings
+
+if TYPE_CHECKING:
+    from alfred.config import Settings
 
 
 def answer(tool: Action | None, id: str, args: dict[str, Any], ctx: ActionContext) -> Any:
@@ -36,3 +41,10 @@ def answer(tool: Action | None, id: str, args: dict[str, Any], ctx: ActionContex
             next="The owner writes the name of the right one into integrations.web.search.argument.",
         )
     return tool.fn(**checked.values, ctx=ctx)
+
+
+def standing_in(settings: Settings, granted: Collection[str]) -> list[str]:
+    """The tools that stand in for what a run may call."""
+    search = web_settings.of(settings).search
+    found = isinstance(search, web_settings.Served) and "web.search" in granted
+    return [search.tool] if found else []

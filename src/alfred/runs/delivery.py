@@ -16,6 +16,7 @@ class Delivery:
         self._store = store
         self._dispatcher = dispatcher
         self._postgres: Any = None
+        self._hears = False
         store.delivered = dispatcher.notify
         if store.pg:
             store.deliver = self._deliver
@@ -31,8 +32,9 @@ class Delivery:
         return self._postgres
 
     def start(self) -> None:
-        """From now on this process hears of what others commit."""
-        if self._store.pg:
+        """From now on this process hears of what others commit; said again, it hears as before."""
+        if self._store.pg and not self._hears:
+            self._hears = True
             self._queue().start()
 
     def stop(self) -> None:

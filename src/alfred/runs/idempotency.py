@@ -61,6 +61,12 @@ def take(
     return None if found.ref == ref else Earlier(found.ref, found.code)
 
 
+def known(look: Tx, *, tenant: str, scope: str, key: str) -> Earlier | None:
+    """What was done under a key, for whoever would prepare much to hear that it was."""
+    found = look(_FIND, tenant=tenant, scope=scope, key=key).one_or_none()
+    return Earlier(found.ref, found.code) if found else None
+
+
 _VERB = "verb"
 
 

@@ -189,7 +189,8 @@ def deliver(tx: Tx, session_id: str, new: NewRun, *, author: str) -> Run:
             the turns before it have read it has read too.
     """
     tx(_USED, id=session_id, title=new.title)  # whoever speaks next waits here
-    if (there := _has(tx, new.id)) is not None:  # who brings it at the same moment has waited above
+    # who brings it at the same moment has waited above
+    if (there := having(tx, new.id)) is not None:
         return there
     for _ in range(_TRIES):
         if (now := live(tx, session_id)) is not None:
@@ -209,10 +210,16 @@ def deliver(tx: Tx, session_id: str, new: NewRun, *, author: str) -> Run:
     raise AssertionError(f"the session {session_id!r} neither has a live run nor takes one")
 
 
+def having(tx: Tx, message_id: str) -> Run | None:
+    """The run that has what was said under this id, as its brief or as a message; None: it was never said."""
+    taken = tx(_TAKEN_BY, id=message_id).scalar()
+    return _row(tx, taken) if taken is not None else rows.get(tx, message_id)
+
+
 def follow(tx: Tx, run: Run, new: NewRun, *, author: str) -> Run:
     """Says something to a run: to itself while it lives, else to its session, of which it is the first turn if nobody has
     said anything there since."""
-    if (there := _has(tx, new.id)) is not None:
+    if (there := having(tx, new.id)) is not None:
         return there
     if run.live and not run.cancel and (told := _tell(tx, run, new, author)):
         return told
@@ -238,12 +245,6 @@ def forked(tx: Tx, run_id: str, new_id: str) -> None:
     assert session is not None
     branched(tx, session, upto=len(earlier), new_id=new_id)
     tx(_TURN, id=new_id, run_id=new_id)
-
-
-def _has(tx: Tx, message_id: str) -> Run | None:
-    """The run that has this already: as its brief, or as a message."""
-    taken = tx(_TAKEN_BY, id=message_id).scalar()
-    return _row(tx, taken) if taken is not None else rows.get(tx, message_id)
 
 
 def _tell(tx: Tx, run: Run, new: NewRun, author: str) -> Run | None:

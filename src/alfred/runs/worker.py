@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
+from typing import Protocol
 
 import structlog
 
@@ -39,6 +40,18 @@ _OPEN = Sql(
 )
 
 
+class Part(Protocol):
+    """What works beside the runs for as long as the worker does."""
+
+    def start(self) -> None:
+        """Begins."""
+        ...
+
+    def stop(self) -> None:
+        """Begins nothing more."""
+        ...
+
+
 class Worker:
     """Slots, a claim loop, a heartbeat and a sweep. `start`, `stop`; tests call `claim_once` and `heartbeat`."""
 
@@ -54,6 +67,7 @@ class Worker:
         root: str | None = None,
         holder: Holder | None = None,
         lingers: Callable[[], bool] = lambda: False,
+        beside: Sequence[Part] = (),
     ):
         """
         Args:
@@ -61,6 +75,7 @@ class Worker:
             beats: what is swept besides the core's own, in order.
             root: only runs of this tree are claimed: a command that stays with its run.
             lingers: whether something is to be done soon that needs a process, though no run does.
+            beside: what is started and stopped with it.
         """
         self.runtime = runtime
         self.store = runtime.store
@@ -71,6 +86,7 @@ class Worker:
         self.kind = kind
         self.root = root
         self.lingers = lingers
+        self.beside = tuple(beside)
         self.holder = holder or leases.new_holder()
         self.trouble: errors.StoreUnavailable | None = None
         """Why the database could not be written just now; None again after the next heartbeat."""
@@ -99,12 +115,16 @@ class Worker:
             thread = threading.Thread(target=target, name=f"alfred-{name}", daemon=True)
             thread.start()
             self._threads.append(thread)
+        for part in self.beside:
+            part.start()
 
     def stop(self, *, grace: float = 10.0) -> None:
         """Claims nothing more, lets steps come to their commit for `grace` seconds, then hands the rest back."""
         self._stopping.set()
         self.dispatcher.notify()
         _join(self._busy_threads(), grace)
+        for part in self.beside:
+            part.stop()
         for slot in self._busy_slots():
             slot.stop("shutdown")
         _join(self._busy_threads(), HAND_BACK)

@@ -163,7 +163,7 @@ RIGHT = [
     "policy: {rules: [{agent: 'm*', mode: off}, {agent: '*', action: x, mode: off}]}",
     "fleet: {agents: {lucius: {every: 20m}}}\nbudget: {per_agent: {lucius: {turns_per_day: 1}}}",
     "fleet: {agents: {lucius: {agent: coder}}}\npolicy: {rules: [{agent: coder, mode: off}]}",
-    "teams: {t: {lead: main, members: []}}\nmcp_servers: {f: {command: npx}}\nchannels: {telegram: {x: 1}}",
+    "teams: {t: {lead: main, members: []}}\nmcp_servers: {f: {command: npx}}\nchannels: {notify: ['ntfy://x']}",
 ]
 
 

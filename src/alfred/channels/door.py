@@ -1,0 +1,160 @@
+"""What is said on channels comes in here: from whom, to which agent, in which conversation, once.
+
+Invariants: whoever is not on a line's list is not heard, and told nothing. A message is in the ledger when `accept` has come
+back, with the chat that its answer goes to, in one transaction; brought again, it is where it was. Nothing is acknowledged to
+a platform before that: what raises here is brought again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from alfred import errors, ids, orders
+from alfred.agents.registry import AgentRegistry, EffectiveAgent
+from alfred.agents.router import BindingRouter
+from alfred.agents.sessions import build_session_key
+from alfred.channels.base import Envelope, Line, Lines
+from alfred.conversations import Conversation
+from alfred.runs import idempotency, listeners, outbox, sessions
+from alfred.runs.rows import NewRun, Run
+from alfred.store.connect import Store
+from alfred.store.tx import Tx
+
+log = structlog.get_logger()
+
+_ONE_PERSON = ("main", "shared")
+"""Values of `dm_scope` with which everybody who may speak has one conversation."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Door:
+    """The way in of one tenant. Made in `app`."""
+
+    store: Store
+    home: Path
+    tenant: str
+    settings: Callable[[], Any]
+    lines: Lines
+    tools: Callable[[str], Sequence[str]]
+    """Ids of the actions that there are for an agent."""
+    model: Callable[[str], str]
+    """Resolves the model of an agent."""
+
+    def accept(self, said: Envelope) -> Run | None:
+        """The run that has the message; None: nobody has it, because its writer may not speak here, or because there is
+        nothing in it that could be answered, which they are told.
+
+        Raises:
+            NotFound: no such channel is served here.
+            ConfigError, NoModel: nobody can answer before that is mended; the message is not taken.
+            StoreUnavailable: it is not known whether it was taken.
+        """
+        line = self.lines.get(said.to.channel)
+        if line is None:
+            raise errors.NotFound(f"No channel {said.to.channel!r} is served here.")
+        if said.user not in line.people:
+            log.warning("door.stranger", channel=line.name, user=said.user[:64])
+            return None
+        with self.store.read() as look:
+            earlier = idempotency.known(look, tenant=self.tenant, scope=_scope(line), key=said.key)
+            if earlier is not None:
+                return sessions.having(look, earlier.ref)
+        agent = self._agent(line, said)
+        talk = self._conversation(line, agent, said)
+        try:
+            new = talk.turn(
+                said.text, actions=self.tools(agent.id), model=lambda: self.model(agent.id)
+            )
+        except errors.UsageError as problem:
+            self.store.transact(self._refuse, line, said, ids.new(), problem)
+            return None
+        orders.make_folder(new)
+        return self.store.transact(self._deliver, line, talk, new, said)
+
+    def _agent(self, line: Line, said: Envelope) -> EffectiveAgent:
+        settings = self.settings()
+        agents = AgentRegistry.from_settings(settings)
+        if line.agent is not None:
+            return agents.effective(line.agent)
+        router = BindingRouter.from_settings(settings)
+        route = router.resolve(
+            platform=said.to.platform,
+            chat_id=said.to.chat,
+            user_id=said.user,
+            chat_type=said.chat_type,
+            guild_id=said.guild,
+            team_id=said.team,
+            thread_id=said.to.thread,
+            parent_chat_id=said.parent_chat,
+        )
+        return agents.effective(route.agent)
+
+    def _conversation(self, line: Line, agent: EffectiveAgent, said: Envelope) -> Conversation:
+        several = len(line.people) > 1
+        if several and agent.dm_scope in _ONE_PERSON:
+            raise errors.ConfigError(
+                f"agents.{agent.id}.dm_scope is {agent.dm_scope}, and {len(line.people)} people may speak on {line.name}:"
+                " each would read what the others said.",
+                next="Write per_peer or per_chat.",
+            )
+        key = build_session_key(
+            agent_id=agent.id,
+            platform=said.to.platform,
+            dm_scope=agent.dm_scope or ("per_peer" if several else "main"),
+            chat_id=said.to.chat,
+            user_id=said.user,
+            chat_type=said.chat_type,
+            guild_id=said.guild,
+            team_id=said.team,
+            thread_id=said.to.thread,
+        )
+        return Conversation(
+            store=self.store,
+            settings=self.settings(),
+            home=self.home,
+            tenant=self.tenant,
+            by=f"{said.to.platform}:{said.user}",
+            via=said.to.platform,
+            agent=agent,
+            key=key,
+        )
+
+    def _deliver(
+        self, tx: Tx, line: Line, talk: Conversation, new: NewRun, said: Envelope
+    ) -> Run | None:
+        """A verb."""
+        if (earlier := self._take(tx, line, said, new.id)) is not None:
+            return sessions.having(tx, earlier.ref)
+        run = talk.deliver(tx, new)
+        listeners.listen(tx, run.id, channel=line.name, target=str(said.to))
+        return run
+
+    def _refuse(
+        self, tx: Tx, line: Line, said: Envelope, new_id: str, problem: errors.UsageError
+    ) -> None:
+        """A verb."""
+        if self._take(tx, line, said, new_id) is None:
+            body = " ".join(part for part in (problem.detail, problem.next) if part)
+            outbox.write(
+                tx,
+                id=new_id,
+                tenant=self.tenant,
+                channel=line.name,
+                target=str(said.to),
+                body=body,
+            )
+
+    def _take(self, tx: Tx, line: Line, said: Envelope, ref: str) -> idempotency.Earlier | None:
+        # no hash of the text: what a platform brings under one id is one message, even if it was edited meanwhile
+        return idempotency.take(
+            tx, tenant=self.tenant, scope=_scope(line), key=said.key, body_hash="", ref=ref
+        )
+
+
+def _scope(line: Line) -> str:
+    return f"heard:{line.name}"
