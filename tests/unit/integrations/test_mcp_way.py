@@ -20,7 +20,9 @@ SECRETS = {"KEY": "value-of-the-key"}
 
 def settings(*opened: str, **secrets: tuple[str, ...]) -> Any:
     return SimpleNamespace(
-        integrations={"web": {"allow_private": list(opened)}} if opened else {}, secrets=secrets
+        mcp_servers={},
+        integrations={"web": {"allow_private": list(opened)}} if opened else {},
+        secrets=secrets,
     )
 
 
