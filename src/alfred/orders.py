@@ -162,7 +162,9 @@ def said(text: str, what: str) -> str:
     if size > BRIEF_LIMIT:
         raise errors.UsageError(
             f"The {what} has {size} bytes, more than {BRIEF_LIMIT}.",
-            next="Give long material with --input FILE.",
+            next="Give long material with --input FILE."
+            if what == "brief"
+            else "Put long material into a file in the folder of the work, and name it.",
         )
     return redact.redact(said)
 

@@ -124,6 +124,13 @@ def test_words_for_the_client_reach_no_agent(talk: Talk, alfred: Alfred) -> None
     assert nobody.json["error"]["code"]
 
 
+def test_where_a_conversation_was_is_told_by_how_its_last_words_began(talk: Talk) -> None:
+    talk("hello " + "word " * 100, options=("--json",))
+    told = talk("/agent main", "/resume", "/undo").out
+    assert told.count("hello word") == 4 and told.count("word …") == 4
+    assert "sha256" not in told
+
+
 def test_what_was_typed_is_kept_without_secrets_and_for_nobody_else(home: Path) -> None:
     home.mkdir()
     path = home / "chat-history"

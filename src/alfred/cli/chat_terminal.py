@@ -301,6 +301,7 @@ class Client:
             self._draft = session.default_buffer.text
             raise
         finally:
+            session.app.erase_when_done = False
             self.screen.changed = lambda: None
             self.screen.print = _print
             while not self._above.empty():
@@ -332,7 +333,8 @@ class Client:
                 return
             if not self.screen.asked.empty():
                 self._draft = self._session.default_buffer.text
-                self._session.app.exit(result=None)
+                app.erase_when_done = True  # the line comes back below the cards
+                app.exit(result=None)
                 return
             await asyncio.sleep(LOOKS)
 

@@ -112,8 +112,14 @@ def _line(chat: Chat, session: Session) -> list[str]:
         terminal.short(session.id),
         str(clock.rfc3339(session.used_at))[:16].replace("T", " "),
         str(session.turns),
-        terminal.shown(session.title, 60) + here,
+        _beginning(session.title, 60) + here,
     ]
+
+
+def _beginning(text: str | None, length: int) -> str:
+    """How a text that the person has read before began, in one line."""
+    words = " ".join((text or "").split())
+    return terminal.shown(words if len(words) <= length else f"{words[:length].rstrip()} …", 1_000)
 
 
 def say_where(chat: Chat) -> None:
@@ -123,18 +129,18 @@ def say_where(chat: Chat) -> None:
         terminal.out(f"{chat.talk.agent.id}: a new conversation.")
         return
     many = terminal.count(session.turns, "turn")
-    terminal.out(f"{chat.talk.agent.id}: {terminal.shown(session.title, 60)} ({many} so far)")
+    terminal.out(f"{chat.talk.agent.id}: {_beginning(session.title, 60)} ({many} so far)")
     with chat.base.store.read() as look:
         last = rows.get(look, sessions.turns(look, session.id)[-1])
     assert last is not None
-    terminal.out(f"  you: {terminal.shown(last.brief, 200)}")
+    terminal.out(f"  you: {_beginning(last.brief, 200)}")
     if last.result:
-        terminal.out(f"  {chat.talk.agent.id}: {terminal.shown(last.result, 200)}")
+        terminal.out(f"  {chat.talk.agent.id}: {_beginning(last.result, 200)}")
 
 
 def _undo(chat: Chat, _rest: str) -> None:
     undone = chat.talk.undo()
-    terminal.out(f"Taken back: {terminal.shown(undone.run.brief, 100)}")
+    terminal.out(f"Taken back: {_beginning(undone.run.brief, 100)}")
     for call in undone.standing:
         how = "still there" if call.status == "done" else "perhaps there"
         terminal.out(f"  {how}: {terminal.shown(call.action)} {terminal.shown(call.args, 100)}")
@@ -233,7 +239,8 @@ def _help(_chat: Chat, _rest: str) -> None:
         terminal.out(f"  {f'/{name} {word.takes}'.rstrip():<22}{word.about}")
     terminal.out(f"  {'/quit':<22}leave; a turn that runs goes on")
     terminal.out(
-        "  What is typed while a turn runs is read at its next step. Enter sends, Alt-Enter is a new line."
+        "  What is typed while a turn runs is read at its next step. Enter sends, Alt-Enter is a new line;"
+        " Ctrl-C ends the turn."
     )
 
 
