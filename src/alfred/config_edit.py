@@ -50,6 +50,7 @@ def edit(
     *,
     tenant: str = home_places.MAIN,
     check: config.Check | None = None,
+    first: Callable[[Mapping[str, Any]], None] = lambda tree: None,
 ) -> Settings:
     """Sets one key of config.yaml and returns the settings that the file now gives.
 
@@ -60,6 +61,8 @@ def edit(
             value itself: None, bool, number, text, list, dict.
         tenant: Whose config.yaml.
         check: As for `config.load`.
+        first: Is shown what stands in the file, which nobody else changes before the value is in it; what it raises
+            leaves the file as it is.
 
     Raises:
         ConfigError: no setting has this key, the value is wrong, or the file is: it stays as it was.
@@ -68,7 +71,7 @@ def edit(
     home_places.ensure(home, tenant=tenant)
     file = home_places.config_file(home_places.of_tenant(home, tenant))
     judge = _judge(file, tenant, check)
-    return _rewritten(file, lambda text: _changed(text, path, value, file, judge))
+    return _rewritten(file, lambda text: _changed(text, path, value, file, judge, first))
 
 
 def append(
@@ -289,10 +292,16 @@ def _parsed(text: str, file: Path) -> config_text.Document:
 
 
 def _changed(
-    text: str, path: tuple[str, ...], value: Any, file: Path, judge: _Judge
+    text: str,
+    path: tuple[str, ...],
+    value: Any,
+    file: Path,
+    judge: _Judge,
+    first: Callable[[Mapping[str, Any]], None] = lambda tree: None,
 ) -> tuple[str, Settings]:
     """The text with one value set, and its settings."""
     made = _parsed(text, file)
+    first(made.tree)
     try:
         written = _written(made, path, value, file, judge)
     except errors.ConfigError as wrong:

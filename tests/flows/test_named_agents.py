@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from alfred import app, ids
+from alfred import app, config_edit, ids
 from alfred.agents import ledger as agent_ledger
 from alfred.runs import crons
 from tests.flows.conftest import Alfred
@@ -316,6 +316,32 @@ def test_an_agent_is_added_and_what_a_person_wrote_stays(
         ("coder", False, {"profile": "coding"}),
         ("mute", False, {"allow": []}),
     ]
+
+
+@pytest.mark.parametrize(
+    ("second", "code", "there"), [("b", 0, ["main", "a", "b"]), ("a", 2, ["main", "a"])]
+)
+def test_who_adds_an_agent_while_another_is_added_takes_none_away(
+    second: str,
+    code: int,
+    there: list[str],
+    alfred: Alfred,
+    configured: Any,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    configured("model: openai:x\n")
+    edit = config_edit.edit
+
+    def meanwhile(*args: Any, **more: Any) -> Any:
+        monkeypatch.setattr(config_edit, "edit", edit)
+        assert alfred("agents", "add", "a", "--description", "The first.").code == 0
+        return edit(*args, **more)
+
+    monkeypatch.setattr(config_edit, "edit", meanwhile)
+    assert alfred("agents", "add", second).code == code
+    told = alfred("agents", "list", "--json").json
+    assert [one["id"] for one in told] == there
+    assert told[1]["description"] == "The first."
 
 
 REFUSED: list[tuple[list[str], str]] = [

@@ -34,6 +34,9 @@ from alfred.runs import crons, views
 _ELSEWHERE = {attribute: key for key, attribute in ATTRIBUTES.items()}
 """Attributes whose key has another name."""
 
+_TRIES = 20
+"""So often an agent is added anew because other agents came or went meanwhile."""
+
 _FROM_MODELS = {"model": "boss", "fallback_model": "fallback"}
 """What may stand below `models` of the top instead."""
 
@@ -167,19 +170,45 @@ def agents_add(
         raise errors.UsageError(
             "Nobody said what the agent is called.", next="alfred agents add NAME"
         )
-    if settings.agents:
-        written = config_edit.edit(folder, ("agents", agent), entry, check=app.check)
+    for _ in range(_TRIES):
+        if written := _added(folder, settings, agent, entry, default=default):
+            break
+        settings, agents = _read(common)  # somebody else has added one, or taken one out
+        _free(agent, settings, agents)
     else:
-        # whoever was there without a word about it stays there, and is meant as before
-        main = {} if default else {"default": True}
-        both = {MAIN: main, agent: entry} if agent != MAIN else {agent: entry}
-        written = config_edit.edit(folder, ("agents",), both, check=app.check)
+        raise errors.ConfigError(
+            "config.yaml has other agents at each look.", next="Write the agent into it by hand."
+        )
     where = written.place("agents", agent) or "config.yaml"
     if common.json:
         terminal.document({"id": agent, "place": where})
     else:
         terminal.out(f'{where}: {agent}. Try it: alfred run "…" --agent {agent}')
     return 0
+
+
+class _Meanwhile(Exception):
+    """There are other agents in the file than those that were read."""
+
+
+def _added(
+    folder: Path, settings: Settings, agent: str, entry: dict[str, Any], *, default: bool
+) -> Settings | None:
+    """Writes an agent beside those that were read; None, and nothing written, where others are there by now."""
+
+    def first(tree: Mapping[str, Any]) -> None:
+        if set(tree.get("agents") or ()) != set(settings.agents):
+            raise _Meanwhile
+
+    path, value = ("agents", agent), entry
+    if not settings.agents:
+        # whoever was there without a word about it stays there, and is meant as before
+        main = {} if default else {"default": True}
+        path, value = ("agents",), {MAIN: main, agent: entry} if agent != MAIN else {agent: entry}
+    try:
+        return config_edit.edit(folder, path, value, check=app.check, first=first)
+    except _Meanwhile:
+        return None
 
 
 def agents_remove(agent: str, /, *, common: Common = DEFAULT) -> int:
