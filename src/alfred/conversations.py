@@ -20,7 +20,8 @@ from alfred.actions.ledger import approvals as approvals_ledger
 from alfred.actions.ledger import calls as calls_ledger
 from alfred.actions.ledger.calls import Call
 from alfred.agents import folders
-from alfred.agents.registry import EffectiveAgent
+from alfred.agents.entries import UnknownAgent
+from alfred.agents.registry import AgentRegistry, EffectiveAgent
 from alfred.runs import rows, sessions, views
 from alfred.runs.rows import NewRun, Run
 from alfred.runs.sessions import Session
@@ -51,25 +52,57 @@ class Conversation:
     by: str
     via: str
     agent: EffectiveAgent
+    """Who is talked to from there, unless the conversation was handed over: see `speaks`."""
     key: str
     """See `agents.build_session_key`."""
 
     def session(self) -> Session:
-        """The session that is meant just now; a new one where nothing was said yet."""
+        """The session that is meant just now, where it was handed over the one in which it goes on; a new one where nothing
+        was said yet, or where whoever it was handed to is no more."""
         with self.store.read() as look:
             found = sessions.of_key(look, self.tenant, self.key)
-        return found or self.store.transact(
-            sessions.opened,
-            tenant=self.tenant,
-            agent=self.agent.id,
-            key=self.key,
-            new_id=ids.new(),
-        )
+            if found is not None:
+                found = sessions.get(look, sessions.handed(look, found.id)[-1])
+        if found is None:
+            return self.store.transact(
+                sessions.opened,
+                tenant=self.tenant,
+                agent=self.agent.id,
+                key=self.key,
+                new_id=ids.new(),
+            )
+        try:
+            self._who(found)
+        except UnknownAgent:
+            return self.renew()
+        return found
+
+    def speaks(self) -> EffectiveAgent:
+        """Who is meant by what is said now: the agent that is talked to, or who has taken the conversation over."""
+        return self._who(self.session())
+
+    def _who(self, session: Session) -> EffectiveAgent:
+        if session.agent == self.agent.id:
+            return self.agent
+        return AgentRegistry.from_settings(self.settings).effective(session.agent)
+
+    def turns(self) -> list[Run]:
+        """What was asked from there, oldest first, through every agent that has had the conversation: runs that nobody called."""
+        with self.store.read() as look:
+            found = sessions.of_key(look, self.tenant, self.key)
+            through = sessions.handed(look, found.id) if found else []
+            runs = [rows.get(look, turn) for id in through for turn in sessions.turns(look, id)]
+            while runs and runs[0] is not None and runs[0].parent_id is not None:
+                caller = rows.get(look, runs[0].root_id)
+                assert caller is not None
+                earlier = [*sessions.before(look, caller.id), caller.id]
+                runs = [*(rows.get(look, turn) for turn in earlier), *runs[1:]]
+        return [run for run in runs if run is not None and run.parent_id is None]
 
     def live(self) -> Run | None:
-        """The run that answers just now, or waits."""
-        with self.store.read() as look:
-            return sessions.live(look, self.session().id)
+        """The turn that is answered just now, or waits. It may have handed the conversation over: then what is said goes to a run
+        below it."""
+        return next((run for run in self.turns()[::-1] if run.live and not run.cancel), None)
 
     def turn(
         self,
@@ -91,32 +124,38 @@ class Conversation:
         """
         said = orders.said(text, "message")
         session, message_id = self.session(), ids.new()
-        last = self._last(session)
-        place = self._place(folder, last, message_id)
+        agent, last = self._who(session), self._last(session)
+        place = self._place(folder or agent.workspace, last, message_id)
         return NewRun(
             id=message_id,
             tenant=self.tenant,
-            agent=self.agent.id,
+            agent=agent.id,
             workflow="agent",
             step="boss-turn",
             brief=said,
             title=said.splitlines()[0][:80],
             trigger_kind="message",
             model=session.model or model(),
-            grants=Grant(actions=frozenset(self.agent.policy.apply(actions)), scratch="").encode(),
+            grants=Grant(actions=frozenset(agent.policy.apply(actions)), scratch="").encode(),
             workspace=place,
             inputs=last.inputs if last else "{}",
             session_id=session.id,
         )
 
     def deliver(self, tx: Tx, new: NewRun) -> Run:
-        """The run that has the message now: `new` itself, or the one that lives. A verb."""
+        """The run that has the message now: `new` itself, or the one that lives. A verb.
+
+        Raises:
+            HandedOver: somebody else has the conversation since the turn was made: make it again.
+        """
         assert new.session_id is not None
         return sessions.deliver(tx, new.session_id, new, author=self.by)
 
     def answered(self, text: str) -> Run | None:
         """The run that takes this as the answer to its one open question; None: nobody has asked."""
-        run = self.live()
+        session = self.session()
+        with self.store.read() as look:
+            run = sessions.live(look, session.id)
         return run if run and answered(self.store, run, text, by=self.by, via=self.via) else None
 
     # ---- which session ----
@@ -164,24 +203,38 @@ class Conversation:
             session = sessions.opened(
                 tx, tenant=self.tenant, agent=self.agent.id, key=self.key, new_id=new_id
             )
-            sessions.hold(tx, session.id)
-            if sessions.live(tx, session.id) is not None:
+            through = sessions.handed(tx, session.id)
+            for id in through:
+                sessions.hold(tx, id)
+            if any(sessions.live(tx, id) is not None for id in through):
                 raise errors.UsageError(
                     "The last turn is not over, so there is nothing to take back yet.",
                     next="End it first.",
                 )
-            turns = sessions.turns(tx, session.id)
+            turns = sessions.turns(tx, through[-1])
             if not turns:
                 raise errors.UsageError("Nothing was said yet.", next="Say something.")
-            sessions.branched(tx, session, upto=len(turns) - 1, new_id=new_id)
-            self._points(tx, new_id)
             undone = rows.get(tx, turns[-1])
+            while undone is not None and undone.parent_id is not None:
+                # whoever took the conversation over has said one thing in it, and that was the turn of its caller
+                undone = rows.get(tx, undone.parent_id)
             assert undone is not None
+            last = sessions.get(tx, undone.session_id if undone.id not in turns else through[-1])
+            assert last is not None
+            sessions.branched(
+                tx, last, upto=sessions.turns(tx, last.id).index(undone.id), new_id=new_id
+            )
+            self._points(tx, new_id)
             return undone
 
         undone = self.store.transact(verb)
         with self.store.read() as look:
-            return Undone(undone, tuple(calls_ledger.effects(look, undone.id, 0)))
+            done = [
+                call
+                for run_id in views.tree(look, undone.id)
+                for call in calls_ledger.effects(look, run_id, 0)
+            ]
+            return Undone(undone, tuple(done))
 
     def answer_with(self, model: str | None) -> None:
         """Turns of this session that begin from now on are answered by this model; None: by the agent's."""
@@ -201,7 +254,7 @@ class Conversation:
 
     def _place(self, folder: Path | None, last: Run | None, run_id: str) -> str:
         """Where the turn works, as JSON."""
-        chosen = folder or self.agent.workspace
+        chosen = folder
         trusted = self.settings.trust.workspaces
         if chosen is None and last and last.workspace:
             place = json.loads(last.workspace)

@@ -334,13 +334,9 @@ class Desk:
                 f"Run {run.id[-6:].lower()} replays another one: nobody listens there.",
                 next="Tell the run that it is about, or fork that one with --brief.",
             )
-        now = run
         with self.store.read() as look:
-            if not run.live or run.cancel:
-                now = sessions.live(look, run.session_id) or run
-            speaks = sessions.heir(look, now)
-        if speaks.live:
-            now = speaks
+            speaks = sessions.speaks(look, run)
+        now = speaks if speaks.live and not speaks.cancel else run
         follows = now.id if now.id != run.id else None
         card = conversations.answered(self.store, now, body, by=self.by, via=self.via)
         if card is not None:

@@ -138,3 +138,28 @@ def test_what_was_typed_is_kept_without_secrets_and_for_nobody_else(home: Path) 
     assert path.stat().st_mode & 0o077 == 0
     assert "ghp_a" not in path.read_text()
     assert any("my key is" in entry for entry in History(path).load_history_strings())
+
+
+def test_who_takes_the_conversation_over_answers_from_then_on(
+    talk: Talk, alfred: Alfred, tmp_path: Path
+) -> None:
+    gives = {"tool": "agents.handoff", "args": {"agent": "ops", "brief": "take it"}}
+    runs = [
+        {"match": "^take it$", "turns": [{"say": "It is full."}]},
+        {"match": "^and now", "turns": [{"say": "Ops again."}]},
+        {"match": ".", "turns": [{"calls": [gives]}, {"say": "Main again."}]},
+    ]
+    scenario = tmp_path / "handed.yaml"
+    scenario.write_text(json.dumps({"runs": runs}))
+    alfred("agents", "add", "ops", "--model", f"scripted:{scenario}")
+    alfred("config", "edit", "model", f"scripted:{scenario}")
+    told = talk("is the disk full?", "and now?", "/agents", "/cost", "/undo", "/undo", "/agents")
+    assert told.code == 0, told
+    assert told.out.splitlines()[:2] == ["It is full.", "Ops again."]
+    assert "ops has the conversation from here on." in told.err
+    before, after = told.out.split("Taken back: and now?")
+    assert "> ops" in before and "Taken back: is the disk full?" in after and "> main" in after
+    again = talk("is it still?", options=("--json",)).json
+    assert (again["agent"], again["turns"][0]["result"]) == ("ops", "It is full.")
+    agents = {run["brief"]: run["agent"] for run in alfred("runs", "list", "--json").json}
+    assert (agents["and now?"], agents["is it still?"]) == ("ops", "main")

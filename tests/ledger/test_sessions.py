@@ -9,13 +9,15 @@ from typing import Any
 
 import pytest
 
+from alfred import ids
 from alfred.config_schema import Settings
 from alfred.conversations import Conversation
 from alfred.desk import Desk
 from alfred.errors import NotFound, UsageError
-from alfred.runs import ledger, sessions
+from alfred.runs import ledger, rows, sessions
 from alfred.runs.rows import NewRun
 from alfred.runs.states import Status, Wait
+from alfred.store.tx import Tx
 from tests.ledger.core import Core
 
 
@@ -278,3 +280,111 @@ def test_the_scope_of_an_agent_says_what_one_conversation_is(core: Core, desk: D
     assert keys("per_peer") == [f"{cli}:1", f"{cli}:2", f"{telegram}:1"]
     assert keys("per_chat") == [f"{cli}:local", f"{cli}:local", f"{telegram}:7"]
     assert keys("shared") == ["agent:main:dm"] * 3
+
+
+# ---- handed over
+
+
+@pytest.fixture
+def two(desk: Desk) -> Desk:
+    """A desk with two agents."""
+    agents = {"main": None, "ops": None}
+    return replace(desk, settings=Settings.model_validate({"timezone": "UTC", "agents": agents}))
+
+
+def hands_over(core: Core, run_id: str, agent: str = "ops") -> str:
+    """The run, which is held, starts a child that takes its conversation over, and waits for it."""
+    lease, caller = core.take(run_id), core.run(run_id)
+    child = NewRun(
+        id=ids.new(),
+        agent=agent,
+        workflow="w",
+        step="s",
+        brief="take it",
+        title="take it",
+        parent_id=run_id,
+        parent_call=f"{ids.new()}:{rows.TAKES_OVER}",
+        root_id=caller.root_id,
+        depth=caller.depth + 1,
+    )
+
+    def verb(tx: Tx) -> None:
+        assert ledger.start(tx, child)
+        sessions.take_over(tx, child)
+
+    core.do(verb)
+    core.park(lease, Wait.CHILDREN)
+    return child.id
+
+
+def test_a_conversation_that_is_handed_over_goes_on_with_who_took_it(core: Core, two: Desk) -> None:
+    talk = two.conversation(platform="cli")
+    turn = spoken(core, talk, "one")
+    ours = talk.session()
+    early = spoken(core, talk, "before it is handed over, and not read")
+    heir = hands_over(core, turn)
+    assert (early, said_to(core, turn)) == (turn, [])
+    assert said_to(core, heir) == ["before it is handed over, and not read"]
+    assert spoken(core, talk, "while it works") == heir, "it reaches who works"
+    assert two.tell(turn, "by name").follow_up == heir
+    assert len(said_to(core, heir)) == 3
+    assert (talk.speaks().id, talk.session().agent, talk.session().turns) == ("ops", "ops", 1)
+    live = talk.live()
+    assert live is not None and live.id == turn, "the turn whose answer is awaited"
+    stale = talk.turn("made before", actions=[], model=lambda: "m")
+    core.finish(core.take(heir), Status.FAILED)
+    assert said_to(core, turn)[0] == "before it is handed over, and not read", "all comes back"
+    assert (len(said_to(core, turn)), talk.speaks().id) == (3, "main")
+    again = hands_over(core, turn)
+    assert len(said_to(core, again)) == 3
+    lease = core.take(again)
+    core.write("update interjections set consumed_seq=1 where run_id=:r", r=again)
+    core.finish(lease, result="ours")
+    # its caller is not over yet
+    next_ = core.run(spoken(core, talk, "and now?"))
+    assert (next_.agent, next_.parent_id, next_.session_id) == ("ops", None, again)
+    with core.store.read() as look:
+        assert sessions.before(look, next_.id) == [again], "it has read nothing of the other one's"
+    core.finish(core.take(turn))
+    core.finish(core.take(next_.id))
+    main = replace(stale, id=ids.new(), agent="main", session_id=ours.id)
+    with pytest.raises(sessions.HandedOver, match="ops has this conversation"):
+        core.do(talk.deliver, main)
+    followed = two.tell(turn, "told later").follow_up
+    assert followed is not None and core.run(followed).session_id == again
+    with core.store.read() as look:
+        assert sessions.turns(look, ours.id) == [turn]
+    assert talk.resume(ours.id).id == ours.id
+    assert talk.speaks().id == "ops", "whoever resumes it finds it where it went"
+    assert talk.renew().agent == "main"
+
+
+def test_it_is_handed_on_and_back_and_undone(core: Core, two: Desk) -> None:
+    talk = two.conversation(platform="cli")
+    core.finish(core.take(spoken(core, talk, "zero")))
+    turn = spoken(core, talk, "one")
+    first = hands_over(core, turn)
+    back = hands_over(core, first, "main")
+    assert spoken(core, talk, "who is there?") == back
+    core.write("update interjections set consumed_seq=1 where run_id=:r", r=back)
+    for run in (back, first, turn):
+        core.finish(core.take(run))
+    two_ = core.run(spoken(core, talk, "two"))
+    assert (two_.agent, two_.session_id) == ("main", back)
+    core.finish(core.take(two_.id))
+    assert [run.brief for run in talk.turns()] == ["zero", "one", "two"]
+    assert talk.undo().run.id == two_.id
+    assert talk.undo().run.id == turn, "what was said to who took it over is the turn of its caller"
+    assert ([run.brief for run in talk.turns()], talk.speaks().id) == (["zero"], "main")
+
+
+def test_a_conversation_with_an_agent_that_is_no_more_begins_anew(core: Core, two: Desk) -> None:
+    talk = two.conversation(platform="cli")
+    turn = spoken(core, talk, "one")
+    heir = hands_over(core, turn)
+    for run in (heir, turn):
+        core.finish(core.take(run))
+    alone = replace(two, settings=Settings.model_validate({"timezone": "UTC"}))
+    talk = alone.conversation(platform="cli")
+    assert (talk.session().agent, talk.session().turns) == ("main", 0)
+    assert core.run(spoken(core, talk, "is anybody there?")).agent == "main"

@@ -18,6 +18,10 @@ _CHILD = """\
 You are a sub-agent: another agent gave you the brief, and reads nothing of you but your final answer. What the brief takes for
 granted is a claim to be looked at. Say what you found, how sure you are of it, what you ruled out, and what you could not do."""
 
+_HEIR = """\
+Another agent gave you its conversation with a person. You answer that person from now on, and what they say next is said to you.
+The brief is that agent's word, and what it takes for granted is a claim to be looked at."""
+
 
 def of(ctx: StepContext, settings: Settings) -> list[str]:
     """Paragraphs of the head; none for a run that has nobody above and nobody beside it."""
@@ -25,7 +29,7 @@ def of(ctx: StepContext, settings: Settings) -> list[str]:
     grant = Grant.decode(run.grants)
     told = []
     if run.parent_id is not None:
-        told.append(_CHILD)
+        told.append(_HEIR if run.takes_over else _CHILD)
         if (form := joining.form(ctx)) is not None:
             said = json.dumps(form, ensure_ascii=False)
             told.append(

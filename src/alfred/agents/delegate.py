@@ -163,8 +163,14 @@ def _start(
     with ctx.store.read() as look:
         chain = agent_ledger.chain(look, ctx.run_id)
         living = agent_ledger.living(look, ctx.run_id)
+        has = sessions.heir(look, chain[-1])
         steps = budget.steps_of_tree(look, chain[0].id)
     run = chain[-1]
+    if has.id != run.id:
+        raise errors.CallRefused(
+            f"{has.agent} has this conversation by now, so nobody else is given anything of it.",
+            next="It goes on there.",
+        )
     agents = AgentRegistry.from_settings(ctx.settings)
     _within_limits(ctx.settings, agents, chain, living=living, wanted=len(said), steps=steps)
     target = agents.effective(agent or run.agent)
@@ -201,15 +207,19 @@ def _start(
             title=brief.splitlines()[0][:80],
             grants=replace(grant, scratch=own).encode(),
             session_id=id,
-            parent_call=f"{ctx.call_id}:{sessions.TAKES_OVER if takes_over else n}",
+            parent_call=f"{ctx.call_id}:{rows.TAKES_OVER if takes_over else n}",
         )
-        ctx.along.append(functools.partial(_begin, child=child))
+        talks = takes_over and all(one.takes_over for one in chain[1:])
+        ctx.along.append(functools.partial(_begin, child=child, talks=talks))
         children.append(id)
     return {"agent": target.id, "children": children}
 
 
-def _begin(tx: Tx, child: NewRun) -> None:
-    ledger.start(tx, child)  # not when its parent is over by now, or being cancelled
+def _begin(tx: Tx, child: NewRun, *, talks: bool) -> None:
+    """`talks`: what it takes over is the conversation with a person."""
+    # not when its parent is over by now, or being cancelled
+    if ledger.start(tx, child) and talks:
+        sessions.take_over(tx, child)
 
 
 def _same(ctx: ActionContext) -> str:

@@ -2,7 +2,8 @@
 
 Invariants: a run goes on when all children of its turn are over, or at the latest at the deadline of the call that started
 them, and then it is told who is still out; whoever was out is told of when it is over, once; what a child says carries the
-label of all that it has read. A child that was asked for a form answers in it, or has failed.
+label of all that it has read. A child that was asked for a form answers in it, or has failed. While a child has the
+conversation its caller says nothing; when it fails, its caller has read what was said to it.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from alfred.agents import delegate
 from alfred.agents import ledger as agent_ledger
 from alfred.memory import ledger as memory
 from alfred.memory import scratch
-from alfred.runs import rows, sessions
+from alfred.runs import rows
 from alfred.runs.rows import Run
 from alfred.runs.states import Status, Wait
 from alfred.runs.workflow import Fail, Next, Park, StepContext
@@ -52,28 +53,34 @@ def join(ctx: StepContext, settled: Sequence[Call], state: dict[str, Any]) -> Pa
     with ctx.store.read() as look:
         children = agent_ledger.children(look, ctx.run.id)
     out = [child.id for call in starts for child in children.get(call.id, ()) if child.live]
+    heirs = [child for call in starts for child in children.get(call.id, ()) if child.takes_over]
     if out:
         now = clock.now()
         until = until or now + min(delegate.within(call.arguments) for call in starts)
+        if any(child.live for child in heirs):
+            until = max(until, now + AGAIN)
         if until > now:
             return Park(Wait.CHILDREN, until - now, state={**state, "until": until})
         state["out"] = [*state.get("out", ()), *out]
-    return {call.id: _told(children.get(call.id, [])) for call in starts}
-
-
-def takes_over(run: Run) -> bool:
-    """Whether this child takes the conversation of its caller over."""
-    return (run.parent_call or "").endswith(f":{sessions.TAKES_OVER}")
+    told = {call.id: _told(children.get(call.id, [])) for call in starts}
+    for child in heirs:
+        if child.status in (Status.FAILED, Status.CANCELLED):
+            call_id = (child.parent_call or "").partition(":")[0]
+            said, label = told[call_id]
+            with ctx.store.read() as look:
+                words = conversation(look, child)
+            told[call_id] = f"{said}\nWhat was said meanwhile:\n{words}", label
+    return told
 
 
 def conversation(tx: Tx, caller: Run) -> str:
-    """What was said in a conversation that is handed over, as one text."""
+    """The words of a conversation up to this run, as one text: nothing that its agent has read besides."""
     lines = [
         f"{'person' if item['kind'] == 'user' else 'agent'}: {item['text']}"
-        for item in agent_ledger.items(tx, caller.id)
-        if item["kind"] in ("user", "assistant") and item.get("text")
+        for item in agent_ledger.spoken(tx, caller.id)
+        if item.get("text")
     ]
-    return "The conversation that you take over:\n" + _cut("\n".join(lines), 2 * LONGEST)
+    return _cut("\n".join(lines), 2 * LONGEST)
 
 
 def taken_over(ctx: StepContext, settled: Sequence[Call]) -> Run | None:

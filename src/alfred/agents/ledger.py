@@ -21,6 +21,9 @@ from alfred.trust import text
 _ITEMS = Sql(
     "select run_id,n,item from transcript where run_id in :runs and kind<>'system' order by run_id,n"
 )
+_SPOKEN = Sql(
+    "select item from transcript where run_id in :runs and kind in('user','assistant') order by run_id,n"
+)
 _SUMMARIES = Sql(
     "select run_id,n,item from transcript where run_id in :runs and kind='note'"
     " and item like '%\"summary_of\"%' order by n"
@@ -136,6 +139,12 @@ def shown(tx: Tx, run_id: str, *, before: int = EVERY) -> list[Shown]:
         start = behind if turn == whose[0] else 0
         told += [one for one in said[turn] if one.n > start and "summary_of" not in one.item]
     return told
+
+
+def spoken(tx: Tx, run_id: str) -> list[dict[str, Any]]:
+    """What was said in the conversation up to this run, by the person and by the agent, whatever summaries stand for."""
+    turns = [*sessions.before(tx, run_id), run_id]
+    return [json.loads(row.item) for row in tx(_SPOKEN, runs=turns).all()]
 
 
 def _summary(tx: Tx, turns: Sequence[str], before: int) -> tuple[int, int, dict[str, Any]] | None:

@@ -217,9 +217,9 @@ class Turns:
         remembers = agent.memory_enabled and (caller is None or caller.agent != run.agent)
         first: list[dict[str, Any]] = []
         remembered = self.recall(ctx) if remembers and not follows else None
-        if caller is not None and joining.takes_over(run):
+        if caller is not None and run.takes_over:
             with ctx.store.read() as look:
-                said = joining.conversation(look, caller)
+                said = f"The conversation that you take over:\n{joining.conversation(look, caller)}"
             first.append(self._keep(ctx, "note", {"kind": "note", "text": said}, ctx.label))
         if remembered:
             note = {"kind": "note", "text": remembered}

@@ -55,7 +55,8 @@ def _piped(chat: Chat, source: IO[str], common: Common) -> int:
                         continue
                 else:
                     run = chat.say(message)
-                run = chat.view.follow(run.id, wait=signals.wait, worker=chat.worker)
+                talk, spoke = chat.talk, chat.talk.speaks().id
+                run = chat.view.follow(run.root_id, wait=signals.wait, worker=chat.worker)
                 if common.json:
                     answers.append(outcome.of(chat.base, run))
                     code = live.exit_code(run)
@@ -63,6 +64,8 @@ def _piped(chat: Chat, source: IO[str], common: Common) -> int:
                     code = outcome.ended(chat.base, chat.view, run, as_json=False)
                 if code:
                     break
+                if (speaks := talk.speaks().id) != spoke:
+                    terminal.say(f"{speaks} has the conversation from here on.")
         except Left as left:
             code = left.code
         finally:

@@ -11,7 +11,8 @@ from alfred.agents.folders import work_tree
 from alfred.cli import live, terminal, work
 from alfred.conversations import Conversation
 from alfred.orders import make_folder
-from alfred.runs.rows import Run
+from alfred.runs import sessions
+from alfred.runs.rows import NewRun, Run
 from alfred.runs.states import Status
 from alfred.store.tx import Tx
 
@@ -24,6 +25,7 @@ class Chat:
         self.view = view
         self.whole = work.executing(base, view)
         self.worker = self.whole.worker(kind="run", root="nothing yet")
+        self._root: str | None = None
         self._models: dict[str, str] = {}
         self.talk = self.of(agent)
 
@@ -47,7 +49,7 @@ class Chat:
         return own or self._own_model()
 
     def _own_model(self) -> str:
-        agent = self.talk.agent.id
+        agent = self.talk.speaks().id
         if agent not in self._models:
             self._models[agent] = work.resolved(self.whole, agent, None)
         return self._models[agent]
@@ -60,31 +62,36 @@ class Chat:
         """
         self.base.desk.refuse_if_stopped()
         terminal.without_secrets(text)
-        answered = self.talk.answered(text)
-        if answered is not None:
-            self.drive(answered.id)
-            return self.base.desk.run(answered.id)
-        new = self.talk.turn(
-            text,
-            actions=self.whole.tools(self.talk.agent.id),
-            model=self._own_model,
-            folder=work_tree(),
-        )
-        make_folder(new)
-        has: list[str] = []
+        run = self.talk.answered(text) or self._told(text)
+        self.drive(run.id)
+        return self.base.desk.run(run.id)
 
-        def start(tx: Tx) -> str:
-            has[:] = [self.talk.deliver(tx, new).id]
-            return has[0]
+    def _told(self, text: str) -> Run:
+        while True:
+            new = self.talk.turn(
+                text,
+                actions=self.whole.tools(self.talk.speaks().id),
+                model=self._own_model,
+                folder=work_tree(),
+            )
+            make_folder(new)
+            has: list[str] = []
 
-        self.worker.root = new.id
-        self.worker.begin(start)
-        self.drive(has[0])
-        return self.base.desk.run(has[0])
+            def start(tx: Tx, new: NewRun = new, has: list[str] = has) -> str:
+                has[:] = [self.talk.deliver(tx, new).id]
+                return has[0]
+
+            try:
+                self.worker.begin(start)
+            except sessions.HandedOver:
+                continue  # this very moment: it is another agent's turn
+            return self.base.desk.run(has[0])
 
     def drive(self, run_id: str) -> None:
-        """Takes this run, and all below it, as soon as it may be taken."""
-        self.worker.root = run_id
+        """Takes the tree of this run as soon as it may be taken, and when the one that is driven here has ended: see `turn`."""
+        root = self.base.desk.run(run_id).root_id
+        if self._root is None or not self.base.desk.run(self._root).live:
+            self._root = self.worker.root = root
         self.base.dispatcher.notify([run_id])
 
     def stop(self, run_id: str) -> bool:

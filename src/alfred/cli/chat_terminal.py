@@ -151,6 +151,10 @@ class Client:
         self._status = ""
         self._session: PromptSession[str | None] | None = None
         self._whose = ""
+        self._talk = self.chat.talk
+        self._speaks = self._talk.speaks().id
+        self._turns = threading.Lock()
+        """Held by who looks whether there is another turn to follow, and by who begins one."""
 
     def talk(self) -> int:
         """Until the person leaves; the exit code."""
@@ -219,8 +223,10 @@ class Client:
             if run is not None and not self._following():
                 self._follow(run)
             return then is not chat_words.Then.QUIT
-        run = self.chat.say(said.strip())
-        if self._following():
+        with self._turns:
+            run = self.chat.say(said.strip())
+            followed = self._following() and self._run is not None
+        if followed:
             behind = (
                 f" behind its {run.wait}" if run.status == Status.PARKED else " at its next step"
             )
@@ -264,18 +270,26 @@ class Client:
         return self._follower is not None and self._follower.is_alive()
 
     def _follow(self, run: Run) -> None:
-        self._run = run
-        self._follower = threading.Thread(target=self._watch, args=(run.id,), daemon=True)
+        self._run = self.chat.base.desk.run(run.root_id)
+        self._follower = threading.Thread(target=self._watch, daemon=True)
         self._follower.start()
 
-    def _watch(self, run_id: str) -> None:
+    def _watch(self) -> None:
+        """Follows the turn, and the next one where that has begun meanwhile, with whoever took the conversation over."""
         try:
-            ended = self.screen.follow(run_id, wait=self._wait, worker=self.chat.worker, stay=True)
+            while self._run is not None:
+                self._watched(self._run.id)
+                with self._turns:
+                    self._run = self.chat.talk.live()
+                if self._run is not None:
+                    self.chat.drive(self._run.id)
         except _Gone:
             return
         except errors.AlfredError as problem:
             self.screen._say(f"alfred: {problem.detail}")
-            return
+
+    def _watched(self, run_id: str) -> None:
+        ended = self.screen.follow(run_id, wait=self._wait, worker=self.chat.worker, stay=True)
         if ended.status == Status.COMPLETED:
             if ended.result and not self.screen.repeats(ended.result):
                 self.screen._write(ended.result)
@@ -293,7 +307,7 @@ class Client:
 
     def _read(self) -> str | None:
         """What the person typed; None: something else is to be done first."""
-        session = self._line_of(self.chat.talk.agent.id)
+        session = self._line_of(self._speaks)
         draft, self._draft = self._draft, ""
         try:
             return session.prompt(self._message, default=draft, pre_run=self._began)
@@ -342,7 +356,7 @@ class Client:
         assert self._session is not None
         # what is sent stays on the screen as it is then, and the answer goes on growing below it
         growing = "" if self._session.app.is_done else self.screen.unfinished
-        line = FormattedText([("bold", f"{self.chat.talk.agent.id}> ")])
+        line = FormattedText([("bold", f"{self._speaks}> ")])
         return merge_formatted_text([ANSI(growing + "\n"), line]) if growing else line
 
     def _line_of(self, agent: str) -> PromptSession[str | None]:
@@ -368,12 +382,16 @@ class Client:
         return self._status + (" · working, Ctrl-C stops it" if self._following() else "")
 
     def _note(self) -> None:
-        """What stands below the line."""
+        """What stands below the line, and who is talked to."""
+        same, self._talk = self._talk is self.chat.talk, self.chat.talk
+        before, self._speaks = self._speaks, self._talk.speaks().id
+        if same and self._speaks != before:
+            self.screen._say(f"{self._speaks} has the conversation from here on.")
         try:
             model, cost = self.chat.model(), terminal.money(chat_words.used(self.chat)["cost_usd"])
         except errors.AlfredError as problem:
             model, cost = problem.detail, "-"
-        self._status = f" {self.chat.talk.agent.id} · {terminal.shown(model, 60)} · {cost}"
+        self._status = f" {self._speaks} · {terminal.shown(model, 60)} · {cost}"
 
 
 class _Gone(Exception):

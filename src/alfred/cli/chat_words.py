@@ -15,7 +15,7 @@ from alfred import clock, config_text, errors
 from alfred.actions.ledger.approvals import Approval
 from alfred.agents.registry import AgentRegistry
 from alfred.cli import cards, terminal, work
-from alfred.runs import rows, sessions, views
+from alfred.runs import views
 from alfred.runs.sessions import Session
 
 if TYPE_CHECKING:
@@ -75,8 +75,8 @@ def do(chat: Chat, line: str) -> Then:
 
 
 def _agents(chat: Chat, _rest: str) -> None:
-    registry = AgentRegistry.from_settings(chat.base.settings)
-    told = [("> " if one == chat.talk.agent.id else "  ") + one for one in registry.ids()]
+    registry, speaks = AgentRegistry.from_settings(chat.base.settings), chat.talk.speaks().id
+    told = [("> " if one == speaks else "  ") + one for one in registry.ids()]
     about = [terminal.shown(registry.effective(one).description) for one in registry.ids()]
     terminal.table(("  agent", "description"), list(zip(told, about, strict=True)))
 
@@ -124,18 +124,15 @@ def _beginning(text: str | None, length: int) -> str:
 
 def say_where(chat: Chat) -> None:
     """Says who is talked to, and where the conversation was."""
-    session = chat.talk.session()
-    if not session.turns:
-        terminal.out(f"{chat.talk.agent.id}: a new conversation.")
+    session, turns = chat.talk.session(), chat.talk.turns()
+    if not turns:
+        terminal.out(f"{session.agent}: a new conversation.")
         return
-    many = terminal.count(session.turns, "turn")
-    terminal.out(f"{chat.talk.agent.id}: {_beginning(session.title, 60)} ({many} so far)")
-    with chat.base.store.read() as look:
-        last = rows.get(look, sessions.turns(look, session.id)[-1])
-    assert last is not None
-    terminal.out(f"  you: {_beginning(last.brief, 200)}")
-    if last.result:
-        terminal.out(f"  {chat.talk.agent.id}: {_beginning(last.result, 200)}")
+    many = terminal.count(len(turns), "turn")
+    terminal.out(f"{session.agent}: {_beginning(turns[0].brief, 60)} ({many} so far)")
+    terminal.out(f"  you: {_beginning(turns[-1].brief, 200)}")
+    if turns[-1].result:
+        terminal.out(f"  {session.agent}: {_beginning(turns[-1].result, 200)}")
 
 
 def _undo(chat: Chat, _rest: str) -> None:
@@ -151,7 +148,7 @@ def _undo(chat: Chat, _rest: str) -> None:
 
 def _model(chat: Chat, rest: str) -> None:
     if rest:
-        chosen = None if rest == "-" else work.resolved(chat.whole, chat.talk.agent.id, rest)
+        chosen = None if rest == "-" else work.resolved(chat.whole, chat.talk.speaks().id, rest)
         chat.talk.answer_with(chosen)
     own = (
         "" if chat.talk.session().model else " (the agent's own; /model NAME for this conversation)"
@@ -166,9 +163,7 @@ def _cost(chat: Chat, _rest: str) -> None:
 def used(chat: Chat) -> dict[str, float | None]:
     """What the turns of the conversation have used; a price that nobody knows makes the sum unknown."""
     with chat.base.store.read() as look:
-        turns = [
-            views.end(look, one)["usage"] for one in sessions.turns(look, chat.talk.session().id)
-        ]
+        turns = [views.end(look, one.id)["usage"] for one in chat.talk.turns()]
     whole = {
         name: sum(turn[name] for turn in turns)
         for name in ("turns", "input_tokens", "output_tokens")
@@ -183,7 +178,11 @@ def used(chat: Chat) -> dict[str, float | None]:
 def _waiting(chat: Chat) -> list[Approval]:
     """The cards that the turn waits for, oldest first."""
     run = chat.talk.live()
-    return chat.base.desk.cards(run=run.id)[::-1] if run else []
+    if run is None:
+        return []
+    with chat.base.store.read() as look:
+        open_ = views.waiting(look, run.id)
+    return [chat.base.desk.card(one["id"]) for one in open_]
 
 
 def _one(chat: Chat, rest: str, kind: str) -> tuple[Approval, str]:

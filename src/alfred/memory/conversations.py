@@ -32,6 +32,13 @@ _OWN = Label(Integrity.DERIVED, Confidentiality.PRIVATE)
 """What a find has at least: it is no word of this conversation."""
 
 
+_WHO = {
+    ("user", Integrity.OWNER): "person",
+    **{("assistant", integrity): "you" for integrity in Integrity},
+}
+"""Who has said it; a brief that is not the owner's word is of the agent that handed the conversation over."""
+
+
 def _label(args: dict[str, Any], ctx: ActionContext) -> Label:
     return labels.join_all([_OWN, *(one.label for one in _best(ctx, args["query"]))])
 
@@ -49,7 +56,7 @@ def find(query: str, *, ctx: ActionContext) -> list[dict[str, Any]]:
         {
             "session": one.session_id[-6:].lower(),
             "at": clock.rfc3339(one.at),
-            "who": "person" if one.kind == "user" else "you",
+            "who": _WHO.get((one.kind, one.label.integrity), "an agent"),
             "text": _around(one.text, query),
         }
         | ({"from": "outside"} if one.label.external else {})

@@ -9,6 +9,7 @@ import json
 from dataclasses import dataclass
 
 from alfred import clock
+from alfred.runs import rows as run_rows
 from alfred.store import schema
 from alfred.store.statement import Sql
 from alfred.store.tx import Tx
@@ -46,7 +47,8 @@ _FOUND_PG = Sql(
 )
 _SAID = (
     "select t.run_id,r.session_id,t.kind,t.item,t.at,t.integrity,t.confidentiality from {found} join runs r on r.id=t.run_id"
-    " where {fits} and r.tenant=:tenant and r.agent=:agent and r.depth=0 and r.id<>:but"
+    " where {fits} and r.tenant=:tenant and r.agent=:agent and r.id<>:but"
+    f" and (r.depth=0 or r.parent_call like '%{run_rows.TAKES_OVER}')"
     " order by t.at desc,t.run_id desc,t.n desc limit :limit"
 )
 _SAID_SQLITE = Sql(

@@ -35,7 +35,7 @@ _TERMINAL = Guarded(
     f"ended_at=alfred_now(),error=coalesce(:error,error),result=coalesce(:result,result),{rows.RAN_SQL}"
     f" where id=:id and status in{rows.LIVE_SQL} and (:attempt=-1 or attempt=:attempt)"
     " and (:status='cancelled' or cancel=0)"
-    " returning tenant,parent_id,"
+    " returning tenant,parent_id,parent_call,"
     "(select count(*) from interjections where run_id=runs.id and consumed_seq is null) as unread,"
     "(select {pg:json_agg(action)::text}{sqlite:json_group_array(action)} from calls"
     " where run_id=runs.id and status='executing') as intents",
@@ -58,6 +58,11 @@ _PARENT_WAKES = Sql(
     " where id=:id and status='parked' and wait='children'"
 )
 
+_GIVE_BACK = Sql(
+    "update interjections set run_id=:to where run_id=:id and consumed_seq is null"
+    f" and exists(select 1 from runs where id=:to and status in{rows.LIVE_SQL} and cancel=0)"
+)
+
 _CHILDREN = Sql(
     f"select id,parent_id from runs where parent_id=:id and status in{rows.LIVE_SQL} order by id {{lock}}"
 )
@@ -75,7 +80,8 @@ def terminal(
     """Any live status -> the end, once. The caller has locked the parent, then the run.
 
     Cards are cancelled, calls that did not start are skipped, open intents become `unknown` (their outcome may
-    still be recorded), one terminal event is written, and the last child to end wakes its parent.
+    still be recorded), one terminal event is written, and the last child to end wakes its parent. What somebody said to a child that
+    had the conversation, and that it has not read, is its parent's to read when it does not answer.
     """
     shown = None if result is None else redact.redact(result)
     said = _said(run_id, status, shown)
@@ -94,8 +100,11 @@ def terminal(
     )
     if run is None:
         return False
-    if run.unread and status != Status.COMPLETED:
-        events.emit(tx, tenant=run.tenant, run_id=run_id, kind="notice", unread=run.unread)
+    unread = run.unread if status != Status.COMPLETED else 0
+    if unread and (run.parent_call or "").endswith(f":{rows.TAKES_OVER}"):
+        unread -= tx(_GIVE_BACK, id=run_id, to=run.parent_id).rowcount
+    if unread:
+        events.emit(tx, tenant=run.tenant, run_id=run_id, kind="notice", unread=unread)
     if intents := json.loads(run.intents or "[]"):
         events.emit(tx, tenant=run.tenant, run_id=run_id, kind="notice", unknown=intents)
     last = run.parent_id and tx(rows.OPEN_CHILDREN, id=run.parent_id).scalar() == 0

@@ -75,6 +75,11 @@ class Run(NamedTuple):
         return self.status not in OVER
 
     @property
+    def takes_over(self) -> bool:
+        """Whether it is a child to which its caller has handed the conversation."""
+        return (self.parent_call or "").endswith(f":{TAKES_OVER}")
+
+    @property
     def label(self) -> Label:
         """The label of its context: the worst of all that has joined it, by the last step that was committed."""
         return labels.of_context(external=bool(self.external), private=bool(self.private))
@@ -196,6 +201,9 @@ class Step:
 
 
 RUN_COLUMNS = ",".join(Run._fields)
+
+TAKES_OVER = "handoff"
+"""What stands behind the call in the `parent_call` of a child that takes the conversation over."""
 
 ITEMS = "{pg:json_array_elements(cast(:said as json)) with ordinality as i(value,n)}{sqlite:json_each(:said) as i}"
 """Several items as the rows `i` of one JSON parameter, which `said` makes: their number is no limit."""

@@ -10,18 +10,25 @@ Invariants:
 - A turn begins with the labels of all turns before it, because its model reads them.
 - A key is where messages come from, no conversation: it points to one session, and may be pointed to another. Two keys may
   point to one.
+- A turn that is handed over ends its session as long as the child that took it over lives or has answered: that child is the
+  first turn of a session of its own agent, in which the conversation goes on. Whatever is said to the one is said to the
+  other, also what nobody had read by then; when the child fails, what it did not read goes back. So no agent reads what was
+  said to another one, but for the words of the conversation that it was handed.
 
-Sessions are locked before runs.
+Sessions are locked before runs, and a session before the one that it was handed to.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
+from alfred import errors
 from alfred.runs import ledger, rows
 from alfred.runs.rows import NewRun, Run
 from alfred.store.statement import Sql
 from alfred.store.tx import Tx
+from alfred.trust import redact
 
 _COLUMNS = (
     "s.id,s.tenant,s.agent,s.title,s.model,s.used_at,"
@@ -51,11 +58,10 @@ _POINT = Sql(
 _MODEL = Sql("update sessions set model=:model where id=:id")
 _USED = Sql("update sessions set used_at=alfred_now(),title=coalesce(title,:title) where id=:id")
 _LOCK = Sql("select 1 from sessions where id=:id {lock}")
-TAKES_OVER = "handoff"
-"""What stands behind the call in the `parent_call` of a child that takes the conversation over."""
-
 _LIVE = Sql(
     f"select id from runs where session_id=:id and depth=0 and status in{rows.LIVE_SQL} and cancel=0"
+    " union all select r.id from session_turns t join runs r on r.id=t.run_id"
+    f" where t.session_id=:id and t.n=1 and r.depth>0 and r.status in{rows.LIVE_SQL} and r.cancel=0"
 )
 _TAKEN_BY = Sql("select run_id from interjections where id=:id")
 _LABEL = Sql(
@@ -70,6 +76,7 @@ _ADOPT = Sql(
     "insert into session_turns(session_id,n,run_id) select :id,1,:run_id"
     " where not exists(select 1 from session_turns where session_id=:id) on conflict do nothing"
 )
+_LAST = Sql("select run_id from session_turns where session_id=:id order by n desc limit 1")
 _TURNS = Sql("select run_id from session_turns where session_id=:id order by n")
 _BEFORE = Sql(
     "select t.run_id from runs r join session_turns own on own.session_id=r.session_id and own.run_id=r.id"
@@ -85,9 +92,10 @@ _TRIES = 100
 
 
 _HEIR = Sql(
-    "select id from runs where parent_id=:id and parent_call like :call and cancel=0"
+    f"select id from runs where parent_id=:id and parent_call like '%{rows.TAKES_OVER}' and cancel=0"
     f" and (status='completed' or status in{rows.LIVE_SQL}) order by id desc limit 1"
 )
+_HAND_ON = Sql("update interjections set run_id=:to where run_id=:id and consumed_seq is null")
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +111,13 @@ class Session:
     """Who answers, None for the agent's own."""
     used_at: int
     turns: int
+
+
+class HandedOver(errors.AlfredError):
+    """Another agent has the conversation: the turn that was made for it is that agent's."""
+
+    code: ClassVar[str] = "handed_over"
+    status: ClassVar[int] = 409
 
 
 def get(tx: Tx, session_id: str) -> Session | None:
@@ -166,9 +181,42 @@ def live(tx: Tx, session_id: str) -> Run | None:
 
 def heir(tx: Tx, run: Run) -> Run:
     """Who has the conversation of this run: itself, or the child that took it over and lives or has answered."""
-    while (found := tx(_HEIR, id=run.id, call=f"%:{TAKES_OVER}").scalar()) is not None:
+    while (found := tx(_HEIR, id=run.id).scalar()) is not None:
         run = _row(tx, found)
     return run
+
+
+def handed(tx: Tx, session_id: str) -> list[str]:
+    """The session, the one that it was handed to, and so on: the last of them is where the conversation is now."""
+    found = [session_id]
+    while (
+        turn := tx(_LIVE, id=found[-1]).scalar() or tx(_LAST, id=found[-1]).scalar()
+    ) is not None:
+        has = heir(tx, _row(tx, turn))
+        if has.id == turn:
+            break
+        found.append(has.session_id)
+    return found
+
+
+def speaks(tx: Tx, run: Run) -> Run:
+    """Who is meant by what is said to this run: itself while it lives, else the turn that its conversation has come to."""
+    if run.live and not run.cancel and heir(tx, run).id == run.id:
+        return run
+    last = heir(tx, run)
+    at = handed(tx, last.session_id)[-1]
+    turn = tx(_LIVE, id=at).scalar() or tx(_LAST, id=at).scalar()
+    return _row(tx, turn) if turn is not None else last
+
+
+def take_over(tx: Tx, child: NewRun) -> None:
+    """The child, which has just been started, begins the session in which its caller's conversation goes on, with what its
+    caller has not read. Of the caller's verb, which holds its run's lock."""
+    assert child.parent_id is not None
+    begin(tx, id=child.id, tenant=child.tenant, agent=child.agent)
+    tx(_USED, id=child.id, title=redact.redact(child.title))
+    tx(_TURN, id=child.id, run_id=child.id)
+    tx(_HAND_ON, id=child.parent_id, to=child.id)
 
 
 def turns(tx: Tx, session_id: str) -> list[str]:
@@ -185,27 +233,35 @@ def deliver(tx: Tx, session_id: str, new: NewRun, *, author: str) -> Run:
     """Says something to a session; the run that has it: the live one as a message, else `new` as the next turn.
 
     Args:
-        new: The turn, with what is said as its brief. Its id is that of what is said. Its session is this one, and what
-            the turns before it have read it has read too.
+        new: The turn, with what is said as its brief. Its id is that of what is said. Its session is this one, or the one
+            that this one was handed to, and what the turns before it have read it has read too.
+
+    Raises:
+        HandedOver: nobody lives who could be told, and `new` is not of the agent that has the conversation now.
     """
-    tx(_USED, id=session_id, title=new.title)  # whoever speaks next waits here
-    # who brings it at the same moment has waited above
-    if (there := having(tx, new.id)) is not None:
-        return there
     for _ in range(_TRIES):
-        if (now := live(tx, session_id)) is not None:
+        at = handed(tx, session_id)[-1]
+        tx(_USED, id=at, title=new.title)  # whoever speaks next waits here
+        if (there := having(tx, new.id)) is not None:  # brought twice at once
+            return there
+        if handed(tx, at)[-1] != at:
+            continue  # it was handed over while this waited
+        if (now := live(tx, at)) is not None:
             if told := _tell(tx, now, new, author):
                 return told
-            continue  # it was over before it was told
-        label = tx(_LABEL, id=session_id).one()
+            continue  # it was over, or handed over, before it was told
+        session = get(tx, at)
+        if session is not None and session.agent != new.agent:
+            raise HandedOver(f"{session.agent} has this conversation now.", next="Say it again.")
+        label = tx(_LABEL, id=at).one()
         turn = replace(
             new,
-            session_id=session_id,
+            session_id=at,
             external=new.external | label.external,
             private=new.private | label.private,
         )
         if ledger.start(tx, turn):
-            tx(_TURN, id=session_id, run_id=turn.id)
+            tx(_TURN, id=at, run_id=turn.id)
             return _row(tx, turn.id)
     raise AssertionError(f"the session {session_id!r} neither has a live run nor takes one")
 
@@ -248,6 +304,10 @@ def forked(tx: Tx, run_id: str, new_id: str) -> None:
 
 
 def _tell(tx: Tx, run: Run, new: NewRun, author: str) -> Run | None:
+    """None: it is over by now, or has handed the conversation over."""
+    rows.lock(tx, run.id)
+    if heir(tx, run).id != run.id:
+        return None
     return ledger.message(tx, run.id, message_id=new.id, body=new.brief or "", author=author)
 
 

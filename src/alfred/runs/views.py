@@ -84,6 +84,10 @@ _TREE = (
     "with recursive tree(id) as (select id from runs where id=:id"
     f" union all select r.id from runs r join tree on r.parent_id=tree.id where r.status in{rows.LIVE_SQL}) select "
 )
+_ALL_BELOW = Sql(
+    "with recursive tree(id) as (select id from runs where id=:id"
+    " union all select r.id from runs r join tree on r.parent_id=tree.id) select id from tree order by id"
+)
 _CARDS_OPEN = Sql(
     f"{_TREE}p.id,p.kind,p.title from approvals p join tree on p.run_id=tree.id where p.status='pending' order by p.id"
 )
@@ -281,6 +285,11 @@ def waiting(tx: Tx, run_id: str) -> list[Json]:
 def below(tx: Tx, run_id: str) -> list[Json]:
     """The live runs below this one: id, status and wait."""
     return every(tx, _BELOW, id=run_id)
+
+
+def tree(tx: Tx, run_id: str) -> list[str]:
+    """The run and all that it and those below it have started."""
+    return tx(_ALL_BELOW, id=run_id).scalars()
 
 
 def _waits_for(tx: Tx, run_id: str) -> list[Json]:

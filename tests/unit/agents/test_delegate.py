@@ -12,11 +12,11 @@ from alfred import clock as clock_module
 from alfred.actions.grant import Grant
 from alfred.agents import delegate
 from alfred.llm.contract import ModelAnswer, ModelRequest
-from alfred.memory import scratch
+from alfred.memory import conversations, scratch
 from alfred.runs import budget, endings, rows, sessions, sweep
 from alfred.runs.rows import Run
 from tests.table import table
-from tests.unit.agents.conftest import Desk, say
+from tests.unit.agents.conftest import Desk, fails, say
 
 TOOLS = frozenset(
     [
@@ -398,8 +398,53 @@ def test_who_takes_a_conversation_over_has_read_it_and_answers_in_it(team: Desk)
     assert (run.status, run.result) == ("completed", "it is round")
     note, brief = (i["text"] for i in team.items(child) if i["kind"] in ("note", "user"))
     assert "person: boss asks about the moon" in note and brief == "take it"
+    head = next(i["text"] for i in team.items(child) if i["kind"] == "system")
+    assert "gave you its conversation" in head and "reads nothing of you" not in head
     with team.store.read() as look:
         assert sessions.heir(look, run).agent == "ops"
+    # what is said next is said to it
+    plays(team, {"dark": [say("behind it")]}, "dark side?", session_id="S", agent="ops")
+    texts = [item["text"] for item in team.requests[-1].items]
+    assert texts[0] == note and texts[-1] == "dark side?" and "it is round" in texts
+
+    def finds(agent: str, query: str) -> list[tuple[str, str]]:
+        one = Grant(actions=frozenset({"sessions.search"})).encode()
+        asked = say("", ("sessions.search", {"query": query}))
+        with_it = {"agent": agent, "grants": one, "session_id": f"other {agent} {query}"}
+        seen = plays(team, {"search": [asked, say("e")]}, "search", **with_it)
+        (call,) = team.calls(seen, 0)
+        return [(hit["who"], hit["text"]) for hit in json.loads(call.result or "")]
+
+    team.actions.register(conversations.ACTIONS)
+    assert finds("main", "moon round dark behind take") == [("person", "boss asks about the moon")]
+    assert set(finds("ops", "moon round dark behind take")) == {
+        ("an agent", "take it"),
+        *(("you", text) for text in ("it is round", "behind it")),
+        ("person", "dark side?"),
+    }
+
+
+def test_a_conversation_is_given_to_one_alone_and_comes_back_with_what_was_said_when_that_fails(
+    team: Desk,
+) -> None:
+    team.configure(agents={"main": None, "ops": None})
+    gives = ("agents.handoff", {"agent": "ops", "brief": "take it"})
+    run_id = team.start("boss", grants=GRANTS, session_id="S")
+    script: Script = {
+        "boss": [say("", gives, gives), say("I am back")],
+        "take": [say("", ("w.ask", {"text": "may I"})), say("which?", LOOK), fails("auth")],
+    }
+    team.model[:] = [by_brief(team, script)]
+    team.go()
+    (child,) = children(team, team.run(run_id))
+    team.tell(child.id, "mind the gap")
+    team.decide("approve")
+    team.go()
+    run = team.run(run_id)
+    assert (run.status, run.result) == ("completed", "I am back")
+    results = [i["text"] for i in team.items(run) if i["kind"] == "result"]
+    assert "person: mind the gap" in results[0] and "agent: which?" in results[0]
+    assert "ops has this conversation by now" in results[1]
 
 
 def test_neither_a_dry_run_nor_a_call_that_is_switched_off_starts_anybody(team: Desk) -> None:
