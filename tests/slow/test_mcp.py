@@ -8,7 +8,6 @@ import gzip
 import http.server
 import json
 import os
-import socket
 import subprocess
 import sys
 import threading
@@ -31,6 +30,7 @@ from alfred.integrations import mcp, mcp_connections
 from alfred.store import connect, migrate
 from alfred.store.connect import Store
 from tests.flows.conftest import Alfred, alfred, script
+from tests.peers import mcp_server
 
 SERVER = Path(__file__).parents[1] / "peers/mcp_server.py"
 
@@ -48,9 +48,10 @@ class Ours:
 
     def written(self, name: str, **plan: Any) -> dict[str, Any]:
         """As the configuration has it."""
-        return {"command": sys.executable, "args": [str(SERVER), str(self.plan(name, **plan))]}
+        args = ["-IS", str(SERVER), str(self.plan(name, **plan))]
+        return {"command": sys.executable, "args": args}
 
-    def server(self, name: str, *, timeout_s: float = 20, **plan: Any) -> Server:
+    def server(self, name: str, *, timeout_s: float = 60, **plan: Any) -> Server:
         one = self.written(name, **plan)
         return Server(command=one["command"], args=tuple(one["args"]), timeout_s=timeout_s)
 
@@ -90,11 +91,10 @@ def servers(sqlite_url: str, home: Path) -> Iterator[Callable[..., mcp.Servers]]
 
     def make(given: dict[str, Server], **more: Any) -> mcp.Servers:
         settings = SimpleNamespace(integrations={}, secrets={}, mcp_servers={})
-        there = {Place("main", "", name): server for name, server in given.items()}
         made.append(
             mcp.Servers(
                 store=store,
-                effective=lambda tenant, agent: there,
+                effective=lambda tenant, agent: {place(name): one for name, one in given.items()},
                 settings=lambda tenant: settings,
                 home=lambda tenant: home,
                 secrets=lambda tenant, name: os.environ.get(name),
@@ -113,10 +113,19 @@ def place(name: str) -> Place:
     return Place("main", "", name)
 
 
+CONTEXT = SimpleNamespace(tenant="main", agent="main", on_cancel=lambda stop: None)
+
+
 def call(there: mcp.Servers, tool: str, **args: Any) -> Any:
-    ctx = SimpleNamespace(tenant="main", agent="main", on_cancel=lambda stop: None)
     action = next(one for one in there.of("main", "main") if one.id == tool)
-    return action.fn(arguments=args, ctx=ctx)
+    return action.fn(arguments=args, ctx=CONTEXT)
+
+
+def a_while_ago(there: mcp.Servers, name: str) -> None:
+    """Half a minute has passed since it was asked what it has."""
+    link = there.connections.held(place(name)).link
+    assert link is not None
+    link._read_at -= 31_000_000
 
 
 def gone(pids: list[int]) -> bool:
@@ -356,7 +365,6 @@ def test_a_tool_that_takes_too_long_is_unknown_and_a_person_says_what_became_of_
 def test_one_server_that_cannot_be_used_takes_nothing_from_the_others(
     servers: Any, ours: Ours, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(mcp_connections, "CONNECT_S", 12.0)
     given = {
         "good": ours.server("good"),
         "hangs": ours.server("hangs", start="hang"),
@@ -367,46 +375,120 @@ def test_one_server_that_cannot_be_used_takes_nothing_from_the_others(
         "key": Server(command=sys.executable, env={"A": "${NO_SUCH_KEY}"}),
     }
     there = servers(given)
-    told = there.meet("main", "main", map(place, given))
+    told = there.meet("main", "main", [place(name) for name in given if name != "hangs"])
+    monkeypatch.setattr(mcp_connections, "CONNECT_S", 0.5)
+    told |= there.meet("main", "main", [place("hangs")])
     why = {one.server: words for one, words in told.items()}
     assert why.keys() == given.keys() - {"good"}
-    assert "was not ready within 12 s" in why["hangs"]
+    assert "was not ready within 0.5 s" in why["hangs"]
     assert why["dies"] == "it ended; it said: no such key: LICENCE"
     assert "more than 2,000 messages" in why["floods"]
     assert "more than 20 pages" in why["endless"]
     assert "/no/such/program cannot be started" in why["none"]
     assert "it needs NO_SUCH_KEY" in why["key"]
     assert call(there, "mcp.good.add", a=1, b=2)["structured"] == {"sum": 3}
-    for name in ("hangs", "dies", "floods", "endless"):
+    for name in ("dies", "floods", "endless"):
         assert gone(ours.pids(name))
 
 
 def test_whatever_a_call_does_to_its_server_is_told_and_the_next_one_finds_it_again(
     servers: Any, ours: Ours
 ) -> None:
-    names = ("hang", "die", "flood", "shout", "fail", "echo", "environment")
-    there = servers(
-        {
-            "bad": ours.server("bad", timeout_s=1.5, tools=dict.fromkeys(names, "x")),
-            "good": ours.server("good"),
-        }
-    )
-    assert there.meet("main", "main", [place("bad"), place("good")]) == {}
+    tools = dict.fromkeys(("die", "flood", "shout", "fail", "refuse", "echo", "ask"), "x")
+    given = {
+        "bad": ours.server("bad", tools=tools),
+        "slow": ours.server("slow", tools={"hang": "x"}, timeout_s=0.3),
+        "good": ours.server("good"),
+    }
+    there = servers(given)
+    assert there.meet("main", "main", map(place, given)) == {}
     with pytest.raises(errors.CallFailed, match="It cannot be done"):
         call(there, "mcp.bad.fail")
-    for name, why in (
-        ("hang", "did not answer within 1.5 s"),
-        ("die", "was asked"),
-        ("flood", "messages"),
-        ("shout", "8 MB"),
+    with pytest.raises(errors.CallFailed, match="refused it: It may not be done"):
+        call(there, "mcp.bad.refuse")
+    for server, name, why in (
+        ("slow", "hang", "did not answer within 0.3 s"),
+        ("bad", "die", "was asked"),
+        ("bad", "flood", "messages"),
+        ("bad", "shout", "8 MB"),
     ):
-        before = len(ours.log("bad"))
+        before = len(ours.log(server))
         with pytest.raises(errors.OutcomeUnknown, match=why):
-            call(there, f"mcp.bad.{name}")
-        assert len(ours.log("bad")) == before + 1
+            call(there, f"mcp.{server}.{name}")
+        assert len(ours.log(server)) == before + 1
         assert call(there, "mcp.good.add", a=2, b=2)["text"] == "4"
-        there.connections.held(place("bad")).failures = 0  # it is not left alone
+        there.connections.held(place(server)).failures = 0  # it is not left alone
     assert json.loads(call(there, "mcp.bad.echo", key="x", ctx=1)) == {"key": "x", "ctx": 1}
+    refused = json.loads(call(there, "mcp.bad.ask"))
+    assert refused.keys() == mcp_server.ASKED.keys()
+    assert all("code" in answer for answer in refused.values()), refused
+
+
+def test_a_server_that_is_not_used_any_more_is_not_left_running(
+    servers: Any, ours: Ours, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    there = servers({"ours": ours.server("ours")})
+    assert there.meet("main", "main", [place("ours")]) == {}
+    ours.plan("ours", list="hang")
+    a_while_ago(there, "ours")
+    monkeypatch.setattr(mcp_connections, "CONNECT_S", 0.3)
+    assert "was not ready" in there.meet("main", "main", [place("ours")])[place("ours")]
+    assert gone(ours.pids("ours"))
+
+
+def test_a_server_that_was_written_otherwise_is_not_left_alone_for_what_it_was(
+    servers: Any, ours: Ours
+) -> None:
+    given = {"ours": Server(command="/no/such/program")}
+    there = servers(given)
+    assert "cannot be started" in there.meet("main", "main", [place("ours")])[place("ours")]
+    given["ours"] = ours.server("ours")
+    assert there.meet("main", "main", [place("ours")]) == {}
+    assert call(there, "mcp.ours.add", a=1, b=2)["text"] == "3"
+
+
+def test_a_yes_is_to_the_server_as_it_is_written_and_to_all_that_it_says(
+    servers: Any, ours: Ours
+) -> None:
+    given = {"ours": ours.server("ours")}
+    there = servers(given)
+
+    def now() -> Any:
+        assert there.meet("main", "main", [place("ours")]) == {}
+        return next(iter(there.of("main", "main")))
+
+    before = now()
+    given["ours"] = ours.server("another")
+    with pytest.raises(errors.CallRefused, match="written otherwise"):
+        before.fn(arguments={"a": 1, "b": 2}, ctx=CONTEXT)
+    assert now().schema_hash != before.schema_hash  # what it says is the same
+    given["ours"] = ours.server("ours", tools={"add": "Add, and tell."})
+    before = now()
+    ours.plan("ours", tools={"add": "Add, and tell nobody."})
+    a_while_ago(there, "ours")
+    now()
+    (pin,) = _pins(there._store)
+    assert there._store.transact(pins.accept, place("ours"), pin.seen, by="me")
+    with pytest.raises(errors.CallRefused, match="otherwise than when they were pinned"):
+        before.fn(arguments={"a": 1, "b": 2}, ctx=CONTEXT)
+    assert now().schema_hash != before.schema_hash
+    assert ours.log("ours") == ours.log("another") == []
+
+
+def test_what_a_program_says_that_has_run_for_long_is_asked_of_a_new_one_first(
+    servers: Any, ours: Ours
+) -> None:
+    given = {"ours": ours.server("ours", keep=True)}
+    before, after = servers(given), servers(given)
+    before.meet("main", "main", [place("ours")])
+    ours.plan("ours", keep=True, tools={"add": "Add, in the version that came today."})
+    after.meet("main", "main", [place("ours")])
+    (pin,) = _pins(after._store)
+    assert after._store.transact(pins.accept, place("ours"), pin.seen, by="me")
+    a_while_ago(before, "ours")
+    assert call(before, "mcp.ours.add", a=1, b=2)["text"] == "3"
+    (pin,) = _pins(after._store)
+    assert pin.seen is None and gone(ours.pids("ours")[:1])
 
 
 def test_a_server_that_keeps_failing_is_left_alone_longer_each_time(
@@ -474,7 +556,7 @@ def test_a_change_that_is_only_found_when_the_call_is_made_stops_it(
 ) -> None:
     given = {"ours": ours.server("ours")}
     servers(given).meet("main", "main", [place("ours")])
-    ours.plan("ours", tools={"add": "Add two numbers, and tell nobody."})
+    ours.plan("ours", tools={"add": "Add two numbers.", "new": "And this."})
     with pytest.raises(errors.CallRefused, match="otherwise than when they were pinned"):
         call(servers(given), "mcp.ours.add", a=1, b=2)
     assert ours.log("ours") == []
@@ -484,18 +566,30 @@ def test_what_a_server_said_a_while_ago_is_asked_again_before_the_next_call(
     servers: Any, ours: Ours
 ) -> None:
     tools = {"change": "C.", "add": "A."}
+    there = servers({"ours": ours.server("ours", tools=tools)})
+    there.meet("main", "main", [place("ours")])
+    ours.plan("ours", tools={"change": "C.", "add": "B."})
+    a_while_ago(there, "ours")
+    with pytest.raises(errors.CallRefused, match="otherwise than when they were pinned"):
+        call(there, "mcp.ours.add", a=1, b=2)
+
+
+def test_a_server_that_says_that_its_tools_are_others_is_asked_at_once(
+    servers: Any, ours: Ours
+) -> None:
+    tools = {"change": "C.", "add": "A."}
     there = servers({"ours": ours.server("ours", tools=tools, next={"tools": {"add": "B."}})})
     there.meet("main", "main", [place("ours")])
     call(there, "mcp.ours.change")
-    there.connections.held(place("ours")).link._read_at -= 31_000_000  # half a minute has passed
     with pytest.raises(errors.CallRefused, match="otherwise than when they were pinned"):
         call(there, "mcp.ours.add", a=1, b=2)
 
 
 def test_a_refusal_repeats_nothing_that_a_server_said(servers: Any, ours: Ours) -> None:
-    there = servers({"dies": ours.server("dies", start="die")})
+    server = ours.server("dies", start="die")
+    there = servers({"dies": server})
     assert "LICENCE" in there.meet("main", "main", [place("dies")])[place("dies")]
-    refused = there.why_not(place("dies"))
+    refused = there.why_not(place("dies"), server.digest)
     assert "left alone for a while" in refused.detail
     assert "LICENCE" not in f"{refused.detail} {refused.next}"
 
@@ -503,36 +597,46 @@ def test_a_refusal_repeats_nothing_that_a_server_said(servers: Any, ours: Ours) 
 # ---- over HTTP
 
 
-@contextmanager
-def listening(plan: Path) -> Iterator[int]:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    process = subprocess.Popen([sys.executable, str(SERVER), str(plan), str(port)])
-    try:
-        until = time.monotonic() + 30
-        while time.monotonic() < until:
-            with socket.socket() as probe:
-                if probe.connect_ex(("127.0.0.1", port)) == 0:
-                    break
-            process.poll()
-        yield port
-    finally:
-        process.kill()
-        process.wait()
+LOST = {
+    "broken": (500, "text/plain", b"oops"),
+    "waited": (504, "application/json", b'{"message": "Endpoint request timed out"}'),
+    "taken": (202, "text/plain", b""),
+    "page": (200, "text/html", b"<html>"),
+    "half": (200, "application/json", b'{"jsonrpc": "2.0", "id": 1, "res'),
+    "cut": (200, "text/event-stream", b": well\n\n"),
+}
+"""Answers that do not say what became of a call."""
+REFUSED = {name: (int(name[1:]), "text/plain", b"") for name in ("s401", "s403", "s429")}
 
 
-def test_a_server_on_the_loopback_is_asked_over_http_and_dies_alone(
+def test_a_server_on_the_loopback_is_asked_over_http_and_what_no_answer_tells_is_unknown(
     servers: Any, ours: Ours
 ) -> None:
-    plan = ours.plan("web", tools={"add": "Add.", "flood": "F.", "fail": "Fail."})
-    with listening(plan) as port:
-        server = Server(url=f"http://localhost:{port}/mcp", timeout_s=20)
-        there = servers({"web": server})
+    plan = ours.plan("web", tools=dict.fromkeys(["add", "fail", *LOST, *REFUSED], "x"))
+    began = time.monotonic()
+    with mcp_server.Web(plan, LOST | REFUSED) as web:
+        there = servers({"web": Server(url=web.url, timeout_s=60)})
         assert there.meet("main", "main", [place("web")]) == {}
         assert call(there, "mcp.web.add", a=1, b=2)["text"] == "3"
         with pytest.raises(errors.CallFailed, match="It cannot be done"):
             call(there, "mcp.web.fail")
+        for name in LOST:
+            with pytest.raises(errors.OutcomeUnknown, match=f"{name} was asked"):
+                call(there, f"mcp.web.{name}")
+            there.connections.held(place("web")).failures = 0  # it is not left alone
+        for name in REFUSED:
+            with pytest.raises(errors.CallFailed, match=f"HTTP {name[1:]}"):
+                call(there, f"mcp.web.{name}")
+        web.sessions.clear()
+        with pytest.raises(errors.CallFailed, match="Session terminated"):
+            call(there, "mcp.web.add", a=1, b=2)
+        assert call(there, "mcp.web.add", a=1, b=2)["text"] == "3"
+        web.sessions.clear()
+        a_while_ago(there, "web")
+        assert call(there, "mcp.web.add", a=1, b=2)["text"] == "3"
+        assert len(ours.log("web")) == 4 + len(LOST) + len(REFUSED)
+        # each connection looks for news when it begins, and then once a second, whatever it is told
+        assert web.looks <= web.begun + 1 + time.monotonic() - began
     with pytest.raises((errors.OutcomeUnknown, errors.CallFailed)):
         call(there, "mcp.web.add", a=1, b=2)
     with pytest.raises(errors.CallFailed, match="cannot be used"):

@@ -16,7 +16,7 @@ from typing import Any
 import structlog
 
 from alfred import errors
-from alfred.actions import Effect, Risk, declare
+from alfred.actions import Effect, Risk, canonical, declare
 from alfred.actions.context import ActionContext
 from alfred.actions.declare import Action
 from alfred.actions.ledger import pins
@@ -61,7 +61,7 @@ class Servers:
         self.connections = Connections(
             store=store, settings=settings, home=home, secrets=secrets, ask=ask, asked=asked
         )
-        self._built: dict[tuple[Place, str, float], tuple[Action, ...]] = {}
+        self._built: dict[tuple[Place, str, str, float], tuple[Action, ...]] = {}
 
     def of(self, tenant: str, agent: str) -> list[Action]:
         """The tools of an agent's servers as they are pinned. Nothing is started or asked."""
@@ -158,17 +158,18 @@ class Servers:
         """For a person: which servers this process could not use, and which of their tools are not offered, and why."""
         return self.connections.missing()
 
-    def why_not(self, place: Place) -> errors.CallRefused | None:
+    def why_not(self, place: Place, definition: str) -> errors.CallRefused | None:
         """Why nothing of a server can be called; None when nothing is known against it. Nothing is started or asked, and
-        nothing that the server said is repeated: a refusal is alfred's own word to the model."""
+        nothing that the server said is repeated: a refusal is alfred's own word to the model.
+
+        Args:
+            definition: How it is written.
+        """
         with self._store.read() as look:
             pin = pins.get(look, place)
         if pin is not None and pin.seen is not None:
-            return errors.CallRefused(
-                f"The MCP server {place} describes its tools otherwise than when they were pinned.",
-                next="The owner reads the difference: `alfred approvals list`.",
-            )
-        if self.connections.resting(place):
+            return _changed(place)
+        if self.connections.resting(place, definition):
             return errors.CallRefused(
                 f"The MCP server {place} could not be used a moment ago, and is left alone for a while.",
                 next="Go on without it. The owner sees why: `alfred doctor`.",
@@ -182,16 +183,17 @@ class Servers:
     # ---- actions
 
     def _actions(self, pin: Pin, server: Server) -> tuple[Action, ...]:
-        key = (pin.place, pin.digest, server.timeout_s)
+        key = (pin.place, pin.definition, pin.digest, server.timeout_s)
         if key not in self._built:
-            self._built[key] = tuple(self._action(pin.place, server, one) for one in pin.offered)
+            self._built[key] = tuple(self._action(pin, server, one) for one in pin.offered)
         return self._built[key]
 
-    def _action(self, place: Place, server: Server, tool: Mapping[str, Any]) -> Action:
+    def _action(self, pin: Pin, server: Server, tool: Mapping[str, Any]) -> Action:
+        place = pin.place
         name = f"mcp.{place.server}.{tool['name']}"
 
         def call(arguments: dict[str, Any], *, ctx: ActionContext) -> Any:
-            return self._call(place, tool["called"], arguments, ctx)
+            return self._call(pin, tool, arguments, ctx)
 
         return Action(
             id=name,
@@ -208,12 +210,12 @@ class Servers:
             destinations=None,
             sends=None,
             references=None,
-            lacks=lambda settings: self.why_not(place),
+            lacks=lambda settings: self.why_not(place, pin.definition),
             label="external",
             timeout_s=mcp_connections.CONNECT_S + server.timeout_s + 5,
             schema=MappingProxyType(dict(tool["schema"])),
-            # all that the server said about it: a yes is to that
-            schema_hash=tool["digest"],
+            # how the server is written, and all that it said about the tool: a yes is to that
+            schema_hash=canonical.digest([pin.definition, tool["digest"]]),
             description=tool["description"],
             source=declare.MCP,
             wire=declare.wire_name(name),
@@ -223,19 +225,24 @@ class Servers:
             model=None,
         )
 
-    def _call(self, place: Place, tool: str, args: dict[str, Any], ctx: ActionContext) -> Any:
+    def _call(
+        self, pin: Pin, tool: Mapping[str, Any], args: dict[str, Any], ctx: ActionContext
+    ) -> Any:
+        place, name = pin.place, tool["called"]
         server = self._effective(ctx.tenant, ctx.agent).get(place)
-        if server is None:
+        if server is None or server.digest != pin.definition:
             raise errors.CallRefused(
-                f"The MCP server {place} is not in the configuration any more."
+                f"The MCP server {place} is not in the configuration any more, or is written otherwise."
             )
         try:
             link = self.connections.link(place, server, ctx.agent)
         except Broken as why:
             raise errors.CallFailed(f"The MCP server {place} cannot be used: {why}.") from None
-        if problem := self.why_not(place):
+        if problem := self.why_not(place, pin.definition):
             raise problem
-        asked = self.connections.start(link.call(tool, args, server.timeout_s))
+        if link.digest(name) != tool["digest"]:
+            raise _changed(place)  # and somebody has pinned what it says now, since this was judged
+        asked = self.connections.start(link.call(name, args, server.timeout_s))
 
         def stop() -> None:
             asked.cancel()
@@ -246,4 +253,11 @@ class Servers:
             self.connections.held(place).failures = 0
             return said
         except (concurrent.futures.CancelledError, TimeoutError):
-            raise errors.OutcomeUnknown(f"{tool} was asked, and its run was stopped.") from None
+            raise errors.OutcomeUnknown(f"{name} was asked, and its run was stopped.") from None
+
+
+def _changed(place: Place) -> errors.CallRefused:
+    return errors.CallRefused(
+        f"The MCP server {place} describes its tools otherwise than when they were pinned.",
+        next="The owner reads the difference: `alfred approvals list`.",
+    )

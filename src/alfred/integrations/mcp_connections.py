@@ -94,39 +94,59 @@ class Connections:
             Broken: there is none.
         """
         held = self.held(place)
+        until = clock.monotonic() + int(CONNECT_S * clock.SECOND)
         with held.lock:
-            link = held.link
-            if link is not None and held.definition != server.digest:
-                self.start(link.close())
-                held.link = link = None
-                held.failures, held.why = 0, None
-            if link is not None and link.over:
-                self._failed(held, link.reason(), again=True)
-                link = None
+            if held.definition != server.digest:
+                self._let_go(held)
+                held.definition, held.failures, held.why = server.digest, 0, None
+            if held.link is not None and held.link.over:
+                self._failed(held, held.link.reason(), again=True)
             if held.why is not None and clock.monotonic() < held.again_at:
                 left = (held.again_at - clock.monotonic()) // clock.SECOND + 1
                 raise Broken(f"{held.why} (it is tried again in {left} s)")
-            held.definition = server.digest
-            if link is not None and not link.stale:
-                return link
+            if held.link is not None and not held.link.stale:
+                return held.link
             try:
-                if link is None:
-                    link = self.new(place, server)
-                    self.within(link.open(), link)
-                else:
-                    self.within(link.read(), link)
+                if not self._still(held, place, until):
+                    held.link = self.new(place, server)
+                    self.within(held.link.open(), held.link, until)
             except Broken as why:
                 self._failed(held, str(why))
                 raise
-            assert link.listing is not None
+            link = held.link
+            assert link is not None and link.listing is not None
             self._compared(place, server, link.listing, agent)
-            held.link, held.why, held.left_out = link, None, link.listing.left_out
+            held.why, held.left_out = None, link.listing.left_out
             return link
 
-    def resting(self, place: Place) -> bool:
-        """Whether a server is left alone, because it could not be used a moment ago."""
+    def _still(self, held: Held, place: Place, until: int) -> bool:
+        """Whether what there is of a connection can go on: it says what is pinned. Else it is closed, and a new one is asked: a
+        program that has run for long, or a session that is over there, is not what the server is now."""
+        if held.link is None:
+            return False
+        try:
+            said = self.within(held.link.read(), held.link, until).digest
+        except Broken:
+            if not held.link.over:
+                raise
+            said = None
+        with self._store.read() as look:
+            pin = pins.get(look, place)
+        if pin is not None and said == pin.digest:
+            return True
+        self._let_go(held)
+        return False
+
+    def _let_go(self, held: Held) -> None:
+        if held.link is not None:
+            self.start(held.link.close())
+        held.link = None
+
+    def resting(self, place: Place, definition: str) -> bool:
+        """Whether a server, written like this, is left alone, because it could not be used a moment ago."""
         held = self.held(place)
-        return held.why is not None and clock.monotonic() < held.again_at
+        failed = held.why is not None and held.definition == definition
+        return failed and clock.monotonic() < held.again_at
 
     def missing(self) -> list[str]:
         """For a person: which servers this process could not use, and which of their tools are not offered, and why."""
@@ -177,18 +197,23 @@ class Connections:
         except errors.ConfigError as why:  # where the secrets lie
             raise Broken(why.detail) from None
 
-    def within(self, work: Coroutine[Any, Any, T], link: Link) -> T:
-        """What somebody in the loop of connections comes to, within `CONNECT_S`.
+    def within(self, work: Coroutine[Any, Any, T], link: Link, until: int | None = None) -> T:
+        """What somebody in the loop of connections comes to.
+
+        Args:
+            until: By when, as `clock.monotonic` says; None: within `CONNECT_S`.
 
         Raises:
             Broken: it failed, or took too long.
         """
 
+        left = CONNECT_S if until is None else max(0, until - clock.monotonic()) / clock.SECOND
+
         async def bounded() -> T:
-            return await asyncio.wait_for(work, CONNECT_S)
+            return await asyncio.wait_for(work, left)
 
         try:
-            return self.start(bounded()).result(CONNECT_S + 4)
+            return self.start(bounded()).result(left + 4)
         except (TimeoutError, concurrent.futures.TimeoutError):
             raise Broken(link.told(f"it was not ready within {CONNECT_S:g} s")) from None
         except Broken:
@@ -209,7 +234,7 @@ class Connections:
 
     def _failed(self, held: Held, why: str, *, again: bool = False) -> None:
         """It is left alone for a while; one that was there before (`again`) is tried once more at once."""
-        held.link = None
+        self._let_go(held)
         held.why = why
         wait = 0 if again and not held.failures else min(PATIENCE, REST * 2**held.failures)
         held.failures += 1

@@ -26,6 +26,12 @@ FRESH = 30 * clock.SECOND
 PAGES = 20
 """Pages of a list of tools."""
 
+_NO_SESSION = "Session terminated"
+"""The library's word for an address that does not know the session any more, and did nothing."""
+
+_LOOKED_AT = 20_000
+"""Characters of what a server said that are looked at for a message."""
+
 Open = Callable[[Allowance], AbstractAsyncContextManager[Any]]
 """Opens the way to a server; what it gives are the streams of messages."""
 
@@ -62,6 +68,11 @@ class Link:
         """Whether its tools may be others by now."""
         return self._changed or clock.monotonic() - self._read_at > FRESH
 
+    def digest(self, called: str) -> str | None:
+        """SHA-256 of all that it says about a tool; None: it has no such tool that may be offered."""
+        tools = self.listing.tools if self.listing else ()
+        return next((tool.digest for tool in tools if tool.called == called), None)
+
     async def open(self) -> None:
         """Connects and reads the tools.
 
@@ -88,8 +99,26 @@ class Link:
 
         Raises:
             Broken: they cannot be used.
+            MCPError: it refuses to say them, and the connection is over: where a session has ended that is the answer.
         """
+        from mcp.shared.exceptions import MCPError
+
         self._changed = False
+        try:
+            said = await self._said()
+        except MCPError as why:
+            self.ended = _words(why.error.message)
+            raise
+        try:
+            self.listing = mcp_listing.read(said)
+        except mcp_listing.Unusable as why:
+            raise Broken(str(why)) from None
+        self._read_at = clock.monotonic()
+        self.allowance.renew()
+        return self.listing
+
+    async def _said(self) -> list[dict[str, Any]]:
+        """Its list of tools, page by page."""
         said: list[dict[str, Any]] = []
         cursor: str | None = None
         for _ in range(PAGES):
@@ -103,13 +132,7 @@ class Link:
                 break
         else:
             raise Broken(f"its list of tools has more than {PAGES} pages")
-        try:
-            self.listing = mcp_listing.read(said)
-        except mcp_listing.Unusable as why:
-            raise Broken(str(why)) from None
-        self._read_at = clock.monotonic()
-        self.allowance.renew()
-        return self.listing
+        return said
 
     async def call(self, tool: str, args: dict[str, Any], timeout_s: float) -> Any:
         """What a tool says, as JSON.
@@ -143,12 +166,22 @@ class Link:
             self.allowance.renew()
             return _told(result)
         except MCPError as why:
+            said = _words(why.error.message)
             if why.error.code in (types.CONNECTION_CLOSED, types.REQUEST_TIMEOUT):
                 raise errors.OutcomeUnknown(
                     f"{tool} was asked, and the server did not answer: {self.reason()}."
                 ) from None
+            status = f"HTTP {self.allowance.status}, " if self.allowance.status else ""
+            self.allowance.renew()
+            if said == _NO_SESSION:
+                self.ended = said
+            elif why.error.code in (types.INVALID_REQUEST, types.PARSE_ERROR):
+                # so the library calls an answer that is none
+                raise errors.OutcomeUnknown(
+                    f"{tool} was asked, and the answer cannot be used: {said}."
+                ) from None
             raise errors.CallFailed(
-                f"The server refused it: {_words(why.error.message)} ({why.error.code})."
+                f"The server refused it: {said} ({status}{why.error.code})."
             ) from None
         except (errors.AlfredError, asyncio.CancelledError):
             raise
@@ -203,6 +236,8 @@ class Link:
             why = "it took too long"
         except BaseException as problem:
             why = _first(problem, MCPError)
+            if why and self.allowance.status:
+                why += f" (HTTP {self.allowance.status})"
         self.ended = self.allowance.why or self.told(why or "it ended")
         if not ready.done():
             ready.set_exception(Broken(self.ended))
@@ -269,7 +304,10 @@ def _first(problem: BaseException, known: type[Exception]) -> str:
 
 def _words(said: str) -> str:
     """What a server said, in a message: one line, short, nothing that deceives."""
-    return redact.redact(display.display(" ".join(said.split()), limit=300)).rstrip(".")
+    if len(said) > _LOOKED_AT:
+        said = said[:_LOOKED_AT].rpartition(" ")[0]  # no half of a secret at its end
+    # before it is cut, which a secret might be
+    return display.display(redact.redact(" ".join(said.split())), limit=300).rstrip(".")
 
 
 def _told(result: Any) -> Any:
@@ -290,7 +328,9 @@ def _told(result: Any) -> Any:
                 parts.append(f"[{kind}, {mime}, {len(data) * 3 // 4:,} bytes, not shown]")
     text = "\n".join(parts)
     if result.is_error:
-        raise errors.CallFailed(text[:20_000] or "The tool says that it failed, and not why.")
+        raise errors.CallFailed(
+            redact.redact(text)[:20_000] or "The tool says that it failed, and not why."
+        )
     if result.structured_content is None:
         return text
     return (

@@ -17,6 +17,7 @@ from alfred import errors, home
 from alfred.actions.ledger.pins import Place
 from alfred.config_servers import REFERENCE, Server
 from alfred.integrations import mcp_wire, web_settings
+from alfred.integrations.mcp_complaints import Complaints
 from alfred.integrations.mcp_link import Broken, Link
 from alfred.trust import references, urls
 
@@ -35,16 +36,19 @@ def link(place: Place, server: Server, *, folder: Path, settings: Any, secret: S
     """
     if server.command is not None:
         name = f"mcp-{place.scope}-{place.server}" if place.scope else f"mcp-{place.server}"
+        logs = home.logs(folder)
+        logs.mkdir(mode=0o700, parents=True, exist_ok=True)
+        complaints = Complaints(logs / f"{name}.log")
         one = mcp_wire.Program(
             command=server.command,
             args=server.args,
             env={key: _resolved(text, place, secret) for key, text in server.env.items()},
             folder=home.state(folder) / name,
-            log=home.logs(folder) / f"{name}.log",
+            complaints=complaints,
         )
         return Link(
             lambda allowance: mcp_wire.program(one, allowance),
-            complaint=lambda: one.said.decode("utf-8", "replace"),
+            complaint=lambda: complaints.last,
         )
     target = _target(server.url or "", settings)
     headers = _headers(server.headers, target, place, settings, secret)

@@ -14,11 +14,12 @@ import signal
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from alfred.engines import guard
+from alfred.integrations.mcp_complaints import Complaints
 from alfred.trust import urls
 
 MOST_BYTES = 8_000_000
@@ -26,9 +27,6 @@ MOST_BYTES = 8_000_000
 
 MOST_MESSAGES = 2_000
 """Messages, in the same time."""
-
-LOG = 1_000_000
-"""Bytes of the log of what a program complains about; then it begins anew."""
 
 CHANGED = "notifications/tools/list_changed"
 
@@ -51,8 +49,16 @@ INHERITED = (
 """What a program is given of alfred's own environment."""
 
 
+AGAIN_S = 1.0
+"""Seconds between two times that an address is asked to go on: how long to wait it may say itself, and be asked without end."""
+
+
 class Flooded(Exception):
     """A server says more than it may."""
+
+
+class Failed(Exception):
+    """Something between here and a server broke down, and whether the server was asked nobody knows."""
 
 
 @dataclass(slots=True)
@@ -62,10 +68,12 @@ class Allowance:
     bytes: int = MOST_BYTES
     messages: int = MOST_MESSAGES
     why: str | None = None
+    status: int | None = None
+    """That of HTTP, of the last request that was refused."""
 
     def renew(self) -> None:
         """It has answered."""
-        self.bytes, self.messages = MOST_BYTES, MOST_MESSAGES
+        self.bytes, self.messages, self.status = MOST_BYTES, MOST_MESSAGES, None
 
     def take(self, size: int, messages: int = 0) -> None:
         """It has said so much.
@@ -92,9 +100,7 @@ class Program:
     env: Mapping[str, str]
     """Beside what every program is given."""
     folder: Path
-    log: Path
-    said: bytearray = field(default_factory=bytearray)
-    """The end of what it complained about."""
+    complaints: Complaints
 
     @property
     def environment(self) -> dict[str, str]:
@@ -110,7 +116,6 @@ async def program(one: Program, allowance: Allowance) -> AsyncIterator[Any]:
     from mcp.shared.message import SessionMessage
 
     one.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    one.log.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     inner, lifeline = os.pipe()
     here = [sys.executable, "-I", "-S", str(guard.__file__), str(inner), "0", "0"]
     try:
@@ -161,21 +166,16 @@ async def program(one: Program, allowance: Allowance) -> AsyncIterator[Any]:
 
     async def complain() -> None:
         gone = (anyio.EndOfStream, anyio.ClosedResourceError, anyio.BrokenResourceError, OSError)
-        with contextlib.suppress(*gone), os.fdopen(_log(one.log), "wb") as log:
-            while True:
-                chunk = await stderr.receive(_CHUNK)
-                try:
+        try:
+            with contextlib.suppress(*gone):
+                while True:
+                    chunk = await stderr.receive(_CHUNK)
+                    one.complaints.feed(chunk)
                     allowance.take(len(chunk))
-                except Flooded:
-                    await said.aclose()
-                    return
-                one.said.extend(chunk)
-                del one.said[:-2_000]
-                if log.tell() > LOG:
-                    log.seek(0)
-                    log.truncate()
-                log.write(chunk)
-                log.flush()
+        except Flooded:
+            await said.aclose()
+        finally:
+            one.complaints.close()
 
     async def end() -> None:
         with contextlib.suppress(OSError, anyio.BrokenResourceError, anyio.BusyResourceError):
@@ -215,15 +215,12 @@ def _message(line: bytes) -> Any:
         return None
 
 
-def _log(path: Path) -> int:
-    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
-
-
 @contextlib.asynccontextmanager
 async def address(
     target: urls.Target, headers: Mapping[str, str], allowance: Allowance
 ) -> AsyncIterator[Any]:
     """Opens a way to an address that was checked; the streams of messages from it and to it."""
+    import anyio
     import httpx2
     from mcp.client import streamable_http
 
@@ -234,9 +231,31 @@ async def address(
         target.port,
         lambda data: allowance.take(len(data), data.count(b"data:")),
     )
+    next_at = anyio.current_time()
+
+    async def asked(request: httpx2.Request) -> None:
+        nonlocal next_at
+        if request.method == "GET":
+            wait, next_at = (
+                next_at - anyio.current_time(),
+                max(next_at, anyio.current_time()) + AGAIN_S,
+            )
+            await anyio.sleep(max(0, wait))
+
+    async def answered(response: httpx2.Response) -> None:
+        if response.request.method != "POST" or response.status_code < 400:
+            return
+        allowance.status = response.status_code
+        # the library takes it for a refusal, but a gateway says so when it waited in vain
+        called = json.loads(response.request.content).get("method") == "tools/call"
+        if called and response.status_code >= 500:
+            allowance.why = f"it answered with the status {response.status_code} of HTTP"
+            raise Failed(allowance.why)
+
     async with (
         httpx2.AsyncClient(
             transport=transport,
+            event_hooks={"request": [asked], "response": [answered]},
             headers=dict(headers),
             trust_env=False,
             follow_redirects=False,
