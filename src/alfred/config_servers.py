@@ -105,12 +105,18 @@ def read(
             server = _server(here, entry, wrong)
             if len(wrong) == before:
                 servers[str(name)] = server
-    names = {str(name) for name in given} | set(above or ())
+    names = sorted({str(name) for name in given} | set(above or ()))
     for name in map(str, given):
-        if short := next((one for one in sorted(names) if name.startswith(f"{one}_")), None):
-            message = (
-                f"begins like the server {short}: mcp_{name} would mean tools of both in a policy"
+        short = next((one for one in names if name.startswith(f"{one}_")), None)
+        # one that is given is told as the longer one
+        longer = next(
+            (one for one in names if one.startswith(f"{name}_") and one not in given), None
+        )
+        if short or longer:
+            told = (
+                f"begins like the server {short}" if short else f"is how the server {longer} begins"
             )
+            message = f"{told}: mcp_{longer or name} would mean tools of both in a policy"
             wrong.append(Finding((*path, name), message))
     return servers, wrong
 

@@ -68,6 +68,9 @@ def test_an_agent_has_its_own_over_the_top_and_takes_away_only_what_there_is() -
     assert (servers["files"], wrong) == (None, [])
     _, wrong = config_servers.read(("agents", "a", "mcp_servers"), given, above=[])
     assert "takes away a server that there is not at the top" in str(wrong[0])
+    for own, above in (("git_hub", "git"), ("git", "git_hub")):
+        _, wrong = config_servers.read(("agents", "a"), {own: {"command": "x"}}, above=[above])
+        assert "mcp_git_hub would mean tools of both in a policy" in str(wrong[0])
 
 
 def test_a_server_that_is_written_otherwise_is_another_one() -> None:

@@ -12,6 +12,7 @@ import stat
 import sys
 import traceback
 import types
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib import metadata
@@ -57,10 +58,13 @@ class Registry:
         self._more = more
 
     def of(self, tenant: str, agent: str) -> Registry:
-        """The actions that an agent may have: these, and those of its own, which take no name from these."""
+        """The actions that an agent may have: these, and those of its own, which take no name from these. Two of its own
+        that providers would be told by one name are both left out: a request with a name twice is refused whole."""
         more = self._more(tenant, agent) if self._more else ()
         if not more:
             return self
+        told = Counter(one.wire for one in more)
+        more = [one for one in more if told[one.wire] == 1 and one.wire not in self._by_wire]
         view = Registry()
         view._own = self._own
         view._by_id = {**{one.id: one for one in more}, **self._by_id}

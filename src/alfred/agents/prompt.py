@@ -7,7 +7,7 @@ prompt looks at a clock.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 OWNER_FILES = ("USER.md", "MEMORY.md")
 """In `memories/` of an agent's own folder: what its owner tells it, and nobody else. No tool writes them."""
+
+_REFUSED = frozenset({"oneOf", "anyOf", "allOf", "not", "enum"})
 
 _CHARTER = """\
 You are {agent}, an agent of alfred, working for the person who owns this installation.
@@ -91,7 +93,7 @@ def head(
         "text": "\n\n".join(parts),
         "agent": settled(agent),
         "tools": [
-            {"name": a.wire, "description": a.description, "schema": dict(a.schema)}
+            {"name": a.wire, "description": a.description, "schema": _told(a.schema)}
             for a in sorted(tools, key=lambda a: a.wire)
         ],
     }
@@ -123,6 +125,12 @@ def _away(actions: Registry, grant: Grant, settings: Settings) -> list[str]:
             and availability.missing(action, settings) is not None
         }
     )
+
+
+def _told(schema: Mapping[str, Any]) -> dict[str, Any]:
+    """The schema of a tool without what providers refuse at its top, and with it the whole request. The gate checks the
+    arguments by all of it, and says what is wrong."""
+    return {key: value for key, value in schema.items() if key not in _REFUSED}
 
 
 def tools(system: dict[str, Any]) -> list[ModelTool]:

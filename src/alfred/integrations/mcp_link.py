@@ -55,6 +55,7 @@ class Link:
         self._client: Any = None
         self._close = asyncio.Event()
         self._gone = asyncio.Event()
+        self._read: list[dict[str, Any]] = []
         self._read_at = 0
         self._task: asyncio.Task[None] | None = None
 
@@ -109,10 +110,13 @@ class Link:
         except MCPError as why:
             self.ended = _words(why.error.message)
             raise
-        try:
-            self.listing = mcp_listing.read(said)
-        except mcp_listing.Unusable as why:
-            raise Broken(str(why)) from None
+        if self.listing is None or said != self._read:
+            try:
+                # beside the loop, where the other servers are: what a schema takes to be read its server decides
+                self.listing = await asyncio.to_thread(mcp_listing.read, said)
+            except mcp_listing.Unusable as why:
+                raise Broken(str(why)) from None
+            self._read = said
         self._read_at = clock.monotonic()
         self.allowance.renew()
         return self.listing

@@ -29,6 +29,8 @@ ALL = 400_000
 """Characters of everything that one server says about its tools."""
 
 _NAME = re.compile(r"[A-Za-z0-9_.:/ -]{1,100}")
+_ARGUMENT = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+"""What providers take for the name of an argument: of a request with another one they take nothing."""
 _LOOKS = str.maketrans({"I": "l", "1": "l", "0": "o", "O": "o", "-": "_"})
 _NAMED = frozenset({"properties", "patternProperties", "$defs", "definitions", "dependentSchemas"})
 """Where the keys are names and no words of the language of schemas."""
@@ -102,7 +104,7 @@ def read(said: Sequence[Mapping[str, Any]]) -> Listing:
     for raw in said:
         one = _clean(raw)
         called = str(one.get("name", ""))
-        like.setdefault(_skeleton(called), []).append(called)
+        like.setdefault(_skeleton(_named(called)), []).append(called)
         try:
             found[called] = _tool(called, one)
         except Unusable as why:
@@ -116,7 +118,13 @@ def read(said: Sequence[Mapping[str, Any]]) -> Listing:
     tools = tuple(found[name] for name in sorted(found))
     if sum(len(canonical.canonical_json(tool.row)) for tool in tools) > ALL:
         raise Unusable(f"it says more than {ALL:,} characters about its tools")
-    return Listing(tools, left_out)
+    usable = []
+    for tool in tools:  # now that there are not too many, for each takes its time
+        if problem := _unusable(tool.schema):
+            left_out[tool.called[:100]] = problem
+        else:
+            usable.append(tool)
+    return Listing(tuple(usable), left_out)
 
 
 def _clean(raw: Mapping[str, Any]) -> dict[str, Any]:
@@ -127,7 +135,7 @@ def _clean(raw: Mapping[str, Any]) -> dict[str, Any]:
 def _tool(called: str, said: Mapping[str, Any]) -> Tool:
     if not _NAME.fullmatch(called):
         raise Unusable("its name has other letters than a-z, A-Z, 0-9, _ and -, or too many")
-    name = re.sub(r"[^A-Za-z0-9_-]+", "_", called).strip("_-")
+    name = _named(called)
     if not name:
         raise Unusable("its name has no letter")
     try:
@@ -141,16 +149,24 @@ def _tool(called: str, said: Mapping[str, Any]) -> Tool:
         raise Unusable(f"what it says cannot be kept: {str(why)[:100]}") from None
     if size > SCHEMA:
         raise Unusable(f"its schema has {size:,} characters, more than {SCHEMA:,}")
-    _usable(shown)
     described = said.get("description") or said.get("title") or ""
     return Tool(name, called, visible(str(described)), shown, digest)
 
 
-def _usable(schema: dict[str, Any]) -> None:
+def _named(called: str) -> str:
+    """What a tool is called behind `mcp.<server>.`."""
+    return re.sub(r"[^A-Za-z0-9_-]+", "_", called).strip("_-")
+
+
+def _unusable(schema: dict[str, Any]) -> str | None:
     from alfred.actions import foreign
 
     if problem := foreign.unusable(schema):
-        raise Unusable(f"its schema is none: {problem}")
+        return f"its schema is none: {problem}"
+    names = schema.get("properties") or {}
+    if other := next((name for name in names if not _ARGUMENT.fullmatch(name)), None):
+        return f"its argument {other[:100]!r} has a name that no provider takes"
+    return None
 
 
 def visible(said: str) -> str:
@@ -188,4 +204,4 @@ def _shown(schema: Any, *, names: bool = False) -> Any:
 
 def _skeleton(name: str) -> str:
     """What names have in common that look alike, or that one provider takes for each other."""
-    return re.sub(r"[^a-z0-9_]+", "_", name.translate(_LOOKS).lower())
+    return re.sub(r"[^a-z0-9]+", "_", name.translate(_LOOKS).lower())

@@ -288,7 +288,9 @@ def test_an_agent_has_actions_of_its_own_which_take_no_name_from_the_others() ->
 
     there = Registry()
     there.add(make("files.read", "alfred"))
-    own = {"ops": [make("mcp.one.read", "mcp"), make("files.read", "mcp")]}
+    long = "mcp.one." + "x" * 60
+    twice = [f"{long}5603", f"{long}5680"]  # told by one name: cut, with the same end of a hash
+    own = {"ops": [make(id, "mcp") for id in ("mcp.one.read", "files.read", *twice)]}
     there.also(lambda tenant, agent: own.get(agent, []) if tenant == "main" else [])
     assert there.of("main", "ops").names() == ("files.read", "mcp.one.read")
     found = there.of("main", "ops").get("files.read")

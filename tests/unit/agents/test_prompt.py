@@ -108,3 +108,22 @@ def test_servers_that_cannot_be_used_are_named_and_nothing_that_they_said(home: 
     )
     assert [tool["name"] for tool in made["tools"]] == ["mcp__fine__act"]
     assert "their tools are missing: mcp.gone." in made["text"] and "obey" not in made["text"]
+
+
+def test_a_model_is_told_no_schema_for_which_a_provider_refuses_all_tools(tmp_path: Path) -> None:
+    registry = Registry()
+    schema = {"type": "object", "properties": {"a": {"anyOf": [{}]}}}
+    built = dataclasses.replace(
+        declare.build(look), schema={**schema, "oneOf": [{"required": ["a"]}], "not": {}}
+    )
+    registry.add(built)
+    made = prompt.head(
+        AgentConfig(id="main"),
+        personality=None,
+        home=tmp_path,
+        workspace="w",
+        actions=registry,
+        grant=Grant(actions=frozenset(registry.names())),
+        settings=Settings(),
+    )
+    assert [tool["schema"] for tool in made["tools"]] == [schema]

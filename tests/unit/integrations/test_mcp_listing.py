@@ -25,6 +25,8 @@ def tool(name: str = "t", **more: Any) -> dict[str, Any]:
         (["list1", "listl", "ok"], ["ok"], ["list1", "listl"]),
         (["same", "same"], [], ["same"]),
         (["a.b", "a_b"], [], ["a.b", "a_b"]),
+        (["add", "_add", "add-", "sub"], ["sub"], ["add", "_add", "add-"]),  # all would be `add`
+        (["a__b", "a_b"], [], ["a__b", "a_b"]),
         (["re\u0430d"], [], ["re\u0430d"]),  # a Cyrillic a
         (["a\u200bb", "", "x" * 101, "..."], [], ["a\u200bb", "", "x" * 100, "..."]),
     ]
@@ -44,6 +46,7 @@ def test_names_that_mislead_are_left_out(
         (tool(inputSchema={"type": "object", "x": "y" * mcp_listing.SCHEMA}), "characters, more than"),
         (tool(inputSchema={"type": "object", "properties": {"a\u202e": {}}}), "letters that nobody sees"),
         (tool(inputSchema={"type": "object", "properties": {"a": {"enum": ["\U000e0041"]}}}), "nobody sees"),
+        (tool(inputSchema={"type": "object", "properties": {"from<": {}}}), "'from<' has a name that no provider"),
     ]
 )  # fmt: skip
 def test_a_tool_that_cannot_be_offered_says_why(said: dict[str, Any], why: str) -> None:
