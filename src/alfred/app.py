@@ -566,8 +566,9 @@ def servers_of(base: Base, settings: LiveSettings, *, ask: bool = False) -> Serv
     Args:
         ask: Whether this process starts the run that asks a person about a difference.
     """
+    from alfred.actions.ledger import pins
     from alfred.agents import servers
-    from alfred.integrations import mcp, mcp_pin
+    from alfred.integrations import mcp
     from alfred.runs import ledger
     from alfred.workflows import ask as asks
 
@@ -588,8 +589,9 @@ def servers_of(base: Base, settings: LiveSettings, *, ask: bool = False) -> Serv
             tenant=pin.tenant,
             agent=agent,
             title=title,
-            action=mcp_pin.ACCEPT,
+            action=pins.ACCEPT,
             args=args,
+            key=pin.question,
         )
         ledger.start(tx, new)
 

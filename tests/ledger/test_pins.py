@@ -9,8 +9,10 @@ from alfred.actions.ledger.pins import Pin, Place
 from alfred.runs import ledger
 from alfred.runs.rows import NewRun
 from alfred.store.connect import Store
+from alfred.store.statement import Sql
 
 HERE = Place("main", "", "files")
+OVER = Sql("update runs set status='completed',ended_at=1 where id=:id")
 
 
 def meet(store: Store, digest: str, *, run: str = "r", definition: str = "d", **more: Any) -> Pin:
@@ -37,7 +39,14 @@ def test_the_first_word_is_pinned_and_what_differs_waits_beside_it(store: Store)
     assert (again.digest, again.seen, again.asked) == ("one", "two", "asks")
     assert again.offered == [{"name": "one"}]
     assert meet(store, "two", run="another").asked == "asks"  # one run asks
-    assert meet(store, "three", run="new").asked == "new"  # about each difference
+
+
+def test_one_run_asks_at_a_time_whatever_a_server_says_meanwhile(store: Store) -> None:
+    meet(store, "one")
+    for turn, digest in enumerate(["two", "one", "two", "three", "two", "three", "one", "three"]):
+        assert meet(store, digest, run=f"run {turn}").asked == "run 0"
+    store.transact(lambda tx: tx(OVER, id="run 0").rowcount)
+    assert meet(store, "three", run="next").asked == "next"  # nobody has answered
 
 
 def test_what_is_the_same_again_needs_nobody(store: Store) -> None:

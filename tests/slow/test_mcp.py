@@ -336,11 +336,14 @@ def test_what_a_person_said_no_to_is_not_asked_again_and_what_was_pinned_comes_b
     assert alfred("reject", card["id"]).code == 0
     assert alfred("worker", "--until-idle").code == 0
     begin()
-    assert alfred("worker", "--until-idle").code == 0
-    assert alfred("approvals", "list", "--json").json["approvals"] == []
     ours.plan("ours")
     begin()
     assert "MCP server ours: 1 tool, pinned" in alfred("tools").out
+    ours.plan("ours", tools={"add": "Otherwise."})
+    begin()
+    assert alfred("worker", "--until-idle").code == 0
+    assert alfred("approvals", "list", "--json").json["approvals"] == []
+    assert "none can be used" in alfred("tools").out
 
 
 def test_a_tool_that_takes_too_long_is_unknown_and_a_person_says_what_became_of_it(

@@ -21,8 +21,6 @@ from alfred.store.tx import Tx
 LINES = 400
 """Lines of a difference on a card."""
 
-ACCEPT = "servers.accept"
-
 
 def _place(args: Mapping[str, Any], ctx: ActionContext) -> Place:
     return Place(ctx.tenant, args["agent"], args["name"])
@@ -73,7 +71,7 @@ def _check(*, key: str, ctx: ActionContext, **args: Any) -> Happened | NotHappen
 
 
 @action(
-    ACCEPT,
+    pins.ACCEPT,
     integration="servers",
     risk=Risk.HIGH,
     effect=Effect.CHECKABLE,

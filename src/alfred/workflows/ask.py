@@ -15,12 +15,13 @@ STEP = "ask"
 
 
 def run(
-    id: str, *, tenant: str, agent: str, title: str, action: str, args: dict[str, Any]
+    id: str, *, tenant: str, agent: str, title: str, action: str, args: dict[str, Any], key: str
 ) -> NewRun:
     """The run that asks: it may make this one call.
 
     Args:
         agent: Whose work it came up in.
+        key: Of the question: two runs do not ask it at a time.
     """
     return NewRun(
         id=id,
@@ -31,6 +32,7 @@ def run(
         title=title,
         brief=title,
         trigger_kind=NAME,
+        singleton_key=key,
         grants=Grant(actions=frozenset([action])).encode(),
         state=json.dumps({"action": action, "args": args}),
     )

@@ -2,20 +2,23 @@
 
 Invariants: the first answer of a server that the owner wrote into the configuration is pinned, and so is that of one that
 he has written otherwise since; nothing else changes what is pinned but a person's yes to exactly what was seen. While
-something different was seen nothing of the server may be used. One run at a time asks about a
-difference, and a no is an answer to it for good.
+something different was seen nothing of the server may be used. One run of a server asks at a time, also when it says now this
+and now that, and a no is an answer for good, also when the server said something else in between.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from alfred.runs import audit
 from alfred.store.statement import Sql
 from alfred.store.tx import Tx
+
+ACCEPT = "servers.accept"
+"""The call that a person says yes or no to."""
 
 _COLUMNS = "tenant,scope,server,definition,digest,tools,seen,seen_tools,asked,by,at"
 
@@ -27,17 +30,18 @@ _PIN = Sql(
     " where mcp_pins.definition<>excluded.definition returning server"
 )
 _SEEN = Sql(
-    "update mcp_pins set seen=:seen,seen_tools=:tools,asked=:asked where tenant=:tenant and scope=:scope"
+    "update mcp_pins set seen=:seen,seen_tools=:tools where tenant=:tenant and scope=:scope"
     " and server=:server and definition=:definition and digest<>:seen and (seen is null or seen<>:seen) returning server"
 )
 _AGAIN = Sql(
-    "update mcp_pins set seen=null,seen_tools=null,asked=null where tenant=:tenant and scope=:scope"
+    "update mcp_pins set seen=null,seen_tools=null where tenant=:tenant and scope=:scope"
     " and server=:server and definition=:definition and digest=:digest and seen is not null returning server"
 )
 _ASK = Sql(
     "update mcp_pins set asked=:asked where tenant=:tenant and scope=:scope and server=:server and seen=:seen"
     " and not exists(select 1 from runs where id=mcp_pins.asked and status in('queued','running','parked'))"
-    " and not exists(select 1 from approvals where run_id=mcp_pins.asked and status='rejected')"
+    " and not exists(select 1 from approvals a join runs r on r.id=a.run_id where a.tenant=:tenant"
+    " and a.action=:action and a.status='rejected' and r.singleton_key=:question)"
     " returning server"
 )
 _ACCEPT = Sql(
@@ -92,6 +96,11 @@ class Pin:
         return Place(self.tenant, self.scope, self.server)
 
     @property
+    def question(self) -> str:
+        """What a person is asked: the key of the run that asks it."""
+        return f"pin:{self.scope}:{self.server}:{self.seen}"
+
+    @property
     def offered(self) -> list[dict[str, Any]]:
         """The tools as they were pinned."""
         return json.loads(self.tools)
@@ -123,16 +132,15 @@ def meet(
         _told(tx, "mcp.pinned", place, digest, by="config", tools=len(tools))
     elif tx(_AGAIN, **place.row, definition=definition, digest=digest).one_or_none():
         _told(tx, "mcp.unchanged", place, digest)
-    elif tx(
-        _SEEN, **place.row, definition=definition, seen=digest, tools=text, asked=run
-    ).one_or_none():
+    elif tx(_SEEN, **place.row, definition=definition, seen=digest, tools=text).one_or_none():
         _told(tx, "mcp.changed", place, digest)
-    else:
-        # the run that asked is over, and nobody has answered
-        tx(_ASK, **place.row, seen=digest, asked=run)
     found = get(tx, place)
     assert found is not None
-    return found
+    if found.seen is None or found.definition != definition:
+        return found
+    question = {"seen": found.seen, "question": found.question, "action": ACCEPT}
+    asks = tx(_ASK, **place.row, **question, asked=run).one_or_none()
+    return replace(found, asked=run) if asks else found
 
 
 def accept(tx: Tx, place: Place, seen: str, *, by: str) -> bool:
