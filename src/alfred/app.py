@@ -102,11 +102,7 @@ class Whole:
 
 
 def base(
-    *,
-    folder: Path | None = None,
-    tenant: str = "main",
-    upgrade: bool = True,
-    lines: Lines = NONE,
+    *, folder: Path | None = None, tenant: str = "main", upgrade: bool = True, lines: Lines = NONE
 ) -> Base:
     """Opens home, settings and ledger.
 
@@ -320,24 +316,8 @@ def whole(base: Base, *, watch: Callable[[str, str, dict[str, Any]], None] | Non
         servers.meet(tenant, agent.id, of_agents.wanted(there, agent.policy), new=True)
         return registry.of(tenant, agent.id).names()
 
-    def model(tenant: str, name: str | None) -> str:
-        """Who answers for an agent, when nobody has chosen another one."""
-        found = choice.choose(
-            settings.of(tenant),
-            secrets=lambda wanted: secret(tenant, wanted),
-            env=os.environ,
-            env_file=home.env_file(settings.home(tenant)),
-            agent=name,
-        )
-        return found.model
-
-    fired = partial(
-        scheduled.run_of,
-        runtime=runtime,
-        settings=settings,
-        model=model,
-        tools=tools,
-    )
+    model = partial(choice.of_agent, settings, secret)
+    fired = partial(scheduled.run_of, runtime=runtime, settings=settings, model=model, tools=tools)
 
     def caps(tenant: str, _agent: str) -> Caps:
         limits = settings.of(tenant).limits
@@ -382,12 +362,11 @@ def whole(base: Base, *, watch: Callable[[str, str, dict[str, Any]], None] | Non
         to_tell=to_tell,
         door=Door(
             store=base.store,
-            home=settings.home(base.desk.tenant),
             tenant=base.desk.tenant,
-            settings=lambda: settings.of(base.desk.tenant),
             lines=base.lines,
-            tools=partial(tools, base.desk.tenant),
-            model=partial(model, base.desk.tenant),
+            settings=settings,
+            tools=tools,
+            model=model,
         ),
     )
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from alfred.channels.base import Address, Envelope, Line, Lines
 from alfred.channels.deliver import Deliverer
 from alfred.channels.door import Door
+from alfred.config_live import LiveSettings
 from alfred.testing import FakeChannel
 from tests.crash import points, world
 
@@ -64,12 +65,11 @@ def say(parts: Parts, agent: str, n: int) -> None:
     """A person says something to a bot; said again, it is the same message."""
     door = Door(
         store=parts.store,
-        home=parts.home,
         tenant="main",
-        settings=lambda: parts.settings,
         lines=lines(parts.home),
-        tools=lambda name: ["channels.send"],
-        model=lambda name: f"scripted:{parts.script}",
+        settings=LiveSettings(parts.home, lambda home, tenant: parts.settings),
+        tools=lambda tenant, agent: ["channels.send"],
+        model=lambda tenant, agent: f"scripted:{parts.script}",
     )
     to = Address("local", f"bot-{agent}", "1")
     door.accept(Envelope(to=to, key=f"m{n}", user="1", text=f"chat {agent}{n}"))

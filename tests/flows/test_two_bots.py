@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from typing import Any
 import pytest
 
 from alfred import app, errors
+from alfred.agents.tools import ToolPolicy
 from alfred.channels.base import Line, Lines
 from alfred.store.statement import Sql
 from alfred.testing import FakeChannel, loses_the_answer, refuses, waits_for
@@ -155,6 +157,19 @@ def test_each_chat_reads_its_agents_answers_once_in_order_and_no_word_of_the_oth
     assert {one.chat for one in (*town.a.shown, *town.b.shown)} == {"1"}
 
 
+def test_brought_by_several_at_once_a_message_is_taken_once(
+    home: Path, tmp_path: Path, store_url: str
+) -> None:
+    town = Town(home, tmp_path, store_url)
+    message = town.a.message("one")
+    with town.process() as whole, ThreadPoolExecutor(4) as pool:
+        runs = list(pool.map(lambda _: whole.door.accept(message), range(4)))
+        assert len({run.id for run in runs if run}) == 1 and None not in runs
+        with whole.base.store.read() as look:
+            assert look(Sql("select count(*) from runs")).scalar() == 1
+            assert look(Sql("select count(*) from interjections")).scalar() == 0
+
+
 def test_what_is_said_while_a_turn_lives_is_part_of_it_and_one_answer_goes_to_each_chat(
     town: Town,
 ) -> None:
@@ -234,7 +249,12 @@ def test_an_agent_speaks_in_its_own_chat_besides_its_answer_and_in_no_other_bots
         assert town.b.said("1") == ["*waves*", "Waved.", "That is all."]
         with whole.base.store.read() as look:
             cards = look(Sql("select count(*) from approvals")).scalar()
+        tools = {
+            name: ToolPolicy(profile=name).apply(whole.tools("b"))
+            for name in ("messaging", "coding")
+        }
     assert (cards, town.a.tried) == (0, [])
+    assert "channels.send" in tools["messaging"] and "channels.send" not in tools["coding"]
 
 
 def test_a_worker_that_would_end_stays_until_the_answer_is_said(town: Town) -> None:

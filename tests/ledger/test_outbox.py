@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import random
 import threading
 from typing import Any
 
@@ -215,6 +217,21 @@ def test_of_two_that_saw_the_same_message_one_has_it(post: Post) -> None:
     assert claims[0] is not None and claims[1] is None
 
 
+def test_a_message_whose_sender_is_gone_may_be_had_only_where_a_repeat_is_dropped(
+    plain: Post,
+) -> None:
+    plain.write("a")
+    plain.dies_in_the_middle(shown=True)
+    plain.later(outbox.SENDING + clock.SECOND)
+    with plain.core.store.read() as look:
+        assert outbox.due(look, "main", "local:bot", again=False) is None
+        n = outbox.due(look, "main", "local:bot", again=True)
+    assert n is not None
+    for again in (False, True):
+        taken = plain.core.do(outbox.claim, "main", n, holder=ids.new(), again=again)
+        assert (taken is not None) is again
+
+
 def test_a_late_word_that_it_was_sent_counts_and_a_late_word_that_it_was_not_does_not(
     plain: Post,
 ) -> None:
@@ -300,6 +317,58 @@ def test_no_secret_leaves_and_no_letter_deceives(post: Post) -> None:
     post.beat()
     [said] = post.bot.said("1")
     assert "ghp_" not in said and "\u202e" not in said
+
+
+def _dies(shown: bool) -> Any:
+    def die(show: Any) -> None:
+        if shown:
+            show()
+        raise KeyboardInterrupt
+
+    return die
+
+
+BEHAVIOURS = (
+    lambda show: show(),
+    refuses(),
+    refuses(for_good=True),
+    loses_the_answer(shown=True),
+    loses_the_answer(shown=False),
+    _dies(True),
+    _dies(False),
+)
+
+
+@pytest.mark.parametrize("deduplicates", [True, False])
+def test_whatever_a_platform_does_a_chat_reads_in_order_nothing_twice_and_what_is_missing_is_known(
+    core: Core, deduplicates: bool
+) -> None:
+    for seed in range(8):
+        chance = random.Random(f"{seed} {deduplicates}")
+        post = Post(core, deduplicates=deduplicates)
+        chats = [f"{seed}-{n}" for n in range(2)]
+        said = {chat: [f"{chat}/{n}" for n in range(4)] for chat in chats}
+        for n in range(4):
+            for chat in chats:
+                post.write(said[chat][n], chat)
+        post.bot.then(*(chance.choice(BEHAVIOURS) for _ in range(12)))
+        for _ in range(60):
+            with contextlib.suppress(KeyboardInterrupt):
+                post.beat()
+            post.later(outbox.SENDING + clock.SECOND)
+        for chat in chats:
+            read = post.bot.said(chat)
+            target = str(post.bot.address(chat))
+            dead = core.all(
+                "select body from outbox where target=:t and dead_at is not null", t=target
+            )
+            given_up = {body for (body,) in dead}
+            assert read == [one for one in said[chat] if one in read], (seed, read)
+            assert set(said[chat]) - set(read) <= given_up, (seed, read, given_up)
+            assert (
+                core.one("select count(*) from outbox where sent_at is null and dead_at is null")
+                == 0
+            )
 
 
 # ---- how a run ends is told where it was spoken to

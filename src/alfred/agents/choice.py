@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import os
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from alfred import errors
+from alfred import errors, home
 from alfred.agents.registry import AgentRegistry, installations
+from alfred.config_live import LiveSettings
 from alfred.llm import auto, catalog, cli_models, scenarios
 
 
@@ -51,3 +53,24 @@ def choose(
             next=f"Put {keys[0]}=… into {env_file} (mode 0600) or the environment, or choose another --model.",
         )
     return auto.Resolution(str(name), "")
+
+
+def of_agent(
+    settings: LiveSettings, secret: Callable[[str, str], str | None], tenant: str, agent: str | None
+) -> str:
+    """Who answers for an agent of a tenant, when nobody has chosen another one.
+
+    Args:
+        secret: (tenant, name) -> a secret.
+
+    Raises:
+        errors.NoModel, errors.ConfigError: as `choose`.
+    """
+    found = choose(
+        settings.of(tenant),
+        secrets=lambda name: secret(tenant, name),
+        env=os.environ,
+        env_file=home.env_file(settings.home(tenant)),
+        agent=agent,
+    )
+    return found.model

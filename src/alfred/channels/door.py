@@ -9,8 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 import structlog
 
@@ -19,6 +17,7 @@ from alfred.agents.registry import AgentRegistry, EffectiveAgent
 from alfred.agents.router import BindingRouter
 from alfred.agents.sessions import build_session_key
 from alfred.channels.base import Envelope, Line, Lines
+from alfred.config_live import LiveSettings
 from alfred.conversations import Conversation
 from alfred.runs import idempotency, listeners, outbox, sessions
 from alfred.runs.rows import NewRun, Run
@@ -36,14 +35,13 @@ class Door:
     """The way in of one tenant. Made in `app`."""
 
     store: Store
-    home: Path
     tenant: str
-    settings: Callable[[], Any]
     lines: Lines
-    tools: Callable[[str], Sequence[str]]
-    """Ids of the actions that there are for an agent."""
-    model: Callable[[str], str]
-    """Resolves the model of an agent."""
+    settings: LiveSettings
+    tools: Callable[[str, str], Sequence[str]]
+    """(tenant, agent) -> the ids of what there is for a run of it."""
+    model: Callable[[str, str], str]
+    """(tenant, agent) -> who answers for it."""
 
     def accept(self, said: Envelope) -> Run | None:
         """The run that has the message; None: nobody has it, because its writer may not speak here, or because there is
@@ -68,7 +66,9 @@ class Door:
         talk = self._conversation(line, agent, said)
         try:
             new = talk.turn(
-                said.text, actions=self.tools(agent.id), model=lambda: self.model(agent.id)
+                said.text,
+                actions=self.tools(self.tenant, agent.id),
+                model=lambda: self.model(self.tenant, agent.id),
             )
         except errors.UsageError as problem:
             self.store.transact(self._refuse, line, said, ids.new(), problem)
@@ -77,7 +77,7 @@ class Door:
         return self.store.transact(self._deliver, line, talk, new, said)
 
     def _agent(self, line: Line, said: Envelope) -> EffectiveAgent:
-        settings = self.settings()
+        settings = self.settings.of(self.tenant)
         agents = AgentRegistry.from_settings(settings)
         if line.agent is not None:
             return agents.effective(line.agent)
@@ -115,8 +115,8 @@ class Door:
         )
         return Conversation(
             store=self.store,
-            settings=self.settings(),
-            home=self.home,
+            settings=self.settings.of(self.tenant),
+            home=self.settings.home(self.tenant),
             tenant=self.tenant,
             by=f"{said.to.platform}:{said.user}",
             via=said.to.platform,
