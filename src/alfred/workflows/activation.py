@@ -8,7 +8,6 @@ the job that it had is switched off.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 from alfred import errors, ids
@@ -40,8 +39,9 @@ def begin(tx: Tx, tenant: str, contract: Contract, text: str, new_id: str) -> st
         title=f"Activate the workflow {contract.workflow}",
         action=ACTIVATE,
         args={"name": contract.workflow, "revision": contract.revision, "contract": asked},
+        key=key,
     )
-    ledger.start(tx, replace(run, singleton_key=key))
+    ledger.start(tx, run)
     return new_id
 
 
