@@ -67,8 +67,8 @@ class Registry:
         more = [one for one in more if told[one.wire] == 1 and one.wire not in self._by_wire]
         view = Registry()
         view._own = self._own
-        view._by_id = {**{one.id: one for one in more}, **self._by_id}
-        view._by_wire = {**{one.wire: one for one in more}, **self._by_wire}
+        view._by_id = self._by_id | {one.id: one for one in more}
+        view._by_wire = self._by_wire | {one.wire: one for one in more}
         return view
 
     def __iter__(self) -> Iterator[Action]:

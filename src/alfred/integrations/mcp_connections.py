@@ -173,7 +173,10 @@ class Connections:
         atexit.unregister(self.close)
 
         async def end() -> None:
-            await asyncio.wait_for(asyncio.gather(*(link.close() for link in links)), CONNECT_S)
+            ends = {asyncio.ensure_future(link.close()) for link in links}
+            # and whatever is ending already: a loop that is closed before a program tells of it
+            there = asyncio.all_tasks() - {asyncio.current_task()}
+            await asyncio.wait(ends | there, timeout=CONNECT_S)
 
         with contextlib.suppress(TimeoutError, concurrent.futures.TimeoutError):
             # whoever does not listen ends with this process: its lifeline does
