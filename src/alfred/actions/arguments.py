@@ -104,7 +104,7 @@ def _fields(model: type[BaseModel]) -> tuple[tuple[str, str], ...]:
 
 def _foreign(action: Action, args: Any) -> Valid | Invalid:
     """Arguments of an action whose schema somebody else wrote: as they are, or wrong."""
-    from alfred.actions import foreign
+    from alfred.actions import schemas
 
     takes = _takes(tuple(action.schema.get("properties", {})))
     if not isinstance(args, Mapping):
@@ -114,7 +114,7 @@ def _foreign(action: Action, args: Any) -> Valid | Invalid:
         canonical.canonical_json(given)
     except ValueError as e:
         return _invalid(Problem("", str(e)))
-    if found := foreign.wrong(action.schema, given):
+    if found := schemas.wrong(action.schema, given):
         return _invalid(*found, Problem("", takes))
     return Valid(given, {"arguments": given})
 

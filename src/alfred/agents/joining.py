@@ -188,8 +188,8 @@ def answer(ctx: StepContext, said: str, state: dict[str, Any]) -> Next | Fail | 
     if wanted is not None:
         try:
             wrong = schemas.problems(wanted, schemas.parse(said))
-        except ValueError:
-            wrong = ["it is no JSON"]
+        except ValueError as problem:
+            wrong = [str(problem)]
         if wrong:
             told = f"The answer does not fit the JSON schema: {'; '.join(wrong)}."
             if state.get("mends", 0) >= MENDS:

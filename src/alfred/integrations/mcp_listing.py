@@ -159,9 +159,9 @@ def _named(called: str) -> str:
 
 
 def _unusable(schema: dict[str, Any]) -> str | None:
-    from alfred.actions import foreign
+    from alfred.actions import schemas
 
-    if problem := foreign.unusable(schema):
+    if problem := schemas.unusable(schema):
         return f"its schema is none: {problem}"
     names = schema.get("properties") or {}
     if other := next((name for name in names if not _ARGUMENT.fullmatch(name)), None):

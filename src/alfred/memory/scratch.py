@@ -193,8 +193,8 @@ def _fits(found: Note, form: dict[str, Any]) -> None:
     schemas.check(form)
     try:
         value = schemas.parse(found.value)
-    except ValueError:
-        wrong = ["it is no JSON"]
+    except ValueError as problem:
+        wrong = [str(problem)]
     else:
         wrong = schemas.problems(form, value)
     if wrong:
