@@ -263,6 +263,7 @@ def sandbox(folder: Path, settings: Any, store: Store | None) -> Iterable[Findin
     """Whether commands can be confined, by trying to get out."""
     if settings is None:
         return
+    from alfred.agents.registry import AgentRegistry
     from alfred.trust import memory, probes
     from alfred.trust import sandbox as box
 
@@ -273,6 +274,13 @@ def sandbox(folder: Path, settings: Any, store: Store | None) -> Iterable[Findin
             "sandbox: off is written in config.yaml: a command of the same user can open the ledger, so the gate is advisory.",
         )
         return
+    ids = AgentRegistry.from_settings(settings).ids()
+    if without := [one for one in ids if settings.sandbox_of(one) == "off"]:
+        yield Finding(
+            "sandbox",
+            "warning",
+            f"sandbox: off is written for {', '.join(without)}: a command of theirs can open the ledger, so their gate is advisory.",
+        )
     found = box.available()
     if found.kind is None:
         yield Finding(

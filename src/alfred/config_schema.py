@@ -293,6 +293,14 @@ class Settings(Section):
 
     _origins: dict[config_text.Where, str] = PrivateAttr(default_factory=dict)
 
+    def sandbox_of(self, agent: str) -> str:
+        """`auto` or `off` for the runs of an agent: what its entry says, else what all have."""
+        for name, entry in self.agents.items():
+            said = entry if isinstance(entry, dict) else {}
+            if str(said.get("id") or name) == agent and said.get("sandbox") is not None:
+                return config_text.as_text(said["sandbox"])
+        return self.sandbox
+
     def place(self, *path: str | int) -> str | None:
         """Where a setting, or what it lies in, was given: `config.yaml:12` or `env:NAME`; None: nowhere."""
         while path:

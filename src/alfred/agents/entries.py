@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any, ClassVar, get_args
+from typing import Any, ClassVar, Literal, get_args
 
 from alfred import config_servers, config_text, errors
 from alfred.agents import subagents, tools
@@ -64,6 +64,7 @@ class AgentConfig:
         max_turns: Boss turns of a run at most, None for `limits.turns`.
         memory_enabled: Whether it has memories: in its prompt, and as tools.
         tool_policy: Which tools its runs have, of those that there are; None for all. Written `tools`.
+        sandbox: Whether programs of its runs get one, where there is one; without it each is a high risk.
         subagents: How far its runs may hand work on.
         mcp_servers: MCP servers of its own by name, over those at the top; one that is None it has not got.
         dm_scope: What one conversation with it is in direct chats, a name of `sessions.DmScope`; None: the platform says,
@@ -81,6 +82,7 @@ class AgentConfig:
     max_turns: int | None = None
     memory_enabled: bool = True
     tool_policy: ToolPolicy | None = None
+    sandbox: Literal["auto", "off"] = "auto"
     subagents: SubagentPolicy = field(default_factory=SubagentPolicy)
     mcp_servers: Servers | None = None
     dm_scope: DmScope | None = None
@@ -97,12 +99,13 @@ INHERITED = (
     "max_turns",
     "memory_enabled",
     "tools",
+    "sandbox",
 )
 """What an agent takes from the top of the configuration where its entry says nothing."""
 
 _ID = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")  # it becomes the name of a folder
 _INHERITED_LATER = ("provider",)
-_LATER = (*_INHERITED_LATER, "toolsets", "sandbox")
+_LATER = (*_INHERITED_LATER, "toolsets")
 """Keys of agents that nothing reads yet; the first of them can be inherited from the top."""
 
 ATTRIBUTES = {"tools": "tool_policy"}
@@ -323,6 +326,7 @@ _READ: dict[str, Callable[[str], Read]] = {
     "model": _model,
     "workspace": _folder,
     "reasoning": _one_of(REASONING),
+    "sandbox": _one_of(("auto", "off")),
     "dm_scope": _one_of(get_args(DmScope)),
 }
 

@@ -87,8 +87,7 @@ class Turns:
         if head is None and "compacted_at" not in state and compact.due_before(shown, idle, model):
             return Next("compact", state)
         if head is None:
-            agent = self.agent(run.tenant, run.agent)
-            head, first = self._begin(ctx, agent, follows=bool(shown))
+            head, first = self._begin(ctx, self.agent(run.tenant, run.agent), follows=bool(shown))
             shown += first
         # the head of a run that an older version began does not hold it
         own = head.get("agent") or prompt.settled(self.agent(run.tenant, run.agent))

@@ -45,7 +45,8 @@ _SHORT = (
 
 def sandboxed(ctx: ActionContext) -> str | None:
     """The kind of sandbox that programs of this run get here; None: they get none."""
-    return None if ctx.settings.sandbox == "off" else sandbox.available().kind
+    off = ctx.settings.sandbox_of(ctx.agent) == "off"
+    return None if off else sandbox.available().kind
 
 
 def risk(args: dict[str, Any], ctx: ActionContext) -> Risk:

@@ -70,6 +70,7 @@ WRONG = [
         "agents:\n  a: {default: true}\n  b: {}\n  c: {default: true}",
         ["4: agents.c.default: only one agent can be the default, and a is"],
     ),
+    ("agents: {a: {sandbox: docker}}", ["agents.a.sandbox: must be one of auto, off"]),
     ("provider: openai", ["1: provider: has no effect in this version"]),
     ("reasoning: hihg", ["1: reasoning: must be one of off, on,", "did you mean high?"]),
     ("agents: {a: {reasoning: {effort: high}}}", ["agents.a.reasoning: must be one value"]),

@@ -48,6 +48,10 @@ def test_code_risks_what_a_command_risks(
     assert brought.risk(code.run, code="x") is Risk.NONE
     assert brought.risk(code.run, code="x", write=True) is Risk.MEDIUM
     assert new_bench(sandbox="off").risk(code.run, code="x") is Risk.HIGH
+    for own, of_all, risk in (("off", "auto", Risk.HIGH), ("auto", "off", Risk.NONE)):
+        agents = {"other": {"sandbox": of_all}, "x": {"id": "main", "sandbox": own}}
+        told = new_bench(sandbox=of_all, agents=agents).risk(code.run, code="x")
+        assert told is risk, "an agent's own word counts"
     monkeypatch.setattr(sandbox, "available", lambda: NONE)
     assert bench.risk(code.run, code="x") is Risk.HIGH
     assert "WITHOUT a sandbox" in bench.preview(code.run, code="x")

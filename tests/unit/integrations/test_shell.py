@@ -348,7 +348,7 @@ if kind == "auto" and moment == "starting":
     late.chmod(0o700)
     sandbox.available = lambda: replace(found, program=str(late))
 ctx = Has(
-    settings=Has(sandbox=kind), workspace=Has(root=Path(root), made=True), inputs={}, home=Path(home),
+    settings=Has(sandbox_of=lambda agent: kind), agent="main", workspace=Has(root=Path(root), made=True), inputs={}, home=Path(home),
     tenant="main", run_id="r", call_id="c",
     on_cancel=die if moment == "starting" else go_on, emit=die if moment == "running" else go_on,
 )
