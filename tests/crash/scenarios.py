@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from alfred import ids
 from alfred.actions import approvals
 from alfred.actions.grant import Grant
-from alfred.runs import crons, endings, ledger
+from alfred.agents import ledger as agent_ledger
+from alfred.runs import crons, endings, ledger, sessions
 from alfred.runs.rows import NewRun
 from alfred.runs.states import Wait
 from alfred.runs.workflow import Done, Next, Park, StepContext, Verdict, Workflow
@@ -92,6 +94,8 @@ SCRIPT = {
                 {"calls": [_call("world.keyed", n=3)]},
             ),
             ("message", {"calls": [_call("world.keyed", n=1)]}),
+            ("first word", {"calls": [_call("world.keyed", n=1)]}),
+            ("third word", {"calls": [_call("world.keyed", n=2)]}),
             (
                 "shutdown",
                 {"calls": [_call("world.checkable", n=1)]},
@@ -271,6 +275,41 @@ def _said_once(parts: Parts) -> list[str]:
     return [] if kept == sent == 1 else [f"the message was sent {sent} times and read {kept} times"]
 
 
+# ---- a conversation
+
+
+SESSION = "01K000000000000000000SESS0"
+WORDS = {f"{name} word": f"01K0000000000000000000W0R{n}" for n, name in enumerate(("first", "second", "third"))}  # fmt: skip
+
+
+def _say(parts: Parts, word: str) -> None:
+    new = replace(_agent_run(parts, word), id=WORDS[word])
+    parts.store.transact(sessions.begin, id=SESSION, tenant="main", agent="main")
+    parts.store.transact(sessions.deliver, SESSION, new, author="me")
+
+
+def _say_while_it_answers(parts: Parts, n: int) -> None:
+    if n == 1:
+        _say(parts, "second word")
+
+
+def _say_when_it_has_answered(parts: Parts) -> bool:
+    said = parts.one("select count(*) from runs where id=:id", id=WORDS["third word"])
+    if not said:
+        _say(parts, "third word")
+    return not said
+
+
+def _each_word_once(parts: Parts) -> list[str]:
+    with parts.store.read() as look:
+        turns = sessions.turns(look, SESSION)
+        first, _, third = WORDS.values()
+        read = [one.item["text"] for one in agent_ledger.shown(look, third) if one.item["kind"] == "user"]  # fmt: skip
+    if turns == [first, third] and read == list(WORDS):
+        return []
+    return [f"the turns are {turns} and the last one reads {read}"]
+
+
 _shut: set[int] = set()
 
 
@@ -389,6 +428,15 @@ SCENARIOS = {
             ends={"message": "completed"},
             exactly=(1,),
             also=_said_once,
+        ),
+        Scenario(
+            name="conversation",
+            begin=lambda parts: _say(parts, "first word"),
+            during=_say_while_it_answers,
+            tend=_say_when_it_has_answered,
+            ends={"first word": "completed", "third word": "completed"},
+            exactly=(1, 2),
+            also=_each_word_once,
         ),
         Scenario(
             name="shutdown",
