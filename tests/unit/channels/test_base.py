@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from alfred import errors
@@ -18,6 +18,8 @@ ADDRESSES = st.builds(
 )
 
 
+@example(Address("local", "bot", "%3A"), Address("local", "bot", ":"))
+@example(Address("local", "bot", "a", "b"), Address("local", "bot", "a:b"))
 @given(ADDRESSES, ADDRESSES)
 def test_an_address_is_read_as_it_was_written_and_is_nobody_elses(
     one: Address, other: Address
