@@ -65,6 +65,14 @@ SCRIPT = {
             "match": "wave",
             "turns": [{"calls": [_call("channels.send", text="*waves*")]}, {"say": "Waved."}],
         },
+        {
+            "match": "hand over",
+            "turns": [
+                {"calls": [_call("agents.handoff", agent="b", brief="take this")]},
+                {"say": "It is with b."},
+            ],
+        },
+        {"match": "take this", "turns": [{"say": "b has it."}, {"say": "b has all of it."}]},
         {"match": "one", "turns": [{"say": "First."}]},
         {"match": "two", "turns": [{"say": "Second."}]},
         {"match": ".", "turns": [{"say": "What?"}]},
@@ -179,6 +187,18 @@ def test_what_is_said_while_a_turn_lives_is_part_of_it_and_one_answer_goes_to_ea
         assert len({run.id for run in runs if run}) == 1
         town.works(whole)
     assert (len(town.a.said("1")), len(town.a.said("7"))) == (1, 1)
+
+
+def test_who_took_a_conversation_over_answers_in_its_chat_once(town: Town) -> None:
+    with town.process() as whole:
+        boss = whole.door.accept(town.a.message("hand over"))
+        assert boss is not None
+        town.works(whole)
+        after = whole.door.accept(town.a.message("two"))
+        assert after is not None and after.agent == "b"
+        town.works(whole)
+    assert len(town.a.said("1")) == 2 and town.a.said("1")[1] == "Second."
+    assert town.b.tried == []
 
 
 def test_who_may_not_speak_is_not_heard_and_told_nothing(town: Town) -> None:

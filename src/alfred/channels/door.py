@@ -7,6 +7,7 @@ a platform before that: what raises here is brought again.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -64,17 +65,24 @@ class Door:
                 return sessions.having(look, earlier.ref)
         agent = self._agent(line, said)
         talk = self._conversation(line, agent, said)
-        try:
-            new = talk.turn(
-                said.text,
-                actions=self.tools(self.tenant, agent.id),
-                model=lambda: self.model(self.tenant, agent.id),
-            )
-        except errors.UsageError as problem:
-            self.store.transact(self._refuse, line, said, ids.new(), problem)
-            return None
-        orders.make_folder(new)
-        return self.store.transact(self._deliver, line, talk, new, said)
+        while True:
+            try:
+                new = self._turn(talk, said)
+            except errors.UsageError as problem:
+                self.store.transact(self._refuse, line, said, ids.new(), problem)
+                return None
+            orders.make_folder(new)
+            with contextlib.suppress(sessions.HandedOver):  # while the turn was made: make it again
+                return self.store.transact(self._deliver, line, talk, new, said)
+
+    def _turn(self, talk: Conversation, said: Envelope) -> NewRun:
+        """The turn that a message asks of whoever has the conversation now."""
+        speaks = talk.speaks().id
+        return talk.turn(
+            said.text,
+            actions=self.tools(self.tenant, speaks),
+            model=lambda: self.model(self.tenant, speaks),
+        )
 
     def _agent(self, line: Line, said: Envelope) -> EffectiveAgent:
         settings = self.settings.of(self.tenant)
@@ -131,7 +139,8 @@ class Door:
         if (earlier := self._take(tx, line, said, new.id)) is not None:
             return sessions.having(tx, earlier.ref)
         run = talk.deliver(tx, new)
-        listeners.listen(tx, run.id, channel=line.name, target=str(said.to))
+        # a child that took the conversation over answers through its caller, whose end is told
+        listeners.listen(tx, run.root_id, channel=line.name, target=str(said.to))
         return run
 
     def _refuse(
