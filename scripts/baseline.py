@@ -60,9 +60,9 @@ def _tidy(statement: str) -> str:
 
 def _literal(statement: str) -> str:
     quotes = '"""' if "\n" in statement or '"' in statement else '"'
-    assert '"""' not in statement and "\\" not in statement
-    assert not statement.endswith('"')
-    return f"    {quotes}{statement}{quotes},\n"
+    assert '"""' not in statement and not statement.endswith('"')
+    escaped = statement.replace("\\", "\\\\")
+    return f"    {quotes}{escaped}{quotes},\n"
 
 
 def main() -> None:
