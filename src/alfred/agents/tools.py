@@ -8,7 +8,8 @@ What cannot be understood is an error, never a wider policy.
 
 A tool is named by its id (`shell.run`), or as other assistants call it (`terminal`). A name means the tool and all below it:
 `shell` is every `shell.…`. In patterns `*` stands for any letters and `?` for one; a pattern means what it matches under
-any of its names. In tools of MCP servers `.` and `_` are the same: `mcp.github.*` is `mcp_github_*`.
+any of its names. In tools of MCP servers `.` and `_` are the same: `mcp.github.*` is `mcp_github_*`. Only with dots a name says
+where that of the server ends: `mcp_git_*` means the tools of a server `git_admin` too, `mcp.git.*` does not.
 """
 
 from __future__ import annotations
@@ -218,6 +219,8 @@ def matches(entry: str, tool: str) -> bool:
     """Whether a name or a pattern means this tool."""
     tool = _canonical(tool)
     if tool.startswith(("mcp.", "mcp_")):
+        if _server(entry) not in (None, _server(tool) or _server(entry)):
+            return False
         entry, tool = entry.replace(".", "_"), tool.replace(".", "_")
         if entry == "mcp":
             return True
@@ -226,6 +229,16 @@ def matches(entry: str, tool: str) -> bool:
         return any(pattern.fullmatch(one) for one in _spellings(tool))
     entry = _canonical(entry)
     return tool == entry or tool.startswith(f"{entry}.")
+
+
+def _server(name: str) -> str | None:
+    """The server that the name of a tool, or a pattern of them, says with dots; None: it says none, or several."""
+    parts = name.split(".", 2)
+    return (
+        parts[1]
+        if len(parts) == 3 and parts[0] == "mcp" and not set("*?") & set(parts[1])
+        else None
+    )
 
 
 def _names_of(at: config_text.Where, entry: Any) -> tuple[frozenset[str], list[Finding]]:

@@ -105,6 +105,8 @@ def line_or_end(question: str) -> str | None:
     sys.stderr.flush()
     with leaving.asking():
         said = sys.stdin.readline()
+    if not said:
+        say("")  # nobody has ended the line of the question
     return said.strip() if said else None
 
 

@@ -90,6 +90,10 @@ MCP: list[tuple[Any, list[str]]] = [
     (["mcp.git_hub.*"], SERVED[:2]),
     ({"deny": ["*.pull"]}, SERVED[2:]),
     (["mcp_git"], []),
+    # with dots it is said where the name of a server ends
+    (["mcp.git.*"], SERVED[1:2]),
+    (["mcp.git.hub_pull"], SERVED[1:2]),
+    ({"deny": ["mcp.git.*"]}, [SERVED[0], SERVED[2]]),
     ({"deny": ["mcp"]}, []),
 ]
 
