@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 
+from alfred import app
 from alfred.cli.chat import messages
 from alfred.cli.chat_terminal import History, _cut
 from tests.flows.conftest import Alfred, Said
@@ -129,6 +132,27 @@ def test_where_a_conversation_was_is_told_by_how_its_last_words_began(talk: Talk
     told = talk("/agent main", "/resume", "/undo").out
     assert told.count("hello word") == 4 and told.count("word …") == 4
     assert "sha256" not in told
+
+
+def test_each_turn_begins_with_what_the_configuration_says_by_then(
+    talk: Talk, alfred: Alfred, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    talk()
+    shutil.copy(tmp_path / "scenario.yaml", tmp_path / "other.yaml")
+
+    class Typed(io.StringIO):
+        def __iter__(self) -> Iterator[str]:
+            yield "hello\n"
+            alfred("config", "edit", "tools", "{deny: [shell]}")
+            alfred("config", "edit", "model", f"scripted:{tmp_path}/other.yaml")
+            yield "hello\n"
+
+    monkeypatch.setattr("sys.stdin", Typed())
+    assert alfred("chat").code == 0
+    with app.base() as base, base.store.read() as look:
+        began = look(sa.text("select model,grants from runs order by id")).all()
+    has = [("other" in model, "shell.run" in grants) for model, grants in began]
+    assert has == [(False, True), (True, False)]
 
 
 def test_what_was_typed_is_kept_without_secrets_and_for_nobody_else(home: Path) -> None:

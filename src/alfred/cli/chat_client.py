@@ -1,14 +1,19 @@
 """What a client of a conversation does, whoever shows it: says things, drives what answers, ends a turn, leaves.
 
 Invariant: what was typed is in the ledger before anything is shown of it, and this process may end at any moment: a turn that
-it drove is handed back, and its session is where it was, for the next client and for every other surface.
+it drove is handed back, and its session is where it was, for the next client and for every other surface. A turn begins with what
+config.yaml says by then, however long the window has been open.
 """
 
 from __future__ import annotations
 
-from alfred import app, errors
+from dataclasses import replace
+
+from alfred import app, errors, home
 from alfred.agents.folders import work_tree
 from alfred.cli import live, terminal, work
+from alfred.config_live import LiveSettings
+from alfred.config_schema import Settings
 from alfred.conversations import Conversation
 from alfred.orders import make_folder
 from alfred.runs import sessions
@@ -26,8 +31,14 @@ class Chat:
         self.whole = work.executing(base, view)
         self.worker = self.whole.worker(kind="run", root="nothing yet")
         self._root: str | None = None
-        self._models: dict[str, str] = {}
+        self._live = LiveSettings(base.home, app.settings_of)
+        self._resolved: tuple[Settings, str, str] | None = None
         self.talk = self.of(agent)
+
+    @property
+    def settings(self) -> Settings:
+        """What config.yaml says."""
+        return self._live.of(home.MAIN)
 
     def of(self, agent: str | None) -> Conversation:
         """What is said to an agent at this terminal.
@@ -35,7 +46,7 @@ class Chat:
         Raises:
             UnknownAgent: nobody is called so.
         """
-        return self.base.desk.conversation(
+        return replace(self.base.desk, settings=self.settings).conversation(
             agent, platform="cli", chat_id="local", user_id=self.base.desk.by.partition(":")[2]
         )
 
@@ -49,18 +60,25 @@ class Chat:
         return own or self._own_model()
 
     def _own_model(self) -> str:
-        agent = self.talk.speaks().id
-        if agent not in self._models:
-            self._models[agent] = work.resolved(self.whole, agent, None)
-        return self._models[agent]
+        settings, agent = self.talk.settings, self.talk.speaks().id
+        if (
+            self._resolved is None
+            or self._resolved[0] is not settings
+            or self._resolved[1] != agent
+        ):
+            model = work.resolved(self.whole, agent, None, settings=settings)
+            self._resolved = settings, agent, model
+        return self._resolved[2]
 
     def say(self, text: str) -> Run:
         """Says something; the run that has it, which is driven here from now on unless somebody else drives it.
 
         Raises:
             UsageError: it is empty or too long, or everything was stopped.
+            UnknownAgent: who was talked to is in config.yaml no more.
         """
         self.base.desk.refuse_if_stopped()
+        self.talk = self.of(self.talk.agent.id)
         terminal.without_secrets(text)
         run = self.talk.answered(text) or self._told(text)
         self.drive(run.id)

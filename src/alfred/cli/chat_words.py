@@ -75,7 +75,7 @@ def do(chat: Chat, line: str) -> Then:
 
 
 def _agents(chat: Chat, _rest: str) -> None:
-    registry, speaks = AgentRegistry.from_settings(chat.base.settings), chat.talk.speaks().id
+    registry, speaks = AgentRegistry.from_settings(chat.settings), chat.talk.speaks().id
     told = [("> " if one == speaks else "  ") + one for one in registry.ids()]
     about = [terminal.shown(registry.effective(one).description) for one in registry.ids()]
     terminal.table(("  agent", "description"), list(zip(told, about, strict=True)))
@@ -148,7 +148,11 @@ def _undo(chat: Chat, _rest: str) -> None:
 
 def _model(chat: Chat, rest: str) -> None:
     if rest:
-        chosen = None if rest == "-" else work.resolved(chat.whole, chat.talk.speaks().id, rest)
+        chosen = (
+            None
+            if rest == "-"
+            else work.resolved(chat.whole, chat.talk.speaks().id, rest, settings=chat.settings)
+        )
         chat.talk.answer_with(chosen)
     own = (
         "" if chat.talk.session().model else " (the agent's own; /model NAME for this conversation)"

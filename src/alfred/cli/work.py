@@ -23,6 +23,7 @@ from alfred.runs.states import Status
 from alfred.store.tx import Tx
 
 if TYPE_CHECKING:
+    from alfred.config_schema import Settings
     from alfred.runs.worker import Worker
     from alfred.workflows.contracts import Written
 
@@ -296,13 +297,19 @@ def executing(base: app.Base, view: live.View) -> app.Whole:
     return app.whole(base, watch=view.stream)
 
 
-def resolved(whole: app.Whole, agent: str | None, model: str | None) -> str:
-    """The model that a run uses: --model, else the agent's, else the settings', with `auto` resolved."""
+def resolved(
+    whole: app.Whole, agent: str | None, model: str | None, *, settings: Settings | None = None
+) -> str:
+    """The model that a run uses: --model, else the agent's, else the settings', with `auto` resolved.
+
+    Args:
+        settings: What config.yaml says by now; None: what it said when the command began.
+    """
     from alfred.agents import choice
 
     base = whole.base
     found = choice.choose(
-        base.settings,
+        settings or base.settings,
         secrets=lambda name: whole.secrets("main", name),
         env=os.environ,
         env_file=home.env_file(base.home),
