@@ -83,6 +83,11 @@ class Lives:
         """A life that stops after the commit of its so manieth intent. Whether it came that far."""
         return bool(self._ask(scenario, url, home, stopped=intent).get("stopped"))
 
+    def crowd(self, scenario: str, url: str, home: Path, *, kills: int, seed: int) -> Life:
+        """Three workers at one story, of whom so many are killed and replaced; its `points` are how many were."""
+        order = {"scenario": scenario, "url": url, "home": str(home), "crowd": 3}
+        return self._ended(self._say({**order, "kills": kills, "seed": seed}))
+
     def go_on(self) -> Life:
         """The life that stopped goes on, to its end."""
         return self._ended(self._say({"go_on": True}))

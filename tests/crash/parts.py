@@ -235,6 +235,25 @@ def play(parts: Parts, scenario: Scenario) -> None:
     store.transact(leases.leave, holder.worker)
 
 
+def work_beside(parts: Parts, scenario: Scenario) -> None:
+    """A worker's life beside others: until the story is over. Time passes as it does."""
+    store, holder = parts.store, parts.holder
+    store.transact(leases.register, holder, kind="worker", slots=1)
+    scenario.begin(parts)
+    while parts.one(str(_LIVE)):
+        sweep.beat(store)
+        taken = store.transact(claims.claim, holder, caps)
+        if isinstance(taken, tuple):
+            lease, run = taken
+            slot = Slot(lease, suspect=run.reclaims > 0)
+            execute.drive(
+                parts.runtime, slot, run, lease_us=holder.lease_us, stopping=lambda: False
+            )
+        else:
+            time.sleep(0.005)
+    store.transact(leases.leave, holder.worker)
+
+
 def _move_on(parts: Parts) -> bool:
     """Moves the time to what is due next; false when nothing is."""
     due = parts.one(str(_NEXT))

@@ -15,11 +15,13 @@ from __future__ import annotations
 import gc
 import json
 import os
+import random
 import shutil
 import signal
 import sys
 import tempfile
 import threading
+import time
 import traceback
 from pathlib import Path
 from typing import Any
@@ -41,7 +43,10 @@ def live(order: dict[str, Any]) -> dict[str, Any]:
         order["url"], Path(order["home"]), Path(sys.argv[1]), scenarios.WORKFLOWS
     )
     scenario = scenarios.SCENARIOS[order["scenario"]]
-    points.arm(order["deadly"], order["stopped"])
+    if order.get("beside"):
+        whole.work_beside(parts, scenario)
+        return {"wrong": []}
+    points.arm(order.get("deadly"), order.get("stopped"))
     whole.play(parts, scenario)
     there = points.disarm()
     return {"points": there.count, "new": there.new, "wrong": whole.judge(parts, scenario)}
@@ -74,6 +79,9 @@ def serve() -> None:
     zombie: tuple[int, int] | None = None
     for line in sys.stdin:
         order = json.loads(line)
+        if "crowd" in order:
+            answers.write(json.dumps(crowd(order)) + "\n")
+            continue
         if "go_on" in order:
             assert zombie is not None
             (child, reading), zombie = zombie, None
@@ -86,6 +94,37 @@ def serve() -> None:
             answers.write('{"stopped": true}\n')
         else:
             answers.write(json.dumps(ended(how, reading)) + "\n")
+
+
+def crowd(order: dict[str, Any]) -> dict[str, Any]:
+    """As many workers as `crowd` says at one story, of whom so many as `kills` die by SIGKILL and are replaced; then it is
+    judged. Who dies and when is chosen by `seed`, and by how fast the machine is."""
+    chance, kills, over = random.Random(order["seed"]), order["kills"], False
+    workers: dict[int, int] = {}
+    killed, until = 0, time.monotonic() + 120
+    while not over or workers:
+        if time.monotonic() > until:
+            for worker in workers:
+                os.kill(worker, signal.SIGKILL)
+            return {"killed": False, "points": 0, "wrong": ["the workers come to no end"]}
+        while not over and len(workers) < order["crowd"]:
+            worker, reading = born(order | {"beside": True})
+            workers[worker] = reading
+        time.sleep(chance.uniform(0.005, 0.1))
+        if kills and not over:
+            os.kill(chance.choice(list(workers)), signal.SIGKILL)
+            kills -= 1
+        for worker in list(workers):
+            found, how = os.waitpid(worker, os.WNOHANG)
+            if not found:
+                continue
+            said = ended(how, workers.pop(worker))
+            killed += said["killed"]
+            over = over or not said["killed"]
+            if said.get("wrong"):
+                return said
+    last, reading = born(order)
+    return ended(os.waitpid(last, 0)[1], reading) | {"points": killed}
 
 
 def born(order: dict[str, Any]) -> tuple[int, int]:

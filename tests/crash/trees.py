@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -92,7 +93,9 @@ def _begin(parts: Parts) -> None:
         runs = [
             {"match": f"^{node.brief}$", "turns": _turns(node)} for node in of(parts.home).all()
         ]
-        script.write_text(json.dumps({"runs": runs}))
+        own = parts.home / f"tree-{os.getpid()}.json"
+        own.write_text(json.dumps({"runs": runs}))
+        own.replace(script)  # others may begin at the same time
     parts.store.transact(
         ledger.start,
         NewRun(
