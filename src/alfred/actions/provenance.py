@@ -126,6 +126,9 @@ def source(heard: Heard) -> Source:
     if heard.kind == "assistant":
         said = "what the model said earlier in this conversation"
         return Source(said=said, text=heard.text, label=heard.label)
+    if heard.kind == "user":
+        said = "what another agent asked of it"
+        return Source(said=said, text=heard.text, label=heard.label)
     if heard.action is None:
         return Source(
             said="what was remembered or noted before", text=heard.text, label=heard.label

@@ -20,7 +20,7 @@ from alfred.actions import schemas
 from alfred.actions.declare import action
 from alfred.actions.grant import Grant
 from alfred.actions.kinds import Effect, Risk
-from alfred.agents import folders, subagents
+from alfred.agents import caps, folders, subagents
 from alfred.agents import ledger as agent_ledger
 from alfred.agents.registry import AgentRegistry
 from alfred.agents.tools import ToolPolicy
@@ -246,7 +246,7 @@ def _micro(usd: float | None) -> int | None:
         raise errors.CallRefused(
             f"max_cost_usd is {usd}.", next=f"Give more than 0 and at most {_MONEY} USD, as 0.50."
         )
-    return int(usd * 1_000_000)
+    return caps.micro(usd)
 
 
 def _within_limits(

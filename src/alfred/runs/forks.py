@@ -1,7 +1,7 @@
 """A run that begins where another one was: with all that was said up to a step, and nothing of what was done since.
 
 Invariants: a branch begins behind a committed step. It has the transcript and the scratch of that moment (but for what
-was written over since) with their labels, the turns of its session before it, and none of the calls, cards, messages, children, leases and reservations: an
+was written over since; of a child's tree what that child reads) with their labels, the turns of its session before it, and none of the calls, cards, messages, children, leases and reservations: an
 effect's key is made of its run's id, so a call that came along would act a second time. While the outcome of an effect before that step is not
 known there is no branch, because nobody could say what its past is.
 """
@@ -49,7 +49,7 @@ _FORK = Guarded(
     f" select held.id,:behind+{rows.ITEM_NUMBER},:at,{rows.ITEM_COLUMNS},alfred_now() from held,{rows.ITEMS}",
     "insert into scratch(run_id,path,value,author,origin,reason,form,integrity,confidentiality,at)"
     " select held.id,s.path,s.value,s.author,s.origin,s.reason,s.form,s.integrity,s.confidentiality,s.at from held,scratch s"
-    " where s.run_id=:id and s.at<=:ended",
+    " where s.run_id=:pad and (s.path like :own or s.path like 'shared.%') and s.at<=:ended",
     "insert into events(tenant,run_id,kind,body,at) select held.tenant,held.id,'run.queued',:told,alfred_now() from held",
 )
 
@@ -59,6 +59,7 @@ class Point:
     """Where a run was behind one of its steps."""
 
     run_id: str
+    root_id: str
     workflow: str
     grants: str | None
     seq: int
@@ -108,6 +109,7 @@ def point(tx: Tx, run_id: str, at: int) -> Point:
         )
     return Point(
         run_id=run_id,
+        root_id=run.root_id,
         workflow=run.workflow,
         grants=run.grants,
         seq=found.seq,
@@ -148,6 +150,8 @@ def fork(
         tx,
         id=point.run_id,
         at=point.seq,
+        pad=point.root_id,
+        own=f"{rows.notes_of(point.run_id)}%" if point.root_id != point.run_id else "%",
         new=new_id,
         title=title,
         model=model,

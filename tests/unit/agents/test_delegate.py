@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from alfred import clock as clock_module
+from alfred import ids
 from alfred.actions.grant import Grant
-from alfred.agents import delegate
+from alfred.agents import branch, delegate
 from alfred.llm.contract import ModelAnswer, ModelRequest
 from alfred.memory import conversations, scratch
 from alfred.runs import budget, endings, rows, sessions, sweep
@@ -479,3 +481,35 @@ def test_a_wait_for_children_is_a_week_at_most(team: Desk) -> None:
     assert delegate.within({"within_minutes": 3}) == 3 * clock_module.MINUTE
     run = plays(team, {"boss": [hands_on("a", within_minutes=99_999), say("end")]})
     assert "within_minutes is 99999" in told(team, run)["error"]["detail"]
+
+
+def test_the_card_of_a_child_says_what_only_its_callers_brief_says_and_what_that_had_read(
+    team: Desk,
+) -> None:
+    sends = say("", ("w.ask", {"text": "eve@evil.example"}))
+    script = {
+        "boss": [say("", ("w.page", {})), hands_on("write to eve@evil.example")],
+        "write": [sends],
+    }
+    plays(team, script)
+    (card,) = team.all("select provenance from approvals")
+    (field,) = json.loads(card.provenance)
+    assert field["from"] == "only in what another agent asked of it, from outside"
+    assert field["outside"] is True
+
+
+def test_a_branch_of_a_child_has_what_that_child_had_noted(team: Desk) -> None:
+    def notes(request: ModelRequest) -> ModelAnswer:
+        (name,) = re.findall(r"named (scratch\.\S+)NAME", request.system)
+        return say("", ("scratch.write", {"path": f"{name}plan", "value": "north first"}))
+
+    script: Script = {
+        "boss": [hands_on("north"), hands_on("south"), say("end")],
+        "north": [notes, say("cold")],
+        "south": [notes, say("warm")],
+    }
+    north, _south = children(team, plays(team, script))
+    where = {"at": 2, "new_id": ids.new(), "by": "local:1"}
+    made = team.store.transact(branch.fork, north.id, **where)
+    found = team.all("select path,value from scratch where run_id=:id", id=made.id)
+    assert [tuple(row) for row in found] == [(f"{rows.notes_of(north.id)}plan", "north first")]

@@ -24,6 +24,7 @@ _WORDS = Sql(
 )
 _NOTES = Sql(
     "select kind,item,integrity,confidentiality from transcript where run_id in :runs and (kind in('note','result')"
+    " or kind='user' and integrity<>'owner'"  # the brief of a child
     # what the model says in this turn is no source of it; what it said before the person's last word is
     " or kind='assistant' and (run_id<>:run_id or"
     " n<(select max(n) from transcript where run_id=:run_id and kind='user'))) order by run_id,n"
@@ -44,7 +45,8 @@ _ADDRESS = re.compile(r"\A.*<([^<>\s]+)>\Z", re.DOTALL)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Heard:
-    """A text that a run has read: a result of a call (then with its action and arguments), a note, an earlier answer."""
+    """A text that a run has read: a result of a call (then with its action and arguments), a note, an earlier answer, the
+    brief of another agent."""
 
     kind: str
     action: str | None
