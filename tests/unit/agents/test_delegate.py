@@ -501,15 +501,15 @@ def test_the_card_of_a_child_says_what_only_its_callers_brief_says_and_what_that
 def test_a_branch_of_a_child_has_what_that_child_had_noted(team: Desk) -> None:
     def notes(request: ModelRequest) -> ModelAnswer:
         (name,) = re.findall(r"named (scratch\.\S+)NAME", request.system)
-        return say("", ("scratch.write", {"path": f"{name}plan", "value": "north first"}))
+        return say("", ("scratch.write", {"path": f"{name}plan", "value": "first this"}))
 
     script: Script = {
         "boss": [hands_on("north"), hands_on("south"), say("end")],
         "north": [notes, say("cold")],
         "south": [notes, say("warm")],
     }
-    north, _south = children(team, plays(team, script))
+    _north, south = children(team, plays(team, script))
     where = {"at": 2, "new_id": ids.new(), "by": "local:1"}
-    made = team.store.transact(branch.fork, north.id, **where)
+    made = team.store.transact(branch.fork, south.id, **where)
     found = team.all("select path,value from scratch where run_id=:id", id=made.id)
-    assert [tuple(row) for row in found] == [(f"{rows.notes_of(north.id)}plan", "north first")]
+    assert [tuple(row) for row in found] == [(f"{rows.notes_of(south.id)}plan", "first this")]
