@@ -176,7 +176,8 @@ class Connections:
             ends = {asyncio.ensure_future(link.close()) for link in links}
             # and whatever is ending already: a loop that is closed before a program tells of it
             there = asyncio.all_tasks() - {asyncio.current_task()}
-            await asyncio.wait(ends | there, timeout=CONNECT_S)
+            if ends | there:
+                await asyncio.wait(ends | there, timeout=CONNECT_S)
 
         with contextlib.suppress(TimeoutError, concurrent.futures.TimeoutError):
             # whoever does not listen ends with this process: its lifeline does
