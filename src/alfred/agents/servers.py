@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from alfred import config_servers
@@ -30,12 +30,20 @@ def of(settings: Settings, tenant: str, agent: str) -> dict[Place, Server]:
     return {place: server for place, server in found.items() if server is not None}
 
 
-def of_all(settings: Settings, tenant: str) -> dict[Place, Server]:
-    """Every server that somebody has."""
-    found: dict[Place, Server] = {}
-    for agent in AgentRegistry.from_settings(settings).ids():
-        found |= of(settings, tenant, agent)
-    return found
+class Effective:
+    """`of`, read once for as long as the settings of a tenant are the same."""
+
+    def __init__(self, settings: Callable[[str], Settings]) -> None:
+        self._settings = settings
+        self._known: dict[tuple[str, str], tuple[Settings, dict[Place, Server]]] = {}
+
+    def __call__(self, tenant: str, agent: str) -> dict[Place, Server]:
+        """The servers of an agent of a tenant."""
+        now = self._settings(tenant)
+        held = self._known.get((tenant, agent))
+        if held is None or held[0] is not now:
+            held = self._known[tenant, agent] = (now, of(now, tenant, agent))
+        return held[1]
 
 
 def wanted(servers: Iterable[Place], policy: ToolPolicy) -> list[Place]:

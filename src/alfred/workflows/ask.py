@@ -7,6 +7,8 @@ from typing import Any
 
 from alfred import errors
 from alfred.actions.grant import Grant
+from alfred.actions.ledger import pins
+from alfred.actions.ledger.pins import Pin
 from alfred.runs.rows import NewRun
 from alfred.runs.workflow import Done, Fail, StepContext, Verdict, Workflow
 
@@ -35,6 +37,19 @@ def run(
         singleton_key=key,
         grants=Grant(actions=frozenset([action])).encode(),
         state=json.dumps({"action": action, "args": args}),
+    )
+
+
+def about_server(pin: Pin, agent: str) -> NewRun:
+    """The run that asks whether what an MCP server says otherwise than it is pinned is to be pinned."""
+    return run(
+        pin.asked or "",
+        tenant=pin.tenant,
+        agent=agent,
+        title=f"The MCP server {pin.place} describes its tools otherwise",
+        action=pins.ACCEPT,
+        args={"name": pin.server, "agent": pin.scope, "tools": pin.seen},
+        key=pin.question,
     )
 
 
