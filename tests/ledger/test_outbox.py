@@ -340,6 +340,7 @@ BEHAVIOURS = (
 
 
 @pytest.mark.parametrize("deduplicates", [True, False])
+@pytest.mark.slow
 def test_whatever_a_platform_does_a_chat_reads_in_order_nothing_twice_and_what_is_missing_is_known(
     core: Core, deduplicates: bool
 ) -> None:

@@ -88,6 +88,7 @@ def test_of_a_long_message_the_part_around_the_word_is_shown(
     assert text.startswith("[…] ") and text.endswith(" […]")
 
 
+@pytest.mark.slow
 def test_what_is_longer_than_an_index_takes_can_be_said(core: Core, ctx: ActionContext) -> None:
     long = "heron " + " ".join(f"word{n}" for n in range(300_000))
     said(core, ("user", long, labels.OWNER))
