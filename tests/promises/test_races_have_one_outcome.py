@@ -29,7 +29,7 @@ from alfred.actions.pipeline import Judged
 from alfred.actions.registry import Registry
 from alfred.actions.surroundings import Surroundings
 from alfred.runs import claims, endings, forks, leases, ledger, rows, sessions, stop
-from alfred.runs.rows import Caps, Full
+from alfred.runs.rows import Caps, Full, NewRun
 from alfred.runs.states import Status, Wait
 from alfred.store import connect
 from alfred.store import tx as tx_module
@@ -394,6 +394,70 @@ def test_one_word_that_is_brought_twice_at_once_is_said_once(core: Core) -> None
     for one, two in both_orders(core, make):
         assert one.id == two.id == made[-1]
         assert core.one("select count(*) from interjections where run_id=:r", r=made[-1]) == 0
+
+
+def _talks(core: Core) -> tuple[str, rows.Lease, NewRun, NewRun]:
+    """A session whose turn is held: its id, the lease, a child that is to take it over, and something that is said."""
+    session = ids.new()
+    core.do(sessions.begin, id=session, tenant="main", agent="main")
+    first = NewRun(id=ids.new(), workflow="w", step="s", brief="one")
+    lease = core.take(core.do(sessions.deliver, session, first, author="me").id)
+    child = NewRun(
+        id=ids.new(),
+        agent="ops",
+        workflow="w",
+        step="s",
+        parent_id=first.id,
+        parent_call=f"{ids.new()}:{rows.TAKES_OVER}",
+        root_id=first.id,
+        depth=1,
+    )
+    said = NewRun(id=ids.new(), workflow="w", step="s", brief="two")
+    return session, lease, child, said
+
+
+def _hands_over(child: NewRun) -> Verb:
+    def verb(tx: Tx) -> None:
+        assert ledger.start(tx, child)
+        sessions.take_over(tx, child)
+
+    return verb
+
+
+def test_what_is_said_while_a_conversation_is_handed_over_is_said_to_who_took_it(
+    core: Core,
+) -> None:
+    made: list[str] = []
+
+    def make() -> tuple[Verb, Verb]:
+        session, _lease, child, said = _talks(core)
+        made.append(child.id)
+        return (lambda tx: sessions.deliver(tx, session, said, author="me")), _hands_over(child)
+
+    for _ in both_orders(core, make):
+        where = "select body from interjections where run_id=:r and consumed_seq is null"
+        assert core.all(where, r=made[-1]) == [("two",)]
+
+
+def test_what_is_said_while_who_took_it_fails_is_read_by_its_caller(core: Core) -> None:
+    made: list[str] = []
+
+    def make() -> tuple[Verb, Verb]:
+        session, lease, child, said = _talks(core)
+        core.do(_hands_over(child))
+        core.park(lease, Wait.CHILDREN)
+        held, step = core.take(child.id), core.step()
+        made.append(lease.run_id)
+        return (
+            lambda tx: sessions.deliver(tx, session, said, author="me"),
+            lambda tx: ledger.finish(
+                tx, held, 0, step, again="a", status=Status.FAILED, lease_us=LEASE
+            ),
+        )
+
+    for _ in both_orders(core, make):
+        where = "select body from interjections where run_id=:r and consumed_seq is null"
+        assert core.all(where, r=made[-1]) == [("two",)]
 
 
 def test_two_who_open_one_conversation_speak_in_one_session(core: Core) -> None:
