@@ -45,6 +45,7 @@ def _piped(chat: Chat, source: IO[str], common: Common) -> int:
         chat.worker.start()
         try:
             for message in messages(source):
+                talk, spoke = chat.talk, chat.talk.speaks().id
                 if chat_words.is_one(message):
                     with contextlib.redirect_stdout(sys.stderr if common.json else sys.stdout):
                         then = chat_words.do(chat, message)
@@ -55,17 +56,16 @@ def _piped(chat: Chat, source: IO[str], common: Common) -> int:
                         continue
                 else:
                     run = chat.say(message)
-                talk, spoke = chat.talk, chat.talk.speaks().id
                 run = chat.view.follow(run.root_id, wait=signals.wait, worker=chat.worker)
                 if common.json:
                     answers.append(outcome.of(chat.base, run))
                     code = live.exit_code(run)
                 else:
                     code = outcome.ended(chat.base, chat.view, run, as_json=False)
+                if talk is chat.talk and (speaks := talk.speaks().id) != spoke:
+                    terminal.say(f"{speaks} has the conversation from here on.")
                 if code:
                     break
-                if (speaks := talk.speaks().id) != spoke:
-                    terminal.say(f"{speaks} has the conversation from here on.")
         except Left as left:
             code = left.code
         finally:
