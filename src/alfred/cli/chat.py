@@ -45,7 +45,7 @@ def _piped(chat: Chat, source: IO[str], common: Common) -> int:
         chat.worker.start()
         try:
             for message in messages(source):
-                talk, spoke = chat.talk, chat.talk.speaks().id
+                agent, spoke = chat.talk.agent.id, chat.talk.speaks().id
                 if chat_words.is_one(message):
                     with contextlib.redirect_stdout(sys.stderr if common.json else sys.stdout):
                         then = chat_words.do(chat, message)
@@ -62,7 +62,8 @@ def _piped(chat: Chat, source: IO[str], common: Common) -> int:
                     code = live.exit_code(run)
                 else:
                     code = outcome.ended(chat.base, chat.view, run, as_json=False)
-                if talk is chat.talk and (speaks := talk.speaks().id) != spoke:
+                speaks = chat.talk.speaks().id
+                if agent == chat.talk.agent.id and speaks != spoke:
                     terminal.say(f"{speaks} has the conversation from here on.")
                 if code:
                     break
