@@ -151,8 +151,8 @@ class Client:
         self._status = ""
         self._session: PromptSession[str | None] | None = None
         self._whose = ""
-        self._talk = self.chat.talk
-        self._speaks = self._talk.speaks().id
+        self._agent = self.chat.talk.agent.id
+        self._speaks = self.chat.talk.speaks().id
         self._turns = threading.Lock()
         """Held by who looks whether there is another turn to follow, and by who begins one."""
 
@@ -383,8 +383,9 @@ class Client:
 
     def _note(self) -> None:
         """What stands below the line, and who is talked to."""
-        same, self._talk = self._talk is self.chat.talk, self.chat.talk
-        before, self._speaks = self._speaks, self._talk.speaks().id
+        talk = self.chat.talk
+        same, self._agent = self._agent == talk.agent.id, talk.agent.id
+        before, self._speaks = self._speaks, talk.speaks().id
         if same and self._speaks != before:
             self.screen._say(f"{self._speaks} has the conversation from here on.")
         try:
