@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 
 from alfred import clock as clock_module
 from alfred import ids
@@ -439,6 +440,12 @@ def test_a_conversation_is_given_to_one_alone_and_comes_back_with_what_was_said_
     team.model[:] = [by_brief(team, script)]
     team.go()
     (child,) = children(team, team.run(run_id))
+    late = json.dumps(json.loads(team.run(run_id).state or "") | {"until": 1})
+    due = sa.text("update runs set wake_at=1,state=:state where id=:id")
+    team.store.transact(lambda tx: tx(due, state=late, id=run_id))
+    sweep.beat(team.store)
+    team.go()
+    assert team.run(run_id).wait == "children", "it says nothing while another one answers"
     team.tell(child.id, "mind the gap")
     team.decide("approve")
     team.go()
