@@ -4,7 +4,7 @@ Oracle: the log of the outside world (no keyed or checkable effect twice, none l
 said), the status of each run, every invariant of the ledger, the audit chain.
 
 In every run of the tests: of the points that leave something else behind than the one before a seeded half of every story
-on SQLite, a sixth of four on Postgres; and each killed twice at random points.
+on SQLite, a twelfth of four on Postgres; and each killed twice at random points.
 `make crash` (ALFRED_CRASH_POINTS=all): every story at every statement on both, and killed twice at random.
 """
 
@@ -53,7 +53,7 @@ def test_killed_at_any_point_on_postgres_it_ends_as_if_nothing_had_been(
     home = fork_server.place()
     peaceful = fork_server.live(scenario, postgres(), home)
     _ends_well(fork_server, peaceful, home, None)
-    for point in _points(peaceful, 6, scenario):
+    for point in _points(peaceful, 12, scenario):
         home, url = fork_server.place(), postgres()
         first = fork_server.live(scenario, url, home, point)
         assert first.killed or point > peaceful.points * 0.9, (point, first)
