@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -97,7 +98,8 @@ def test_too_much_code_is_refused_with_the_other_way(bench: Any) -> None:
 
 
 def test_a_machine_without_python_is_told(bench: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(code.shutil, "which", lambda name, path: None)
+    # its own name for the library: the sandbox is looked for with the real one
+    monkeypatch.setattr(code, "shutil", SimpleNamespace(which=lambda name, path: None))
     with pytest.raises(errors.CallFailed, match="no python3"):
         run(bench, "1")
 
