@@ -127,8 +127,7 @@ def _server(here: Where, entry: Any, wrong: list[Finding]) -> Server | None:
         return None
     for key in entry:
         if key not in _KEYS:
-            near = config_text.nearest(str(key), _KEYS)
-            meant = f", did you mean {near}?" if near else f"; known: {', '.join(_KEYS)}"
+            meant = config_text.meant(str(key), _KEYS)
             wrong.append(Finding((*here, str(key)), f"is no setting of a server{meant}"))
     program, address = entry.get("command") is not None, entry.get("url") is not None
     if program == address:

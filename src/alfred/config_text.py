@@ -285,6 +285,12 @@ def nearest(name: str, names: Iterable[str]) -> str | None:
     return known[found[0]] if found else None
 
 
+def meant(name: str, names: Sequence[str]) -> str:
+    """What somebody who wrote this name may have meant, as the end of a sentence."""
+    near = nearest(name, names)
+    return f", did you mean {near}?" if near else f"; known: {', '.join(names)}"
+
+
 def dotted(path: Where) -> str:
     """A path as people write it: `policy.rules[0].mode`. A key with other characters stands in quotes."""
     text = ""

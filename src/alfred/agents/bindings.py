@@ -162,8 +162,7 @@ class _Reader:
             return []
         platform = self._text((*here, "platform"), value["platform"])
         if platform and platform not in platforms.NAMES:
-            near = config_text.nearest(platform, platforms.NAMES)
-            told = f", did you mean {near}?" if near else f"; known: {', '.join(platforms.NAMES)}"
+            told = config_text.meant(platform, platforms.NAMES)
             self._tell((*here, "platform"), f"is no platform{told}", platform)
         keys = {key: below for key, below in value.items() if key != "platform"}
         return [self._constraints(here, platform, keys)]
@@ -197,8 +196,7 @@ class _Reader:
             path = here if shorthand else (*here, str(short))
             key = _LONG.get(str(short))
             if key is None:
-                near = config_text.nearest(str(short), _LONG)
-                told = f", did you mean {near}?" if near else f"; known: {', '.join(_LONG)}"
+                told = config_text.meant(str(short), list(_LONG))
                 self._tell(path, f"is nothing that a message has{told}")
             elif key in match:
                 self._tell(path, f"is {key}, which is written twice")

@@ -171,7 +171,7 @@ def read(tree: Mapping[str, Any]) -> tuple[dict[str, Given], list[Finding]]:
     known = list(agents) or [MAIN]
     for path, name in _named(tree):
         if name not in there and name not in known:
-            message = f"names no agent{meant(name, known)}"
+            message = f"names no agent{config_text.meant(name, known)}"
             found.append(Finding(path, message, config_text.shown(name), kind=UnknownAgent))
     return agents, found
 
@@ -194,12 +194,6 @@ def top(tree: Mapping[str, Any]) -> tuple[Given, list[Finding]]:
     return {key: value for key, value in given.items() if value is not None}, found
 
 
-def meant(name: str, names: Sequence[str]) -> str:
-    """What somebody who wrote this name may have meant."""
-    near = config_text.nearest(name, names)
-    return f", did you mean {near}?" if near else f"; known: {', '.join(names)}"
-
-
 def _entry(name: str, entry: Any, above: Sequence[str]) -> tuple[Given, list[Finding]]:
     """What an entry gives, and what is wrong with it. `above`: the MCP servers at the top."""
     here: Where = ("agents", name)
@@ -216,7 +210,7 @@ def _entry(name: str, entry: Any, above: Sequence[str]) -> tuple[Given, list[Fin
             found.append(Finding(path, "has no effect in this version, take it out"))
         elif key not in _KEYS:
             # the value is not shown: it may be a secret in the wrong place
-            message = f"is no setting of an agent{meant(str(key), (*_KEYS, *_LATER))}"
+            message = f"is no setting of an agent{config_text.meant(str(key), (*_KEYS, *_LATER))}"
             found.append(Finding(path, message))
         elif key == config_servers.KEY:
             given[key], wrong = config_servers.read(path, value, above=above)

@@ -48,8 +48,7 @@ def problems(tree: Mapping[str, Any]) -> list[Finding]:
             found.append(Finding(path, f"names no model{meant}", config_text.shown(text)))
     for name in providers:
         if name not in catalog.PROVIDERS:
-            near = config_text.nearest(str(name), catalog.PROVIDERS)
-            meant = f", did you mean {near}?" if near else f"; known: {known}"
+            meant = config_text.meant(str(name), list(catalog.PROVIDERS))
             path = ("limits", "per_provider", str(name))
             found.append(Finding(path, f"names no provider{meant}", config_text.shown(name)))
     return found

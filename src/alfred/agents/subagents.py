@@ -66,8 +66,7 @@ def read(value: Any) -> tuple[SubagentPolicy | None, list[Finding]]:
     given: dict[str, Any] = {}
     for key, entry in value.items():
         if key not in _KEYS:
-            near = config_text.nearest(str(key), _KEYS)
-            meant = f", did you mean {near}?" if near else f"; known: {', '.join(_KEYS)}"
+            meant = config_text.meant(str(key), _KEYS)
             found.append(_wrong((str(key),), f"is no key of subagents{meant}"))
         elif entry is None:
             continue

@@ -82,5 +82,5 @@ def read(tree: Mapping[str, Any], agents: Collection[str]) -> tuple[list[Team], 
 def _unknown(at: Where, name: Any, agents: Collection[str]) -> Finding:
     if not isinstance(name, str):
         return Finding(at, "must name an agent", config_text.shown(name))
-    message = f"names no agent{entries.meant(name, list(agents))}"
+    message = f"names no agent{config_text.meant(name, list(agents))}"
     return Finding(at, message, config_text.shown(name), kind=entries.UnknownAgent)

@@ -197,8 +197,7 @@ def read(value: Any) -> tuple[ToolPolicy | None, list[Finding]]:
     for key, entry in value.items():
         at = () if short else (str(key),)
         if key not in _KEYS:
-            near = config_text.nearest(str(key), _KEYS)
-            meant = f", did you mean {near}?" if near else f"; known: {', '.join(_KEYS)}"
+            meant = config_text.meant(str(key), _KEYS)
             found.append(_wrong(at, f"is no key of tools{meant}"))
         elif key == "profile":
             if entry is None or (isinstance(entry, str) and entry in TOOL_PROFILES):

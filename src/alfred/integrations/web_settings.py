@@ -129,9 +129,9 @@ def _unknown(path: Where, given: Mapping[str, Any], known: tuple[str, ...]) -> l
     found = []
     for key in given:
         if key not in known:
-            near = config_text.nearest(str(key), known)
-            meant = f", did you mean {near}?" if near else f"; known: {', '.join(known)}"
-            found.append(Finding((*path, str(key)), f"is no setting{meant}"))
+            found.append(
+                Finding((*path, str(key)), f"is no setting{config_text.meant(str(key), known)}")
+            )
     return found
 
 
