@@ -108,7 +108,7 @@ class Action:
     is_async: bool
     model: type[pydantic.BaseModel] | None = field(repr=False, compare=False)
     """Checks arguments; used by `arguments.validate`. None: the schema is somebody else's, and the function takes all of
-    them as `arguments` (`foreign`)."""
+    them as `arguments` (`schemas`)."""
 
     @property
     def built_in(self) -> bool:

@@ -172,7 +172,7 @@ class Dispatch:
     ) -> bool:
         if before.asked == said and before.action == name:
             return True
-        action = self.actions.of(ctx.run.tenant, ctx.run.agent).get(name)
+        action = self.actions.for_run(ctx.run, name)
         if action is None or before.action != action.id:
             return False
         checked = arguments.validate(action, args)

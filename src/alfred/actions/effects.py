@@ -21,7 +21,6 @@ import structlog
 
 from alfred import clock, errors
 from alfred.actions import canonical, invoke, labelled, results, threads
-from alfred.actions.declare import Action
 from alfred.actions.invoke import Ended
 from alfred.actions.kinds import Effect, Happened
 from alfred.actions.ledger import approvals as approvals_ledger
@@ -137,7 +136,7 @@ class Effects:
 
     def found(self, ctx: StepContext, call: Call, what: Happened) -> Ended:
         """What a look has found that came of a call."""
-        action = self._action(ctx, call)
+        action = self.actions.for_run(ctx.run, call.action)
         label = (
             labelled.of_reading(action, call, self.around.context(ctx, call))
             if action
@@ -147,7 +146,7 @@ class Effects:
 
     def probe(self, ctx: StepContext, call: Call, key: str) -> Any:
         """What the action's own check says about the call; None when it has none or fails at it."""
-        action = self._action(ctx, call)
+        action = self.actions.for_run(ctx.run, call.action)
         if action is None or action.check is None:
             return None
         try:
@@ -200,7 +199,7 @@ class Effects:
         Past its time, or soon after its run was stopped, the outcome is unknown; the thread may go on, and what it
         comes to is recorded by its intent, late.
         """
-        action = self._action(ctx, call)
+        action = self.actions.for_run(ctx.run, call.action)
         if action is None:
             why = f"There is no action {call.action!r} any more."
             return Ended("failed", None, why, labels.DERIVED)
@@ -234,9 +233,6 @@ class Effects:
             with contextlib.suppress(queue.Empty):  # it came to its end this very moment
                 end = heard.get_nowait()
         return end or Ended("unknown", None, f"{action.id} {why}.")
-
-    def _action(self, ctx: StepContext, call: Call) -> Action | None:
-        return self.actions.of(ctx.run.tenant, ctx.run.agent).get(call.action)
 
     def key(self, ctx: StepContext, call: Call) -> str:
         """The effect key: the same over retries of one call, another for two equal calls, not to be guessed."""

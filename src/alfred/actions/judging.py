@@ -8,11 +8,11 @@ next judges it when its time has come.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from alfred.actions import pipeline, provenance, risk
-from alfred.actions.declare import Action
 from alfred.actions.kinds import Effect, Risk
 from alfred.actions.ledger import calls as calls_ledger
 from alfred.actions.ledger import said as said_ledger
@@ -54,25 +54,14 @@ def facts(
             lambda look: calls_ledger.used_before(look, run.tenant, run.agent, action)
         ),
         lows=lambda action: seen(lambda look: _lately(look, run, call, action)),
-        words=_once(lambda: asked(lambda look: said_ledger.words(look, run.id))),
-        links=_once(lambda: seen(lambda look: said_ledger.links(look, run.id))),
-        above=lambda: asked(lambda look: _above(look, run)),
+        words=functools.cache(lambda: asked(lambda look: said_ledger.words(look, run.id))),
+        links=functools.cache(lambda: seen(lambda look: said_ledger.links(look, run.id))),
+        # every call asks this, and most runs are nobody's child
+        above=lambda: asked(lambda look: _above(look, run)) if run.parent_id else (),
         heard=lambda: [
             provenance.source(one) for one in seen(lambda look: said_ledger.heard(look, run.id))
         ],
     )
-
-
-def _once(read: Callable[[], T]) -> Callable[[], T]:
-    """The same, read when it is asked first."""
-    known: list[T] = []
-
-    def told() -> T:
-        if not known:
-            known.append(read())
-        return known[0]
-
-    return told
 
 
 def _above(look: Tx, run: Run) -> list[str]:
@@ -104,13 +93,7 @@ class Judging:
         """Judges the calls of a turn whose time has come; among them always the first that is not settled."""
         done: list[tuple[Call, pipeline.Judged]] = []
         coming: list[int] = []  # effects that are still to happen
-        known: dict[int, Touched] = {}
-
-        def touches(n: int) -> Touched:
-            if n not in known:
-                known[n] = self._touches(ctx, calls[n])
-            return known[n]
-
+        touches = functools.cache(lambda n: self._touches(ctx, calls[n]))
         for n, call in enumerate(calls):
             status = call.status
             if call.unjudged and not any(meet(touches(n), touches(m)) for m in coming):
@@ -121,14 +104,11 @@ class Judging:
         return done
 
     def _touches(self, ctx: StepContext, call: Call) -> Touched:
-        action = self._action(ctx, call)
+        action = self.actions.for_run(ctx.run, call.action)
         return touched(action, call.arguments, lambda: self.around.context(ctx, call))
 
-    def _action(self, ctx: StepContext, call: Call) -> Action | None:
-        return self.actions.of(ctx.run.tenant, ctx.run.agent).get(call.action)
-
     def _pure(self, ctx: StepContext, call: Call) -> bool:
-        action = self._action(ctx, call)
+        action = self.actions.for_run(ctx.run, call.action)
         return action is not None and action.effect is Effect.PURE
 
     def judged(self, ctx: StepContext, call: Call, *, asked: bool = False) -> pipeline.Judged:

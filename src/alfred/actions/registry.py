@@ -17,11 +17,14 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from alfred import errors
 from alfred.actions import arguments, declare
 from alfred.actions.declare import Action
+
+if TYPE_CHECKING:
+    from alfred.runs.rows import Run
 
 ENTRY_POINTS = "alfred.actions"
 
@@ -70,6 +73,10 @@ class Registry:
         view._by_id = self._by_id | {one.id: one for one in more}
         view._by_wire = self._by_wire | {one.wire: one for one in more}
         return view
+
+    def for_run(self, run: Run, name: str) -> Action | None:
+        """The action of this id or wire name, as far as the agent of a run may have it."""
+        return self.of(run.tenant, run.agent).get(name)
 
     def __iter__(self) -> Iterator[Action]:
         return iter([self._by_id[name] for name in self.names()])

@@ -99,7 +99,7 @@ class Rulemaking:
                 "its run has read what strangers wrote, and what it asks for may be theirs",
                 "Approve the card alone, or write the rule into config.yaml yourself.",
             )
-        action = self.actions.of(run.tenant, run.agent).get(call.action)
+        action = self.actions.for_run(run, call.action)
         checked = arguments.validate(action, call.arguments) if action else None
         if action is None or not isinstance(checked, arguments.Valid):
             raise _refused(f"{call.action} is not there any more, or takes other arguments", None)
