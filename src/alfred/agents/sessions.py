@@ -71,7 +71,12 @@ def _direct(scope: DmScope, platform: str, chat: Id, person: Id) -> tuple[Id, ..
 
 def _key(*parts: Id) -> str:
     there = (text for part in parts if (text := _given(part)))
-    return ":".join(("agent", *(text.replace("%", "%25").replace(":", "%3A") for text in there)))
+    return ":".join(("agent", *map(escaped, there)))
+
+
+def escaped(part: str) -> str:
+    """A part of a key or an address, in which nothing separates parts."""
+    return part.replace("%", "%25").replace(":", "%3A")
 
 
 def _given(part: Id) -> str:

@@ -13,6 +13,7 @@ from typing import ClassVar, Protocol
 
 from alfred import clock, errors
 from alfred.agents import platforms
+from alfred.agents.sessions import escaped
 
 _IDENTITY = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
@@ -50,7 +51,7 @@ class Address:
     def __str__(self) -> str:
         """`platform:identity:chat[:thread]`, colons and percent signs in chats and threads escaped."""
         parts = (self.chat, *((self.thread,) if self.thread is not None else ()))
-        return ":".join((self.channel, *(_escaped(part) for part in parts)))
+        return ":".join((self.channel, *(escaped(part) for part in parts)))
 
     @classmethod
     def parse(cls, text: str) -> Address:
@@ -187,10 +188,6 @@ PATIENCE = clock.DAY
 def name(platform: str, identity: str) -> str:
     """The name of a channel: `platform:identity`."""
     return f"{platform}:{identity}"
-
-
-def _escaped(part: str) -> str:
-    return part.replace("%", "%25").replace(":", "%3A")
 
 
 def _plain(part: str) -> str:
