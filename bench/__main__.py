@@ -140,6 +140,9 @@ def table(report: dict[str, Any]) -> str:
             lines.append(
                 f"  commit behind 50 items {flat['commit_50_ms']} ms, behind 5,000 {flat['commit_5000_ms']} ms: {flat['long_over_short']}x   bar: flat"
             )
+            lines.append(
+                f"  claim beside 10 queued of a full agent {flat['claim_10_ms']} ms, beside 10,000 {flat['claim_10000_ms']} ms   bar: flat"
+            )
         if "resume" in results:
             lines.append(
                 f"  resumed after kill -9, from the start of the new process: {results['resume']['resume_s']} s   bar: 1 s"

@@ -6,14 +6,13 @@ import time
 from pathlib import Path
 from typing import Any
 
-import sqlalchemy as sa
-
 from alfred import ids
 from alfred.runs import dispatcher, execute, ledger, procrastinate, worker
 from alfred.runs.rows import Caps, Item, NewRun
 from alfred.runs.states import Wait
 from alfred.runs.workflow import Done, Next, Park, StepContext, Verdict, Workflow
 from alfred.store import connect, migrate
+from alfred.store.statement import Sql
 from bench.load import Load, main, milliseconds
 
 
@@ -89,7 +88,7 @@ class Bench:
 
     def ended(self) -> int:
         with self.store.read() as look:
-            return look(sa.text("select count(*) from runs where status='completed'")).scalar_one()
+            return look(Sql("select count(*) from runs where status='completed'")).scalar_one()
 
     def throughput(self) -> dict[str, float]:
         for _ in range(self.load.runs):
@@ -117,7 +116,7 @@ class Bench:
             for one in some:
                 ledger.start(tx, one)
                 tx(
-                    sa.text(
+                    Sql(
                         "update runs set status='parked',wait='event',wake_at=alfred_now()+3600000000,step='woken' where id=:id"
                     ),
                     id=one.id,

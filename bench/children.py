@@ -13,17 +13,16 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-import sqlalchemy as sa
-
 from alfred import app, ids
 from alfred.actions.grant import Grant
 from alfred.runs import ledger
 from alfred.runs.rows import NewRun
+from alfred.store.statement import Sql
 from bench.load import Load, main
 
 CHILDREN = 100
 
-_OVER = sa.text("select count(*) from runs where status='completed'")
+_OVER = Sql("select count(*) from runs where status='completed'")
 
 CONFIG = f"""\
 alfred: 1

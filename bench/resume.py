@@ -12,9 +12,8 @@ import tempfile
 import time
 from pathlib import Path
 
-import sqlalchemy as sa
-
 from alfred.store import connect
+from alfred.store.statement import Sql
 from bench.load import Load, main
 
 
@@ -70,7 +69,7 @@ def _worker(alfred: list[str], env: dict[str, str]) -> subprocess.Popen[bytes]:
 def _until(store: connect.Store, run: str, state: str) -> None:
     while True:
         with store.read() as look:
-            if look(sa.text(f"select 1 from runs where id=:run and {state}"), run=run).scalar():
+            if look(Sql(f"select 1 from runs where id=:run and {state}"), run=run).scalar():
                 return
         time.sleep(0.005)
 

@@ -1,6 +1,6 @@
-"""Writes the first migration from src/alfred/store/schema.py: `.venv/bin/python scripts/baseline.py`.
+"""Writes the first migration from src/alfred/store/schema: `.venv/bin/python scripts/baseline.py`.
 
-Only until the first release. After it 0001 is frozen, and a change of schema.py needs a migration of its own;
+Only until the first release. After it 0001 is frozen, and a change of store/schema needs a migration of its own;
 tests/ledger/test_migrations.py says when one of the two is due.
 """
 
@@ -19,7 +19,7 @@ TARGET = (
     Path(__file__).resolve().parent.parent / "src/alfred/store/migrations/versions/0001_baseline.py"
 )
 
-HEADER = '''"""Every table of the first release, written out: it does not change when schema.py does.
+HEADER = '''"""Every table of the first release, written out: it does not change when store/schema does.
 
 Until that release `scripts/baseline.py` writes this file; then it is frozen.
 """

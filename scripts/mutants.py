@@ -124,9 +124,12 @@ def outlives(mutant: Mutant) -> str | None:
         return f"cannot be made: {problem}"
     except subprocess.TimeoutExpired:
         return f"its test does not end within {SECONDS} s"
+    last = output.rstrip().splitlines()[-1]
+    if code == 0 and "passed" not in last:
+        return f"its test says nothing here: {last}"
     if code == 0:
         return "its test passes without the guard"
-    if code != 1 or not re.search(r"^\d+ failed", output.rstrip().splitlines()[-1]):
+    if code != 1 or not re.search(r"^\d+ failed", last):
         return f"its test breaks instead of failing:\n{output[-3000:]}"
     return None
 
@@ -145,6 +148,7 @@ def run_tests(tests: Sequence[str], mutant: Mutant | None, *options: str) -> tup
             "PYTHONDONTWRITEBYTECODE": "1",
             "ALFRED_TEST_SOURCE": str(tree / "src"),
             "HYPOTHESIS_STORAGE_DIRECTORY": str(tree / "hypothesis"),
+            "PYTEST_DEBUG_TEMPROOT": folder,  # others would clean up what this one is still writing
         }
         done = subprocess.run(
             [

@@ -19,7 +19,9 @@ import sys
 
 if sys.version_info < (3, 11):  # noqa: UP036 - said here, before a newer word stops the old Python
     sys.exit(
-        "alfred needs Python 3.11 or newer; this is " + sys.version.split()[0] + ". Set PYTHON=."
+        "alfred needs Python 3.11 or newer; this is "
+        + sys.version.split()[0]
+        + ".\nName another one, as in `make setup PYTHON=/path/to/python3.13`."
     )
 
 import argparse
@@ -116,7 +118,10 @@ def make(venv: Path, lock: Path) -> None:
     stamp.unlink(missing_ok=True)
     if not usable(python):
         run(uv, "venv", "--quiet", "--clear", "--python", sys.executable, venv)
-    print(f"Installing {lock.name} into {venv.name} ...", flush=True)
+    print(
+        f"Installing {lock.name} into {venv.name}, for Python {platform.python_version()} ...",
+        flush=True,
+    )
     common = ("--quiet", "--python", python, "--compile-bytecode")
     run(uv, "pip", "sync", *common, "--require-hashes", lock)
     run(uv, "pip", "install", *common, "--no-deps", "--editable", ROOT)

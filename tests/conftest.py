@@ -28,14 +28,12 @@ from types import ModuleType
 from typing import Any
 
 import hypothesis
-import psycopg
 import pytest
-import sqlalchemy as sa
 import structlog
 
 import alfred
 from alfred import clock as clock_module
-from alfred.store import connect, migrate
+from alfred.store import connect, migrate, sqlite
 from alfred.trust import redact
 from tests import pg
 from tests.reused import Reused
@@ -218,7 +216,7 @@ _SLOW = (
 """What starts whole programs, makes databases anew again and again, or has the real SDKs of the providers talk."""
 
 
-_TOGETHER = "unit/llm"
+_TOGETHER = ("unit/llm", "unit/agents/test_metered.py", "unit/agents/test_replay.py")
 """Whose tests import the SDKs of the providers, 4 s of work."""
 
 
@@ -234,7 +232,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if is_slow(item.path):
             item.add_marker("slow")
-    items.sort(key=lambda item: not item.path.is_relative_to(here / _TOGETHER))
+    together = [here / name for name in _TOGETHER]
+    items.sort(key=lambda item: not any(item.path.is_relative_to(place) for place in together))
 
 
 def pytest_collection_finish() -> None:
@@ -341,22 +340,16 @@ def clock() -> Iterator[FakeClock]:
 # ---- databases --------------------------------------------------------------------------------------------
 
 
-def _not_for_ever(connection: Any, _record: Any) -> None:
-    """SQLite in this process leaves its files to the kernel: what a test wrote need not survive a power cut, and a
-    third of a test would be waiting for the disk. A killed process loses nothing by it."""
-    if not isinstance(connection, psycopg.Connection):
-        connection.execute("pragma synchronous=off")
-
-
-sa.event.listen(sa.pool.Pool, "connect", _not_for_ever)
+_FOR_EVER = sqlite.SYNCHRONOUS
+# SQLite in this process leaves its files to the kernel: what a test wrote need not survive a power cut, and a third of a
+# test would be waiting for the disk. A killed process loses nothing by it.
+sqlite.SYNCHRONOUS = "off"
 
 
 @pytest.fixture
-def for_ever() -> Iterator[None]:
+def for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
     """SQLite as it is opened in production: a commit waits for the disk."""
-    sa.event.remove(sa.pool.Pool, "connect", _not_for_ever)
-    yield
-    sa.event.listen(sa.pool.Pool, "connect", _not_for_ever)
+    monkeypatch.setattr(sqlite, "SYNCHRONOUS", _FOR_EVER)
 
 
 @pytest.fixture(scope="session")

@@ -142,11 +142,11 @@ class _Database:
 
     def _alone(self) -> bool:
         """Whether the only sessions are ours, and rest."""
-        pool: Any = self._opened._writer.pool if self._opened else None
-        if pool and pool.checkedout():
+        used, resting = self._opened._writer.numbers if self._opened else (0, 0)
+        if used:
             return False
         until = time.monotonic() + LEAVING
-        while self._all(SESSIONS) != [(pool.checkedin() if pool else 0, 0)]:
+        while self._all(SESSIONS) != [(resting, 0)]:
             if time.monotonic() > until:
                 return False
             time.sleep(0.001)

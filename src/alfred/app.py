@@ -22,6 +22,7 @@ from alfred.opening import Base as Base
 from alfred.opening import base as base
 from alfred.opening import base_despite as base_despite
 from alfred.opening import check as check
+from alfred.opening import database_url as database_url
 from alfred.opening import secrets_of
 from alfred.opening import settings_of as settings_of
 from alfred.runs import audit
@@ -80,7 +81,7 @@ def whole(base: Base, *, watch: Callable[[str, str, dict[str, Any]], None] | Non
     from alfred.agents import choice, quarantine
     from alfred.agents import servers as of_agents
     from alfred.agents.metered import Meter
-    from alfred.agents.registry import AgentRegistry
+    from alfred.agents.registry import AgentRegistry, tiers
     from alfred.agents.turn import Turns
     from alfred.channels.deliver import Deliverer
     from alfred.channels.door import Door
@@ -94,7 +95,7 @@ def whole(base: Base, *, watch: Callable[[str, str, dict[str, Any]], None] | Non
     from alfred.workflows import ask as asks
     from alfred.workflows import replay as replays
 
-    registry, load_errors = actions_of(base.home, base.lines)
+    registry, load_errors = actions_of(base.home, base.lines, base.desk.tenant)
     secret = secrets_of(base.home, base.settings)
     settings = LiveSettings(base.home, settings_of)
     servers = servers_of(base, settings, ask=True)
@@ -105,12 +106,15 @@ def whole(base: Base, *, watch: Callable[[str, str, dict[str, Any]], None] | Non
     beats.seal_rules(base.store, base.desk.tenant, settings.of)
     meter = Meter(settings=settings.of, secrets=secret)
 
+    def below(tenant: str) -> dict[str, Any]:
+        configured = tiers(settings.of(tenant))
+        return {"configured": configured, "secrets": partial(secret, tenant), "env": os.environ}
+
     def cheap(tenant: str, boss: str) -> str:
-        tiers = _tiers(settings.of(tenant))
-        return catalog.tier("cheap", boss=boss, configured=tiers, env=os.environ)
+        return catalog.tier("cheap", boss=boss, **below(tenant))
 
     def lower(tenant: str, boss: str) -> tuple[str, ...]:
-        return catalog.lower(boss, configured=_tiers(settings.of(tenant)), env=os.environ)
+        return catalog.lower(boss, **below(tenant))
 
     def ask(ctx: StepContext, system: str, text: str) -> str:
         model = cheap(ctx.run.tenant, ctx.run.model or "")
@@ -243,10 +247,10 @@ def resolved(base: Base, name: str, meet: Callable[[str], object] = lambda who: 
     """
     from alfred.workflows import authored, contracts
 
-    draft = authored.look(base.home, name)
-    who = contracts.agent_of(draft.definition, base.settings)
+    draft = authored.look(base.desk.home, name)
+    who = contracts.agent_of(draft.definition, base.desk.settings)
     meet(who)
-    return contracts.resolve(draft, base.settings, list(offered(base, who)[0]))
+    return contracts.resolve(draft, base.desk.settings, list(offered(base, who)[0]))
 
 
 def editing(base: Base) -> Editing:
@@ -275,7 +279,7 @@ def allow(base: Base, rule: NewRule, **about: Any) -> str:
         ConfigError: the file cannot take it.
     """
     tenant = base.desk.tenant
-    place = base.settings.place("policy", "rules") or ""
+    place = base.desk.settings.place("policy", "rules") or ""
     if place.startswith("env:"):
         raise errors.UsageError(
             f"The rules come from {place.removeprefix('env:')}, which wins over config.yaml.",
@@ -304,7 +308,7 @@ def explained(base: Base, wanted: Hypothesis) -> Explained:
 def _gate(base: Base) -> tuple[Registry, Surroundings]:
     from alfred.actions.surroundings import Surroundings
 
-    registry, _problems = actions_of(base.home, base.lines)
+    registry, _problems = actions_of(base.home, base.lines, base.desk.tenant)
     settings = LiveSettings(base.home, settings_of)
     registry.also(servers_of(base, settings).of)
     around = Surroundings(
@@ -313,8 +317,16 @@ def _gate(base: Base) -> tuple[Registry, Surroundings]:
     return registry, around
 
 
-def actions_of(folder: Path, lines: Lines = NONE) -> tuple[Registry, tuple[LoadError, ...]]:
-    """Every action: the built-in ones, the home's own files, installed packages; and what could not be loaded."""
+def actions_of(
+    folder: Path, lines: Lines = NONE, tenant: str = home.MAIN
+) -> tuple[Registry, tuple[LoadError, ...]]:
+    """Every action: the built-in ones, the home's own files, installed packages; and what could not be loaded.
+
+    Args:
+        lines: The channels that are served here.
+        tenant: Whose they are.
+    """
+    from alfred import logs
     from alfred.actions.registry import Registry
     from alfred.agents import delegate
     from alfred.channels import send
@@ -334,6 +346,9 @@ def actions_of(folder: Path, lines: Lines = NONE) -> tuple[Registry, tuple[LoadE
     from alfred.memory import search as memories
     from alfred.workflows import activation
 
+    if folder.is_dir():
+        with contextlib.suppress(OSError):  # said by `doctor`, and by whoever has to write there
+            logs.configure(folder)  # what one of them does wrong is no part of an answer either
     registry = Registry()
     for module in (
         *(files, shell, code, git, web, search, extract, notify),
@@ -342,7 +357,7 @@ def actions_of(folder: Path, lines: Lines = NONE) -> tuple[Registry, tuple[LoadE
         registry.register(module.ACTIONS)
     for module in (mcp_pin, activation):
         registry.register(module.ACTIONS, offered=False)
-    registry.register(send.actions(lines))
+    registry.register(send.actions(lines, tenant))
     with contextlib.redirect_stdout(sys.stderr):  # a `print` in one of them is no part of an answer
         problems = (*registry.load_home(folder), *registry.load_entry_points())
     return registry, problems
@@ -350,7 +365,7 @@ def actions_of(folder: Path, lines: Lines = NONE) -> tuple[Registry, tuple[LoadE
 
 def offered(base: Base, agent: str) -> tuple[Registry, tuple[LoadError, ...], Servers]:
     """What there is for an agent, with what could not be loaded, and its MCP servers. None of them is started or asked."""
-    registry, problems = actions_of(base.home, base.lines)
+    registry, problems = actions_of(base.home, base.lines, base.desk.tenant)
     servers = servers_of(base, LiveSettings(base.home, settings_of))
     registry.also(servers.of)
     return registry.of(base.desk.tenant, agent), problems, servers
@@ -362,8 +377,10 @@ def probed(base: Base) -> dict[Place, str | Listing]:
 
     servers = servers_of(base, LiveSettings(base.home, settings_of))
     found: dict[Place, str | Listing] = {}
-    for agent in AgentRegistry.from_settings(base.settings).ids():
-        found |= servers.probe(base.desk.tenant, agent, beside=found)
+    agents = AgentRegistry.from_settings(base.desk.settings)
+    for agent in agents.ids():
+        may_have = agents.effective(agent).policy.may_have
+        found |= servers.probe(base.desk.tenant, agent, beside=found, loads=may_have)
     servers.close()
     return found
 
@@ -399,7 +416,3 @@ def _way(settings: config.Settings, secret: Callable[[str], str | None]) -> Tell
     from alfred.integrations import notify
 
     return partial(notify.tell, settings, secret) if notify.configured(settings) else None
-
-
-def _tiers(settings: config.Settings) -> dict[str, str | None]:
-    return {"helper": settings.models.helper, "cheap": settings.models.cheap}

@@ -1,6 +1,7 @@
 """The worker in the background: nobody waits for a process that is not there.
 
-Invariant: of many commands that leave a run queued at once exactly one starts a worker, and each says what holds.
+Invariant: of many commands that leave a run queued at once exactly one starts a worker, and each says what holds. Only
+where the worker that was started does not answer any more (stopped, or hanging) may several start another one.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import sys
 from pathlib import Path
 
 from alfred import clock
-from alfred.runs import stop, views
+from alfred.runs import overview, stop
 from alfred.store.connect import Store
 
 WORKER_STARTS = 15 * clock.SECOND
@@ -36,6 +37,7 @@ def ensure_worker(store: Store, home: Path, tenant: str) -> str | None:
     log = home / "logs" / "worker.log"
     log.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     env = {**os.environ, "ALFRED_HOME": str(home)}
+    said = "No worker was running: one was started in the background, until everything is done."
     descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     lock = os.open(log.with_name("worker.lock"), os.O_WRONLY | os.O_CREAT, 0o600)
     try:
@@ -45,7 +47,8 @@ def ensure_worker(store: Store, home: Path, tenant: str) -> str | None:
             if _there(store):
                 return None
             if clock.monotonic() > until:
-                return "A worker was started a moment ago and is not there yet: `alfred status`."
+                said = "The worker in the background does not answer: another one was started."
+                break
             clock.sleep(0.05)
         if _there(store):
             return None
@@ -62,13 +65,13 @@ def ensure_worker(store: Store, home: Path, tenant: str) -> str | None:
     finally:
         os.close(descriptor)
         os.close(lock)
-    return "No worker was running: one was started in the background, until everything is done."
+    return said
 
 
 def _there(store: Store) -> bool:
     """Whether a live worker would take what is queued."""
     with store.read() as look:
-        return bool(views.workers(look))
+        return bool(overview.workers(look))
 
 
 def _alone(lock: int) -> bool:

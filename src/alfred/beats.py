@@ -21,22 +21,24 @@ if TYPE_CHECKING:
 RULES = ("policy", "approvals", "budget", "limits", "trust", "secrets", "sandbox", "tools")
 """Sections of the settings that say what may happen by itself: each change of them is a row of the audit."""
 
+_OF_TOOLS = ("toolsets", "tools", "tool_policy")
+
 
 def seal_rules(store: Store, tenant: str, settings: Callable[[str], config.Settings]) -> None:
     """Writes into the audit what holds for a tenant, when it is not what held before."""
     rules = settings(tenant).model_dump(mode="json", include={*RULES, "agents"})
     agents = (rules["agents"] or {}).items()
-    rules["agents"] = {name: _tools(entry) for name, entry in agents if _tools(entry) is not None}
+    rules["agents"] = {name: _tools(entry) for name, entry in agents if _tools(entry)}
     with store.read() as look:
         sealed = audit.holds(look, tenant, rules)
     if not sealed:
         store.transact(audit.policy, tenant, rules)
 
 
-def _tools(entry: Any) -> Any:
-    """What the entry of an agent says of its tools, in either spelling; the rest of it says how it works."""
+def _tools(entry: Any) -> dict[str, Any]:
+    """What the entry of an agent says of its tools, in any spelling; the rest of it says how it works."""
     found = entry if isinstance(entry, dict) else {}
-    return found.get("tools", found.get("tool_policy"))
+    return {key: found[key] for key in _OF_TOOLS if found.get(key) is not None}
 
 
 def beats(
@@ -60,15 +62,15 @@ def beats(
         told: Tells the people of a tenant of the cards that wait; with the name of who sends.
         crons: Whether this process fires them: a command that stays with one run would leave their runs queued.
     """
-    from alfred.actions import approvals
+    from alfred.actions import card_clock
     from alfred.agents import caps
     from alfred.runs import budget, triggers
 
     def expire(store: Store) -> None:
-        approvals.expire_beat(store, ids.new)
+        card_clock.expire_beat(store, ids.new)
 
     def auto(store: Store) -> None:
-        approvals.auto_beat(store, ids.new, quiet=quiet)
+        card_clock.auto_beat(store, ids.new, quiet=quiet)
 
     def lapse(store: Store) -> None:
         store.transact(budget.lapse)
@@ -76,10 +78,17 @@ def beats(
     def raised(store: Store) -> None:
         caps.wake_what_fits(store, settings)
 
+    sealed: dict[str, config.Settings] = {}
+
     def rules(store: Store) -> None:
+        # What this process goes by, once: another machine may have a configuration of its own, and each would
+        # write at every beat that the other's holds no more.
         for tenant in tenants():
             with contextlib.suppress(errors.ConfigError):  # it is said by whatever needs them
-                seal_rules(store, tenant, settings)
+                now = settings(tenant)
+                if sealed.get(tenant) is not now:
+                    seal_rules(store, tenant, settings)
+                    sealed[tenant] = now
 
     def notify(store: Store) -> None:
         for tenant in tenants():
@@ -109,10 +118,10 @@ def can_be_read(live: LiveSettings, tenant: str) -> bool:
 
 def is_quiet(live: LiveSettings, tenant: str) -> bool:
     """Whether it is quiet hours; also while a tenant's settings cannot be read: then nobody knows, and it waits."""
-    from alfred.actions import approvals
+    from alfred.actions import card_clock
 
     try:
         settings = live.of(tenant)
     except errors.ConfigError:
         return True  # `doctor` and every command of the tenant say what is wrong with it
-    return approvals.is_quiet(settings.approvals.quiet_hours, settings.timezone)
+    return card_clock.is_quiet(settings.approvals.quiet_hours, settings.timezone)

@@ -9,14 +9,14 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from alfred import clock, errors, home
 from alfred.runs import audit, stop
-from alfred.store import backup, postgres, sqlite
+from alfred.store import backup, disk, postgres, sqlite
 from alfred.store.connect import Store
 from alfred.version import VERSION
 
@@ -87,8 +87,28 @@ def secrets(folder: Path, settings: Any, store: Store | None) -> Iterable[Findin
     if not wrong:
         yield Finding("modes", "ok", "nobody else may read or change what is in the home")
     yield from _tracked(folder)
+    yield from _unreadable(folder, {one.path for one in wrong})
     yield from _written_down(home.config_file(folder))
     yield from _missing(folder, settings)
+
+
+def _unreadable(folder: Path, told: Collection[Path]) -> Iterable[Finding]:
+    """A `.env` of which nothing is read: whatever needs one of its secrets is refused. `told`: those whose mode is said."""
+    from alfred.trust import secrets as sources
+
+    for tenant in home.tenants(folder):
+        file = home.env_file(home.of_tenant(folder, tenant))
+        if file.is_symlink() and not file.exists():
+            text = f"{file} is a link to a place that is not there: no secret of it has a value."
+            yield Finding(
+                "secrets", "error", text, "Bring back what it leads to, or take the link away."
+            )
+            continue
+        try:
+            sources.read_env(file.parent)
+        except errors.ConfigError as problem:
+            if file not in told:
+                yield Finding("secrets", "error", problem.detail, problem.next)
 
 
 def _tracked(folder: Path) -> Iterable[Finding]:
@@ -129,7 +149,7 @@ def _written_down(file: Path) -> Iterable[Finding]:
                 "secrets",
                 "warning",
                 f"{file.name}:{number} holds a secret ({name}).",
-                "Write ${NAME} there, and NAME=… into .env.",
+                "Write NAME=… into .env, and in its place ${NAME} in `database` or `mcp_servers`, elsewhere secret://NAME.",
             )
 
 
@@ -153,16 +173,16 @@ def _missing(folder: Path, settings: Any) -> Iterable[Finding]:
 def ledger(folder: Path, settings: Any, store: Store | None) -> Iterable[Finding]:
     """The database, its version, who holds it, the audit chain."""
     if store is None:
-        yield Finding("ledger", "error", "The ledger could not be opened.", "See the error above.")
-        return
+        return  # why it could not be opened is told by whoever tried
+    with store.read() as look:
+        size = f"{disk.taken(look) / 1_000_000:,.1f} MB"
+        version = postgres.version(look) if store.pg else ""
     if store.pg:
-        with store.read() as look:
-            version = postgres.version(look)
-        yield Finding("ledger", "ok", f"Postgres {version}")
+        yield Finding("ledger", "ok", f"Postgres {version}, {size}")
     else:
-        version = sqlite.driver().sqlite_version_info
-        text = ".".join(map(str, version))
-        if tuple(version) < sqlite.SAFE_SQLITE:
+        linked = sqlite.driver().sqlite_version_info
+        text = ".".join(map(str, linked))
+        if tuple(linked) < sqlite.SAFE_SQLITE:
             yield Finding(
                 "ledger",
                 "warning",
@@ -170,14 +190,14 @@ def ledger(folder: Path, settings: Any, store: Store | None) -> Iterable[Finding
                 "Install pysqlite3 where it has a wheel, or use Postgres.",
             )
         else:
-            yield Finding("ledger", "ok", f"SQLite {text}")
+            yield Finding("ledger", "ok", f"SQLite {text}, {size}")
         holder = store.writer_pid()
         if holder is not None:
             yield from _holder(holder)
     with backup.snapshot(store) as look:
         rows, broken = audit.verify(look)
     if broken is None:
-        yield Finding("audit", "ok", f"{rows} rows, the chain holds")
+        yield Finding("audit", "ok", f"{rows} row{'' if rows == 1 else 's'}, the chain holds")
     else:
         yield Finding(
             "audit",
@@ -191,15 +211,15 @@ def workers(folder: Path, settings: Any, store: Store | None) -> Iterable[Findin
     """Who executes, and what waits without anybody."""
     if store is None:
         return
-    from alfred.runs import views
+    from alfred.runs import overview
 
     with store.read() as look:
-        alive = views.workers(look)
+        alive = overview.workers(look)
         halted = stop.stopped(look, "main")
         waiting = sum(
             n
             for t in home.tenants(folder)
-            for n in views.late(look, t, workers=len(alive)).values()
+            for n in overview.late(look, t, workers=len(alive)).values()
         )
     if halted is not None:
         yield Finding(
@@ -219,6 +239,24 @@ def workers(folder: Path, settings: Any, store: Store | None) -> Iterable[Findin
         )
     else:
         yield Finding("workers", "note", "None is running, and none is needed now.")
+
+
+def chats(folder: Path, settings: Any, store: Store | None) -> Iterable[Finding]:
+    """Whether what was said to people in chats has arrived."""
+    if store is None:
+        return
+    from alfred.runs import outbox
+
+    for tenant in home.tenants(folder):
+        with store.read() as look:
+            unsent = outbox.unsent(look, tenant)
+        if unsent.words:
+            yield Finding(
+                "chats",
+                "warning",
+                f"Messages to chats of {tenant}: {unsent.words}.",
+                "Run what serves the channel; `alfred runs show RUN` tells which answers they are.",
+            )
 
 
 def model(folder: Path, settings: Any, store: Store | None) -> Iterable[Finding]:
@@ -256,6 +294,29 @@ def bindings(folder: Path, settings: Any, store: Store | None) -> Iterable[Findi
             "warning",
             f"Binding {one.number} ({place}) never wins: whatever it fits is shadowed by binding {by.number}.",
             "Take one of them out; `alfred route --explain` shows what each one does.",
+        )
+
+
+def unread(folder: Path, settings: Any, store: Store | None) -> Iterable[Finding]:
+    """What is configured for parts that this version does not have: nobody should count on it."""
+    if settings is None:
+        return
+    plain = type(settings.server)()
+    given = {
+        "fleet": settings.fleet,
+        "cron": settings.cron,
+        **{f"server.{name}": said != getattr(plain, name) for name, said in settings.server},
+        "approvals.approvers": settings.approvals.approvers,
+        **{f"integrations.{name}": True for name in settings.integrations if name != "web"},
+    }
+    for name in [name for name, there in given.items() if there]:
+        yield Finding(
+            "config",
+            "warning",
+            f"{settings.place(*name.split('.'))}: `{name}` has no effect in this version.",
+            "Whoever can use this home decides about its cards: let nobody else into it."
+            if name == "approvals.approvers"
+            else "Take it out, or leave it for a version that has it.",
         )
 
 
@@ -368,8 +429,10 @@ CHECKS: tuple[Check, ...] = (
     secrets,
     ledger,
     workers,
+    chats,
     model,
     bindings,
+    unread,
     sandbox,
     programs,
 )

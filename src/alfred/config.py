@@ -35,7 +35,6 @@ __all__ = [
     "PolicyRule",
     "Settings",
     "database_despite",
-    "database_url",
     "json_schema",
     "load",
     "mistyped",
@@ -126,11 +125,6 @@ def validate(
         raise config_text.error(file, sorted(findings, key=_order))
     settings._origins.update(origins)
     return settings
-
-
-def database_url(settings: Settings, home: Path) -> str:
-    """The URL that the store opens: of the file in the home, or as configured."""
-    return sqlite_url(home) if settings.database == "sqlite" else settings.database
 
 
 def sqlite_url(home: Path) -> str:
@@ -250,8 +244,8 @@ def _finding(
         message = ctx["message"]
     elif kind == "literal_error":
         names = re.findall(r"'([^']*)'", ctx["expected"])
-        near = config_text.nearest(str(error["input"]), names)
-        message = f"must be {' or '.join(names)}" + (f", did you mean {near}?" if near else "")
+        meant = config_text.meant(str(error["input"]), names, "")
+        message = f"must be {' or '.join(names)}{meant}"
     elif kind in ("greater_than_equal", "less_than_equal"):
         least = kind == "greater_than_equal"
         message = f"must be at {'least' if least else 'most'} {ctx['ge' if least else 'le']}"
@@ -279,9 +273,7 @@ def _unknown_key(path: config_text.Where) -> str:
     elsewhere = [config_text.dotted(leaf) for leaf in config_keys.leaves() if leaf[-1] == key]
     if elsewhere:
         return f"is no setting here, did you mean {' or '.join(elsewhere)}?"
-    if near := config_text.nearest(key, names):
-        return f"is no setting, did you mean {near}?"
-    return f"is no setting; known: {', '.join(names)}" if len(path) > 1 else "is no setting"
+    return f"is no setting{config_text.meant(key, names, None if len(path) > 1 else '')}"
 
 
 def _order(finding: config_text.Finding) -> tuple[bool, int]:

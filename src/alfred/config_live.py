@@ -1,6 +1,6 @@
 """The settings of each tenant as they are on disk now, for processes that run for months.
 
-Invariant: a file that broke meanwhile changes nothing: what it said before holds, and the log says so.
+Invariant: a file that broke or went away meanwhile changes nothing: what it said before holds, and the log says so.
 """
 
 from __future__ import annotations
@@ -43,21 +43,29 @@ class LiveSettings:
         if known is not None and known[0] == stamp:
             return known[1]
         try:
+            if known is not None and stamp == _GONE:
+                raise errors.ConfigError("The file is gone.")
             settings = self._load(self._folder, tenant)
         except errors.ConfigError as problem:
             if known is None:
                 raise
             log.warning(
-                "config.yaml of %s is broken; what it said before holds: %s", tenant, problem.detail
+                "config.yaml of %s cannot be used; what it said before holds: %s",
+                tenant,
+                problem.detail,
             )
             settings = known[1]
         self._known[tenant] = (stamp, settings)
         return settings
 
 
+_GONE = (0, 0)
+"""What is known of a file that is not there."""
+
+
 def _stamp(path: Path) -> tuple[int, int]:
     try:
         found = path.stat()
     except OSError:
-        return (0, 0)
+        return _GONE
     return (found.st_mtime_ns, found.st_size)

@@ -70,7 +70,7 @@ class Section(BaseModel):
 
 
 class Models(Section):
-    """Which model does what; a name is `provider:model`."""
+    """Which model does what; a name is `provider:model`, or a model of `provider`."""
 
     boss: Word | None = Field(
         None,
@@ -161,7 +161,8 @@ class Approvals(Section):
     """How a person is asked."""
 
     approvers: tuple[Word, ...] = Field(
-        (), description="Who may decide, as `<platform>:<user id>`; empty: every paired person."
+        (),
+        description="Who may decide, as `<platform>:<user id>`; empty: every paired person. Without effect in this version.",
     )
     low_after: Duration = Field(300_000_000, description="A low risk approves itself after this.")
     low_counts_from: Literal["delivery", "staging"] = Field(
@@ -222,7 +223,7 @@ class Limits(Section):
 
 
 class Server(Section):
-    """Where `alfred serve` listens."""
+    """Where `alfred serve` listens; without effect in this version, which opens no port."""
 
     host: Word = Field("127.0.0.1", description="Address; beyond the loopback only with TLS.")
     port: Port = Field(8420, description="Port; 0: any that is free.")
@@ -240,10 +241,13 @@ class Settings(Section):
         description="As in Europe/Berlin; unset: the machine's.",
     )
     model: Word = Field(
-        "auto", description="`provider:model`, or auto: the first that can be used."
+        "auto",
+        description="`provider:model`, or auto: the first that can be used, of `provider` where that is named.",
     )
     models: Models = Field(default_factory=Models)
-    provider: Word | None = Field(None, description="Provider of models named without one.")
+    provider: Word | None = Field(
+        None, description="Whose a model is that is named without saying it."
+    )
     reasoning: Raw = Field(
         None,
         description="How much models think first: off, on, minimal, low, medium, high, xhigh or max; for all agents.",
@@ -259,7 +263,9 @@ class Settings(Section):
         None,
         description="Tools of agents that say nothing themselves: a profile, a list, or profile, also_allow, allow, deny.",
     )
-    database: Database = Field("sqlite", description="sqlite, or postgresql://…")
+    database: Database = Field(
+        "sqlite", description="sqlite, or postgresql://…; ${NAME} in it is a secret."
+    )
     sandbox: Literal["auto", "off"] = Field(
         "auto", description="auto: what the machine has; off: commands run unprotected."
     )
@@ -286,9 +292,12 @@ class Settings(Section):
     mcp_servers: RawMapping = Field(default_factory=dict, description="MCP servers by name.")
     channels: RawMapping = Field(default_factory=dict, description="Where people are told: notify.")
     fleet: RawMapping = Field(
-        default_factory=dict, description="Agents the host's scheduler fires."
+        default_factory=dict,
+        description="Agents the host's scheduler fires; without effect in this version.",
     )
-    cron: RawMapping = Field(default_factory=dict, description="Jobs to begin with.")
+    cron: RawMapping = Field(
+        default_factory=dict, description="Jobs to begin with; without effect in this version."
+    )
     integrations: RawMapping = Field(default_factory=dict, description="Mail, calendar and others.")
 
     _origins: dict[config_text.Where, str] = PrivateAttr(default_factory=dict)

@@ -73,8 +73,8 @@ def appended(text: str, made: config_text.Document, path: tuple[str, ...], item:
 def removed(text: str, made: config_text.Document, path: tuple[str, ...]) -> str | None:
     """The text without a key and what stands below it; None where it is not in a simple place.
 
-    The last key of a mapping leaves an empty one. Comments on lines of their own stay, above and below: nobody can
-    tell whether they speak of it.
+    The last key of a mapping leaves an empty one. The comment right above a key speaks of it, and goes with it; but what
+    stands above the first one of several may speak of all, and stays, as does every other comment on a line of its own.
     """
     node, owner = config_text.compose(text, made), None
     for part in path[:-1]:
@@ -94,6 +94,8 @@ def removed(text: str, made: config_text.Document, path: tuple[str, ...]) -> str
     start = text.rfind("\n", 0, key.start_mark.index) + 1
     if text[start : key.start_mark.index].strip():
         return None  # it shares its line: the first key of an item of a list, a `? key`
+    if at:
+        start = _above(text, start, f"{text[start : key.start_mark.index]}#")
     end = _line_end(text, _pair_end(text, key, value))
     end += len(text[end : end + 2]) if text[end : end + 2] == "\r\n" else len(text[end : end + 1])
     return text[:start] + text[end:]
@@ -108,7 +110,22 @@ def _out_of_line(text: str, pairs: Sequence[tuple[Any, Any]], at: int) -> str:
             return text[:start] + text[following:]
         return text[:start] + text[text.index(",", end) + 1 :]
     before = _pair_end(text, *pairs[at - 1])
-    return text[: start if "#" in text[before:start] else before] + text[end:]
+    if "#" in text[before:start]:
+        return text[:start] + text[end:]
+    # a colon right before a brace is a letter of its key
+    return (
+        text[:before] + (" " if text[before - 1] == ":" and text[end] == "}" else "") + text[end:]
+    )
+
+
+def _above(text: str, start: int, begins: str) -> int:
+    """Where the lines begin that stand right above this one, and begin so."""
+    while start:
+        line = text.rfind("\n", 0, start - 1) + 1
+        if not text.startswith(begins, line):
+            break
+        start = line
+    return start
 
 
 def _pair_end(text: str, key: Any, value: Any) -> int:
@@ -125,6 +142,19 @@ def _nested(path: Sequence[str], written: str) -> str:
     for part in reversed(path[1:]):
         written = f"{{{yaml_text(part)}: {written}}}"
     return f"{yaml_text(path[0])}: {written}"
+
+
+def _in_lines(pair: str, line: str) -> str:
+    """A pair in one line, or with a line for each of the mappings that it holds: agents and servers become many.
+
+    Args:
+        line: How a line begins that stands beside the pair.
+    """
+    ((key, value),) = config_text.compose(pair, config_text.Document("", {}, {})).value
+    if not _pairs(value) or any(type(one).__name__ != "MappingNode" for _, one in value.value):
+        return pair
+    below = (pair[k.start_mark.index : v.end_mark.index] for k, v in value.value)
+    return "".join([f"{pair[: key.end_mark.index]}:", *(f"{line}  {one}" for one in below)])
 
 
 def _is_null(node: Any) -> bool:
@@ -154,7 +184,7 @@ def _added(text: str, node: Any, pair: str, line: str) -> str:
     if not node.flow_style:
         at = _line_end(text, _end(text, node))
         indent = " " * node.start_mark.column
-        return f"{text[:at]}{line}{indent}{pair}{text[at:]}"
+        return f"{text[:at]}{line}{indent}{_in_lines(pair, f'{line}{indent}')}{text[at:]}"
     if not node.value:
         at = node.start_mark.index + 1
         return f"{text[:at]}{pair}{text[at:]}"

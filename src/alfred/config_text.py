@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import re
 import stat
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -77,6 +77,8 @@ def read(file: Path) -> str | None:
     try:
         opened = os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except FileNotFoundError:
+        if file.is_symlink():  # what it says is somewhere, and not the defaults
+            raise _refusal(file, "it is a link to a place that is not there") from None
         return None
     except OSError as why:
         raise _refusal(file, f"it cannot be read: {str(why.strerror).lower()}") from None
@@ -285,10 +287,22 @@ def nearest(name: str, names: Iterable[str]) -> str | None:
     return known[found[0]] if found else None
 
 
-def meant(name: str, names: Sequence[str]) -> str:
-    """What somebody who wrote this name may have meant, as the end of a sentence."""
-    near = nearest(name, names)
-    return f", did you mean {near}?" if near else f"; known: {', '.join(names)}"
+def meant(name: str, names: Collection[str], otherwise: str | None = None) -> str:
+    """What somebody who wrote this name may have meant, as the end of a sentence.
+
+    Args:
+        otherwise: What is said where no name is near; None: all of them.
+    """
+    if near := nearest(name, names):
+        return f", did you mean {near}?"
+    return f"; known: {', '.join(names)}" if otherwise is None else otherwise
+
+
+def advice(name: str, names: Collection[str], otherwise: str | None = None) -> str:
+    """The same as a sentence of its own: the next step of an error."""
+    if near := nearest(name, names):
+        return f"Did you mean {near}?"
+    return f"Known: {', '.join(names)}." if otherwise is None else otherwise
 
 
 def dotted(path: Where) -> str:

@@ -142,8 +142,8 @@ def _timezone(name: str) -> str:
     try:
         zoneinfo.ZoneInfo(name)
     except (KeyError, ValueError, OSError):
-        near = config_text.nearest(name, zoneinfo.available_timezones())
-        hint = f", did you mean {near}?" if near else ", write one like Europe/Berlin"
+        like = ", write one like Europe/Berlin"
+        hint = config_text.meant(name, zoneinfo.available_timezones(), like)
         raise wrong(f"no timezone has this name{hint}") from None
     return name
 

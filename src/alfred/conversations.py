@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,10 @@ from alfred.runs.sessions import Session
 from alfred.runs.states import Wait
 from alfred.store.connect import Store
 from alfred.store.tx import Tx
+
+_WITHIN = ("agents.delegate", "agents.ask", "agents.handoff", "scratch.write", "scratch.promote")
+"""Effects within the conversation: what was asked of others, who have effects of their own, and what a run noted. By their
+ids, which nobody else's action has; to which integration one belongs its author says."""
 
 LISTED = 20
 """Sessions that are shown to choose from."""
@@ -233,6 +237,7 @@ class Conversation:
                 call
                 for run_id in views.tree(look, undone.id)
                 for call in calls_ledger.effects(look, run_id, 0)
+                if call.action not in _WITHIN
             ]
             return Undone(undone, tuple(done))
 
@@ -263,6 +268,42 @@ class Conversation:
         if chosen is None:
             return json.dumps(folders.own_workspace(run_id, home=self.home))
         return json.dumps(folders.workspace(run_id, chosen, home=self.home, trusted=trusted))
+
+
+def follow_up(run: Run, brief: str, *, settings: Any) -> NewRun:
+    """A run of the same session, for a message that came after the end; nothing is written yet.
+
+    Its brief is that message; what was said before it it reads as the next turn of that session. Where a turn of a
+    `Conversation` is what its agent is by now, this is what that run was: its model, its workspace, its caps, and of its tools
+    those that its agent has still.
+
+    Raises:
+        UnknownAgent: the agent is gone.
+    """
+    agent = AgentRegistry.from_settings(settings).effective(run.agent)
+    grant = Grant.decode(run.grants)
+    grant = grant.narrowed(agent.policy.apply(grant.actions))
+    if run.parent_id is not None and grant.scratch is not None:
+        grant = replace(grant, scratch="")  # it is nobody's child
+    trusted = settings.trust.workspaces
+    return NewRun(
+        id=ids.new(),
+        tenant=run.tenant,
+        agent=run.agent,
+        workflow=run.workflow,
+        revision=run.revision,
+        step="boss-turn",
+        brief=brief,
+        title=brief.splitlines()[0][:80],
+        model=run.model,
+        grants=grant.encode(),
+        workspace=run.workspace and folders.again(run.workspace, trusted=trusted),
+        inputs=run.inputs,
+        dry_run=run.dry_run,
+        max_cost=run.max_cost,
+        session_id=run.session_id,
+        trigger_kind="message",
+    )
 
 
 def answered(store: Store, run: Run, text: str, *, by: str, via: str) -> str | None:

@@ -9,21 +9,21 @@ from __future__ import annotations
 import getpass
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from alfred import background, clock, conversations, errors, ids, orders
-from alfred.actions import approvals
+from alfred import home as places
+from alfred.actions import approvals, card_clock
 from alfred.actions.approvals import Decision
-from alfred.actions.grant import Grant
 from alfred.actions.ledger import approvals as approvals_ledger
 from alfred.actions.ledger import labels as file_labels
 from alfred.actions.ledger import proposals as proposals_ledger
 from alfred.actions.ledger.approvals import Approval
 from alfred.actions.ledger.labels import Mark
 from alfred.actions.ledger.proposals import Proposal
-from alfred.agents import branch, folders
+from alfred.agents import branch
 from alfred.agents.branch import Branch
 from alfred.agents.comparison import REPLAY
 from alfred.agents.registry import AgentRegistry, EffectiveAgent
@@ -32,7 +32,7 @@ from alfred.conversations import Conversation
 from alfred.orders import Order
 from alfred.runs import (
     audit,
-    budget,
+    blocks,
     endings,
     ledger,
     revisions,
@@ -64,7 +64,7 @@ def person() -> str:
 class Told:
     """What became of a message: read at the next turn, taken as an answer, waiting, or a run of its own.
 
-    `follow_up` is the run that has it now, when the one that was told is over.
+    `follow_up` is the run that has it now, when the one that was told is over, or has handed its conversation over.
     """
 
     id: str
@@ -105,7 +105,19 @@ class Desk:
     def start(self, new: NewRun) -> None:
         """Queues a run; a worker takes it."""
         orders.make_folder(new)
-        self.store.transact(ledger.start, new)
+        self.store.transact(self.begin, new)
+
+    def begin(self, tx: Tx, new: NewRun) -> None:
+        """Puts a run into the ledger.
+
+        Raises:
+            NotActivated: nobody allows its workflow any more since it was looked at, which may take as long as servers do.
+        """
+        if new.revision is not None and not new.dry_run:
+            from alfred.workflows import contracts
+
+            contracts.still_held(tx, new)
+        ledger.start(tx, new)
 
     def written(self, name: str, otherwise: Callable[[], Written] | None) -> Written | None:
         """The user-written workflow of this name, as a run of it begins; None: it is the one that every brief runs.
@@ -184,21 +196,22 @@ class Desk:
                 f"This is a high risk: {card.title}.",
                 next=f"Look at it with `alfred approvals list`, then `alfred approve {card.id[-6:].lower()} --hash {card.args_hash[:12]}`.",
             )
-        if args_hash is not None:
-            args_hash = self.bound(card, args_hash)
-        return self.store.transact(
-            approvals.decide,
-            Decision(
-                approval_id=card.id,
-                decision=decision,
-                by=self.by,
-                via=self.via,
-                token=ids.new(),
-                args_hash=args_hash,
-                text=text,
-                reason=reason,
-            ),
-        )
+        with approvals.noting(self.store, card.id, decision, by=self.by, via=self.via):
+            if args_hash is not None:
+                args_hash = self.bound(card, args_hash)
+            return self.store.transact(
+                approvals.decide,
+                Decision(
+                    approval_id=card.id,
+                    decision=decision,
+                    by=self.by,
+                    via=self.via,
+                    token=ids.new(),
+                    args_hash=args_hash,
+                    text=text,
+                    reason=reason,
+                ),
+            )
 
     def bound(self, card: Approval, args_hash: str) -> str:
         """The whole hash of a card, of which somebody has given at least 8 characters.
@@ -247,7 +260,7 @@ class Desk:
         with self.store.read() as look:
             due = bool(approvals_ledger.expired(look, 1))
         if due:
-            approvals.expire_beat(self.store, ids.new)
+            card_clock.expire_beat(self.store, ids.new)
         return due
 
     def shown(self, cards: Sequence[Approval]) -> None:
@@ -341,7 +354,7 @@ class Desk:
         card = conversations.answered(self.store, now, body, by=self.by, via=self.via)
         if card is not None:
             return Told(card, run.id, True, None, follows)
-        new = self.follow_up(speaks, body)
+        new = conversations.follow_up(speaks, body, settings=self.settings)
         orders.make_folder(new)
         whose = now if now.live else run
         taken = self.store.transact(sessions.follow, whose, new, author=self.by)
@@ -369,39 +382,6 @@ class Desk:
             via=self.via,
             agent=found,
             key=build_session_key(agent_id=found.id, dm_scope=found.dm_scope or "main", **about),
-        )
-
-    def follow_up(self, run: Run, brief: str) -> NewRun:
-        """A run of the same session, for a message that came after the end; nothing is written yet.
-
-        Its brief is that message; what was said before it it reads as the next turn of that session. It has the tools of
-        that run which its agent has still.
-
-        Raises:
-            UnknownAgent: the agent is gone.
-        """
-        grant = Grant.decode(run.grants)
-        grant = grant.narrowed(self.agent(run.agent).policy.apply(grant.actions))
-        if run.parent_id is not None and grant.scratch is not None:
-            grant = replace(grant, scratch="")  # it is nobody's child
-        trusted = self.settings.trust.workspaces
-        return NewRun(
-            id=ids.new(),
-            tenant=run.tenant,
-            agent=run.agent,
-            workflow=run.workflow,
-            revision=run.revision,
-            step="boss-turn",
-            brief=brief,
-            title=brief.splitlines()[0][:80],
-            model=run.model,
-            grants=grant.encode(),
-            workspace=run.workspace and folders.again(run.workspace, trusted=trusted),
-            inputs=run.inputs,
-            dry_run=run.dry_run,
-            max_cost=run.max_cost,
-            session_id=run.session_id,
-            trigger_kind="message",
         )
 
     def fork(
@@ -439,9 +419,10 @@ class Desk:
         if run.status == Status.RUNNING:
             sweep.release_gone(self.store)  # whose process is gone need not be waited for
         if not self.store.transact(endings.cancel, run.id, by=self.by, token=ids.new(), why=why):
+            ended = self.run(run.id).status  # perhaps since it was looked at
             raise errors.AlreadyEnded(
-                f"Run {run.id[-6:].lower()} was over: {run.status}.",
-                next="`alfred runs show` tells how it ended.",
+                f"Run {run.id[-6:].lower()} was over: {ended}.",
+                next=f"`alfred runs show {run.id[-6:].lower()}` tells how it ended.",
             )
         return self.run(run.id)
 
@@ -463,7 +444,7 @@ class Desk:
         def verb(tx: Tx) -> None:
             rows.lock(tx, run.id)
             if run.wait == Wait.LIMIT:
-                budget.clear(tx, run.tenant)  # the operator says: ask again now
+                blocks.clear(tx, run.tenant)  # the operator says: ask again now
             if ledger.wake(tx, run.id, (Wait.PAUSE, Wait.BUDGET, Wait.LIMIT, Wait.TIMER)):
                 audit.append(tx, run.tenant, "run.resume", run=run.id, by=self.by)
 
@@ -491,7 +472,7 @@ class Desk:
 
     def resume_all(self) -> list[str]:
         """Takes the stop away. Low cards whose time has come meanwhile approve themselves some minutes later."""
-        approvals.hold_due(self.store, self.tenant)
+        card_clock.hold_due(self.store, self.tenant)
         woken: list[str] = []
         while some := self.store.transact(stop.resume, self.tenant, by=self.by, token=ids.new()):
             woken += some
@@ -513,4 +494,4 @@ class Desk:
 
     def ensure_worker(self) -> str | None:
         """Nobody waits for a process that is not there. See `background.ensure_worker`."""
-        return background.ensure_worker(self.store, self.home, self.tenant)
+        return background.ensure_worker(self.store, places.whole(self.home), self.tenant)

@@ -57,6 +57,23 @@ def path() -> Path:
         raise _refused(Path(named), str(why).rstrip(".")) from None
 
 
+def expanded(path: Path) -> Path:
+    """A path that was written by a person, with the folder that its `~` stands for.
+
+    Raises:
+        UsageError: `~` stands for nobody's here.
+    """
+    try:
+        return path.expanduser()
+    except RuntimeError:
+        from alfred import errors
+
+        raise errors.UsageError(
+            f"The path {str(path)!r} cannot be used: its `~` stands for nobody here.",
+            next="Write the whole path.",
+        ) from None
+
+
 def of_tenant(home: Path, name: str) -> Path:
     """The home of a tenant: of `main` the home itself, of any other `tenants/<name>`.
 
@@ -71,6 +88,12 @@ def of_tenant(home: Path, name: str) -> Path:
             next="Use 1 to 40 of the letters a-z, the digits and `-`.",
         )
     return home if name == MAIN else tenants_folder(home) / name
+
+
+def whole(home: Path) -> Path:
+    """The home that the home of a tenant lies in; of `main` the home itself."""
+    above = home.parent.parent
+    return above if tenants_folder(above) == home.parent and _is_file(above / MARKER) else home
 
 
 def tenants(home: Path) -> list[str]:
@@ -221,7 +244,17 @@ def check(home: Path) -> bool:
             home, f"it belongs to the user with the id {found.st_uid}, not to {os.geteuid()}"
         )
     if not os.access(home, _ALL, effective_ids=_EFFECTIVE):
-        raise _refused(home, "it cannot be written")
+        if os.statvfs(home).f_flag & os.ST_RDONLY:
+            raise _refused(
+                home,
+                "it cannot be written, its disk is mounted read-only",
+                way="Mount it for writing (`dmesg` may say why it is not), or set ALFRED_HOME.",
+            )
+        raise _refused(
+            home,
+            "it cannot be written",
+            way="Give this account the right to write there, or set ALFRED_HOME to a folder of its own.",
+        )
     try:
         if _is_file(home / MARKER) or _says_alfred(config_file(home)):
             return True
@@ -266,7 +299,8 @@ def _private(home: Path, folder: Path) -> None:
             folder.mkdir(0o700)
         except FileExistsError:
             if not folder.is_dir():
-                raise _refused(home, f"{folder} is no folder") from None
+                way = "Move it away: alfred makes the folder."
+                raise _refused(home, f"{folder} is no folder", way=way) from None
         mode = stat.S_IMODE(folder.stat().st_mode)
         if mode & 0o077 or mode & 0o700 != 0o700:
             folder.chmod(0o700)
@@ -298,10 +332,15 @@ def _said(why: OSError | ValueError) -> str:
     return (getattr(why, "strerror", None) or str(why)).lower()
 
 
-def _refused(home: Path, why: str, *, mine: bool = False) -> errors.HomeRefused:
+def _refused(
+    home: Path,
+    why: str,
+    *,
+    mine: bool = False,
+    way: str = "Set ALFRED_HOME to a folder of its own.",
+) -> errors.HomeRefused:
     from alfred import errors  # here: the idle lane never refuses, and does not pay for it
 
-    way = "Set ALFRED_HOME to a folder of its own."
     if mine:
         way += " If this one is meant for alfred, write `alfred: 1` into its config.yaml."
     return errors.HomeRefused(f"The home {str(home)!r} cannot be used: {why}.", next=way)

@@ -10,13 +10,10 @@ from __future__ import annotations
 import hashlib
 import os
 import threading
-from collections.abc import Callable
 
 from ulid import ULID
 
 from alfred import clock
-
-_random: Callable[[int], bytes] = os.urandom
 
 
 class _Made(threading.local):
@@ -29,16 +26,9 @@ class _Made(threading.local):
 _made = _Made()
 
 
-def install(source: Callable[[int], bytes]) -> Callable[[int], bytes]:
-    """Replaces the source of randomness for this process and returns the one before."""
-    global _random
-    before, _random = _random, source
-    return before
-
-
 def new() -> str:
     """A new ULID: 48 bits of milliseconds, 16 bits that begin anywhere and count within them, 64 bits of chance."""
-    ms, chance = clock.now() // 1000, _random(10)
+    ms, chance = clock.now() // 1000, os.urandom(10)
     start = int.from_bytes(chance[:2], "big") >> 1  # room to count up
     count = (_made.count + 1) & 0xFFFF if ms == _made.ms else start
     _made.ms, _made.count = ms, count
@@ -53,4 +43,4 @@ def below(id: str, n: int) -> str:
 
 def secret(size: int = 32) -> bytes:
     """Random bytes for keys and tokens."""
-    return _random(size)
+    return os.urandom(size)

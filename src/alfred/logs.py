@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import logging.handlers
+import os
 import sys
 import threading
 from collections.abc import MutableMapping
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Any
 
@@ -24,15 +27,26 @@ KEPT = 5
 """How many old ones are kept."""
 
 FIELD = 8_000
-"""Characters of one field."""
+"""Characters of one text."""
 
 
 def configure(home: Path) -> None:
     """Sends structlog and the standard library's logging to `logs/alfred.jsonl`, rotated and redacted."""
+    # first: else it prints to the terminal, with the variables of each frame, where the file cannot be written
+    structlog.configure(
+        processors=[
+            structlog.stdlib.add_log_level,
+            _stamped,
+            structlog.processors.ExceptionRenderer(),
+            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
+        ],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+        cache_logger_on_first_use=False,
+    )
     folder = home / "logs"
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     path = folder / "alfred.jsonl"
-    path.touch(mode=0o600)
     handler = _File(path, maxBytes=SIZE, backupCount=KEPT, encoding="utf-8")
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
@@ -63,17 +77,6 @@ def configure(home: Path) -> None:
         threading.excepthook = _lost
     for noisy in ("procrastinate", "httpx", "httpx2", "httpcore", "psycopg.pool"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
-    structlog.configure(
-        processors=[
-            structlog.stdlib.add_log_level,
-            _stamped,
-            structlog.processors.ExceptionRenderer(),
-            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
-        ],
-        logger_factory=structlog.stdlib.LoggerFactory(),
-        wrapper_class=structlog.stdlib.BoundLogger,
-        cache_logger_on_first_use=False,
-    )
 
 
 def _lost(died: threading.ExceptHookArgs) -> None:
@@ -88,21 +91,31 @@ class _File(logging.handlers.RotatingFileHandler):
 
     _told = False
 
+    def _open(self) -> TextIOWrapper:
+        """A new one is private from its first moment."""
+        Path(self.baseFilename).touch(mode=0o600)
+        return super()._open()
+
+    def shouldRollover(self, record: logging.LogRecord) -> bool:
+        """Before each record: a file that another process has rotated, or that somebody moved away or deleted, is not written on."""
+        if self.stream and not self._there(self.stream):
+            fresh = self._open()
+            self.stream.close()
+            self.stream = fresh
+        return bool(super().shouldRollover(record))
+
+    def _there(self, stream: TextIOWrapper) -> bool:
+        try:
+            found = Path(self.baseFilename).stat()
+        except FileNotFoundError:
+            return False
+        return os.path.samestat(found, os.fstat(stream.fileno()))
+
     def handleError(self, record: logging.LogRecord) -> None:
         if not self._told:
             self._told = True
             why = sys.exc_info()[1]
             sys.stderr.write(f"alfred: the log {self.baseFilename} cannot be written: {why}\n")
-
-
-def quiet() -> None:
-    """Commands that people run: warnings and errors as short lines on standard error, nothing else."""
-    structlog.configure(
-        processors=[structlog.stdlib.add_log_level, _bounded, _short],
-        wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-        cache_logger_on_first_use=False,
-    )
 
 
 def _stamped(_logger: Any, _name: str, record: Record) -> Record:
@@ -111,12 +124,16 @@ def _stamped(_logger: Any, _name: str, record: Record) -> Record:
 
 
 def _bounded(_logger: Any, _name: str, record: Record) -> Record:
-    clean = redact.redact_data(dict(record))
-    return {key: value[:FIELD] if isinstance(value, str) else value for key, value in clean.items()}
+    return {key: _cut(value) for key, value in redact.redact_data(dict(record)).items()}
 
 
-def _short(_logger: Any, _name: str, record: Record) -> str:
-    event = record.pop("event", "")
-    record.pop("exc_info", None)
-    record.pop("level", None)
-    return f"alfred: {event} " + " ".join(f"{key}={value}" for key, value in record.items())
+def _cut(value: Any) -> Any:
+    """Every text in it at most `FIELD` long, and of a longer one how long it was, and its hash."""
+    if isinstance(value, dict):
+        return {key: _cut(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_cut(inner) for inner in value]
+    if not isinstance(value, str) or len(value) <= FIELD:
+        return value
+    digest = hashlib.sha256(value.encode("utf-8", "surrogatepass")).hexdigest()[:12]
+    return f"{value[:FIELD]} … [cut: {len(value)} characters, sha256 {digest}]"

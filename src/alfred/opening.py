@@ -7,7 +7,9 @@ anything else can print it.
 from __future__ import annotations
 
 import contextlib
+import re
 import shutil
+import urllib.parse
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -59,6 +61,7 @@ def base(
 
     Args:
         folder: The home, None for the one that the environment names.
+        tenant: Whose desk it is: its settings and its folder. What else there is here is the installation's.
         upgrade: Whether the schema is made or migrated; `db` commands do that themselves.
         lines: The channels that are served here; none comes with alfred yet.
 
@@ -72,6 +75,8 @@ def base(
             next="Set ALFRED_HOME to a folder with a name in UTF-8.",
         )
     home.ensure(folder)
+    if tenant != home.MAIN:
+        home.ensure(folder, tenant=tenant)
     return replace(_over(folder, settings_of(folder), tenant=tenant, upgrade=upgrade), lines=lines)
 
 
@@ -127,15 +132,28 @@ def base_despite(problem: errors.AlfredError, folder: Path) -> tuple[Base, str |
 def _over(
     folder: Path, settings: config.Settings, *, tenant: str = "main", upgrade: bool = True
 ) -> Base:
+    own = settings if tenant == home.MAIN else settings_of(folder, tenant)
     dispatcher = Dispatcher(poll=1.0 if settings.database != "sqlite" else 0.1)
     store = _opened(folder, settings)
     delivery = Delivery(store, dispatcher)
-    if upgrade:
-        migrate.ensure_schema(store, backups=folder / "backups", extras=queue if store.pg else None)
+    try:
+        if upgrade:
+            migrate.ensure_schema(
+                store, backups=folder / "backups", extras=queue if store.pg else None
+            )
+    except BaseException:
+        store.close()
+        raise
     # `doctor` says what is wrong with a `.env`, and whatever needs one of its secrets refuses to go on.
     with contextlib.suppress(errors.ConfigError):
         hide(folder, settings)
-    desk = Desk(store=store, settings=settings, home=folder, tenant=tenant, by=person())
+    desk = Desk(
+        store=store,
+        settings=own,
+        home=home.of_tenant(folder, tenant),
+        tenant=tenant,
+        by=person(),
+    )
     return Base(
         home=folder,
         settings=settings,
@@ -148,7 +166,7 @@ def _over(
 
 def _opened(folder: Path, settings: config.Settings) -> Store:
     try:
-        return connect.open_store(config.database_url(settings, folder))
+        return connect.open_store(database_url(settings.database, folder))
     except errors.StoreUnavailable as problem:
         # SQLite calls it an I/O error when its shared memory finds no room.
         if settings.database == "sqlite" and shutil.disk_usage(folder).free < FULL:
@@ -157,6 +175,28 @@ def _opened(folder: Path, settings: config.Settings) -> Store:
                 next="Free some space; nothing that was acknowledged is lost.",
             ) from problem
         raise
+
+
+def database_url(said: str, folder: Path) -> str:
+    """The URL that the store opens, of what `database` says: each `${NAME}` in it is the secret of this name.
+
+    Raises:
+        ConfigError: a secret has no value, or its source is wrong.
+    """
+    if said == "sqlite":
+        return config.sqlite_url(folder)
+
+    def value(found: re.Match[str]) -> str:
+        from alfred.trust import secrets
+
+        if (known := secrets.get(found[1], home=folder)) is None:
+            raise errors.ConfigError(
+                f"`database` names {found[0]}, which has no value.",
+                next=f"Write {found[1]}=… into {str(home.env_file(folder))!r}, or set it in the environment.",
+            )
+        return urllib.parse.quote(known, safe="")
+
+    return config_servers.REFERENCE.sub(value, said)
 
 
 def hide(folder: Path, settings: config.Settings) -> None:

@@ -68,5 +68,6 @@ def _held(store: Store, home: Path, trigger: Trigger) -> Contract:
         with store.read() as look:
             return contracts.holding(look, trigger.tenant, home, trigger.workflow).contract
     except (contracts.NotActivated, errors.ConfigError, errors.NotFound) as problem:
-        store.transact(crons.pause, trigger, problem.detail)
+        told = " ".join(filter(None, (problem.detail, problem.next)))
+        store.transact(crons.pause, trigger, told)
         raise

@@ -13,10 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import sqlalchemy as sa
-
 from alfred import clock, ids
-from alfred.actions import approvals
+from alfred.actions import card_clock
 from alfred.actions.dispatch import Dispatch
 from alfred.actions.grant import Grant
 from alfred.actions.registry import Registry
@@ -36,6 +34,7 @@ from alfred.runs.rows import Caps, Full, Holder, NewRun
 from alfred.runs.workflow import Slot, Workflow
 from alfred.store import connect, invariants, migrate
 from alfred.store.connect import Store
+from alfred.store.statement import Sql
 from alfred.store.tx import Tx
 from alfred.workflows import agent
 from tests.crash import chats, world
@@ -60,7 +59,7 @@ PG_CLOCK = (
     " + coalesce((select v::bigint from meta where k='test_moved'), 0) $$"
 )
 
-_NEXT = sa.text(
+_NEXT = (
     "select min(at) from ("
     " select min(wake_at) as at from runs where status='parked'"
     " union all select min(ready_at) from runs where status='queued'"
@@ -68,10 +67,10 @@ _NEXT = sa.text(
     " union all select min(holder_until) from outbox where sent_at is null and dead_at is null"
     " union all select min(next_fire_at) from triggers where enabled=1 and removed=0) t"
 )
-_PREPARE = sa.text(
+_PREPARE = Sql(
     "insert into meta(k,v) values('installation_key',:key),('schema',:head) on conflict do nothing"
 )
-_LIVE = sa.text("select count(*) from runs where status in('queued','running','parked')")
+_LIVE = "select count(*) from runs where status in('queued','running','parked')"
 
 
 class MovedClock:
@@ -136,12 +135,12 @@ class Parts:
     def one(self, statement: str, **params: Any) -> Any:
         """The first value of a query."""
         with self.store.read() as look:
-            return look(sa.text(statement), **params).scalar()
+            return look(Sql(statement), **params).scalar()
 
     def all(self, statement: str, **params: Any) -> list[Any]:
         """The rows of a query."""
         with self.store.read() as look:
-            return list(look(sa.text(statement), **params).all())
+            return list(look(Sql(statement), **params).all())
 
 
 def prepare(store: Store) -> None:
@@ -152,8 +151,8 @@ def prepare(store: Store) -> None:
         if tx.pg:
             from alfred.runs import procrastinate
 
-            tx.conn.exec_driver_sql(PG_CLOCK)
-            if tx(sa.text("select to_regclass('procrastinate_jobs')")).scalar() is None:
+            tx.raw.execute(PG_CLOCK)
+            if tx(Sql("select to_regclass('procrastinate_jobs')")).scalar() is None:
                 procrastinate.install(tx)
 
     store.transact(verb)
@@ -169,7 +168,7 @@ def put_together(url: str, home: Path, script: Path, workflows: Sequence[Workflo
     registry.register(ask.ACTIONS)
     registry.register(delegate.ACTIONS)
     registry.register(scratch.ACTIONS)
-    registry.register(send.actions(chats.lines(home)))
+    registry.register(send.actions(chats.lines(home), "main"))
     gate = Dispatch(
         store,
         registry,
@@ -240,7 +239,7 @@ def work_beside(parts: Parts, scenario: Scenario) -> None:
     store, holder = parts.store, parts.holder
     store.transact(leases.register, holder, kind="worker", slots=1)
     scenario.begin(parts)
-    while parts.one(str(_LIVE)):
+    while parts.one(_LIVE):
         sweep.beat(store)
         taken = store.transact(claims.claim, holder, caps)
         if isinstance(taken, tuple):
@@ -256,7 +255,7 @@ def work_beside(parts: Parts, scenario: Scenario) -> None:
 
 def _move_on(parts: Parts) -> bool:
     """Moves the time to what is due next; false when nothing is."""
-    due = parts.one(str(_NEXT))
+    due = parts.one(_NEXT)
     if due is None:
         return False
     ahead = max(0, due - clock.now()) + 1000
@@ -277,7 +276,7 @@ def later(url: str, home: Path, us: int) -> None:
 
 def _move_server(tx: Tx, moved: int) -> None:
     tx(
-        sa.text(
+        Sql(
             "insert into meta(k,v) values('test_moved',:v) on conflict(k) do update set v=excluded.v"
         ),
         v=str(moved),
@@ -285,11 +284,11 @@ def _move_server(tx: Tx, moved: int) -> None:
 
 
 def _expire(store: Store) -> None:
-    approvals.expire_beat(store, ids.new)
+    card_clock.expire_beat(store, ids.new)
 
 
 def _auto(store: Store) -> None:
-    approvals.auto_beat(store, ids.new)
+    card_clock.auto_beat(store, ids.new)
 
 
 def _lapse(store: Store) -> None:
@@ -315,7 +314,7 @@ def judge(parts: Parts, scenario: Scenario) -> list[str]:
     wrong = [f"{f.check}: {f.rows}" for f in invariants.check(parts.store)]
     with parts.store.read() as look:
         _, broken = audit.verify(look)
-        live = look(_LIVE).scalar()
+        live = look(Sql(_LIVE)).scalar()
     if broken:
         wrong.append(f"audit: {broken}")
     if live:

@@ -10,10 +10,6 @@ from __future__ import annotations
 import os
 import signal
 from dataclasses import dataclass
-from typing import Any
-
-import sqlalchemy as sa
-from sqlalchemy import event
 
 from alfred.store import tx
 
@@ -46,13 +42,11 @@ def arm(deadly: int | None, stopped: int | None = None) -> None:
     _new.clear()
     _count, _deadly, _stopped, _intents, _intending = 0, deadly, stopped, 0, False
     tx.trace = _sent
-    event.listen(sa.Engine, "before_cursor_execute", _by_the_toolkit)
 
 
 def disarm() -> Points:
     """Stops counting; the points that there were."""
     tx.trace = None
-    event.remove(sa.Engine, "before_cursor_execute", _by_the_toolkit)
     return Points(_count, tuple(point for point in _new if point <= _count))
 
 
@@ -65,10 +59,6 @@ def reach(what: str) -> None:
         _new.append(_count + (what == "commit"))
     if _count == _deadly:
         os.kill(os.getpid(), signal.SIGKILL)
-
-
-def _by_the_toolkit(_conn: Any, _cursor: Any, statement: str, *_: Any) -> None:
-    _sent(statement)
 
 
 def _sent(statement: str) -> None:

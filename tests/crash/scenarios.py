@@ -185,7 +185,7 @@ def _spawn(ctx: StepContext) -> Verdict:
                     step="act",
                     brief=f"child {n}",
                     parent_id=ctx.run.id,
-                    parent_call=f"call {n}",
+                    parent_call=f"call:{n}",
                     root_id=ctx.run.root_id,
                     depth=1,
                     state=json.dumps({"n": n}),
@@ -219,11 +219,9 @@ def _fire(ctx: StepContext) -> Verdict:
 
 
 def _fires_before(tx: Tx, run_id: str) -> int:
-    import sqlalchemy as sa
+    from alfred.store.statement import Sql
 
-    return tx(
-        sa.text("select count(*) from trigger_fires where run_id<:id"), id=run_id
-    ).scalar_one()
+    return tx(Sql("select count(*) from trigger_fires where run_id<:id"), id=run_id).scalar_one()
 
 
 WORKFLOWS = (

@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from alfred import app
+from alfred import app, errors
 from alfred import home as homes
+from alfred.agents.entries import UnknownAgent
+from alfred.cli import main
+from alfred.cli.leaving import Signals
+from alfred.orders import Order
+from alfred.runs.rows import NewRun
 from alfred.store import connect
 from alfred.store.statement import Sql
 from alfred.trust import redact
@@ -166,6 +173,34 @@ def test_a_dry_run_changes_and_asks_nothing_and_says_what_it_would_have_done(
     assert "+hello" in told.json["proposed"][0]["preview"]
     assert not (folder / "report.md").exists()
     assert alfred("approvals", "list", "--json").json == {"approvals": [], "next": None}
+
+
+def test_a_group_that_can_be_listed_is_listed_when_it_is_said_alone(
+    alfred: Alfred, script: Any
+) -> None:
+    run = alfred("run", "say", "--model", script(DONE), "--json").json["id"]
+    assert alfred("runs", "--json").json == alfred("runs", "list", "--json").json
+    assert alfred("runs", "--limit", "1").out == alfred("runs", "list", "--limit", "1").out
+    assert alfred("approvals", "--json").json == {"approvals": [], "next": None}
+    assert [one["id"] for one in alfred("agents", "--json").json] == ["main"]
+    assert alfred("runs", run).code == 2, "an id is no command"
+    words = "find out why the tests of the parser have become so slow since monday and then "
+    alfred("run", words * 2, "--model", script(DONE), "--json")
+    assert alfred("runs", "--limit", "1").out.splitlines()[1].endswith(f"{words[:70].rstrip()} …")
+    assert "watch" in alfred("runs", "--help").out
+    assert "watch" not in alfred("runs", "list", "--help").out
+
+
+def test_a_refused_call_is_told_with_its_reason_to_who_watches_and_who_looks_later(
+    alfred: Alfred, script: Any, folder: Path
+) -> None:
+    wrong = {"calls": [{"tool": "files.read", "args": {"file": "notes.txt"}}]}
+    told = alfred("run", "read", "--in", folder, "--model", script(wrong, DONE))
+    why = "`file` is not an argument of files.read"
+    assert "files.read refused: " in told.err and why in told.err
+    [run] = alfred("runs", "list", "--json").json
+    assert why in alfred("runs", "show", run["id"]).out
+    assert why in alfred("runs", "show", run["id"], "--json").json["calls"][0]["error"]
 
 
 def test_a_run_without_a_folder_works_in_one_of_its_own_where_writing_needs_nobody(
@@ -464,6 +499,28 @@ def test_a_key_of_the_installation_is_not_another_tenants_to_spend(
     assert "sk-acme" not in redact.redact("it is sk-acme-0123456789abcdef")
 
 
+def test_what_a_tenant_orders_goes_by_its_own_settings_in_its_own_folder(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    acme = homes.ensure(home, tenant="acme")
+    (home / "config.yaml").write_text("alfred: 1\nagents: {main: {default: true}, coder: {}}\n")
+    (acme / "config.yaml").write_text("alfred: 1\nagents: {ops: {default: true}}\n")
+
+    def ordered(**what: Any) -> NewRun:
+        return base.desk.order(Order(brief="x", **what), model=lambda: "m", actions=[])
+
+    with contextlib.closing(app.base(folder=home, tenant="acme")) as base:
+        new = ordered()
+        assert (new.tenant, new.agent) == ("acme", "ops")
+        assert json.loads(new.workspace or "")["root"] == str(acme / "workspaces" / new.id)
+        with pytest.raises(UnknownAgent):
+            ordered(agent="coder")
+        for of_all in (home, home / "backups", home / "tenants", home / "workspaces", acme):
+            with pytest.raises(errors.UsageError, match="own home"):
+                ordered(folder=of_all)
+
+
 def test_of_each_tenant_is_hidden_what_its_own_configuration_calls_a_secret(
     alfred: Alfred, home: Path
 ) -> None:
@@ -485,3 +542,52 @@ def test_of_each_tenant_is_hidden_what_its_own_configuration_calls_a_secret(
     with contextlib.closing(app.base(folder=home)):
         shown = redact.redact("plain words of main, plain words of bob, said by broken")
     assert "words" not in shown and "broken" not in shown
+
+
+def test_on_a_terminal_a_run_is_read_and_not_what_all_below_it_say_at_once(
+    alfred: Alfred, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hands_on = {"tool": "agents.delegate", "args": {"briefs": ["below 1", "below 2"]}}
+    turns = {
+        "^below": [
+            {"say": "mumbling aloud", "calls": [{"tool": "files.list", "args": {}}]},
+            {"say": "found it"},
+        ],
+        ".": [{"say": "I ask two.", "calls": [hands_on]}, {"say": "Both found it."}],
+    }
+    runs = [{"match": match, "turns": said} for match, said in turns.items()]
+    (tmp_path / "two.yaml").write_text(json.dumps({"runs": runs}))
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    said = alfred("run", "go", "--in", folder, "--model", f"scripted:{tmp_path / 'two.yaml'}")
+    assert (said.code, said.out) == (0, "Both found it.\n")
+    assert "mumbling" not in said.err
+    told = ["I ask two.", "completed: found it", "completed: found it", "Both found it."]
+    at = [said.err.index(text) for text in dict.fromkeys(told)]
+    assert at == sorted(at) and said.err.count("completed: found it") == 2
+
+
+def test_who_decides_while_they_watch_leaves_the_run_to_a_worker(
+    alfred: Alfred, script: Any, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asks = {"calls": [{"tool": "files.write", "args": {"path": "a", "content": "b"}}]}
+    run = alfred("run", "go", "--in", folder, "--model", script(asks, DONE), "--json").json["id"]
+    started: list[int] = []
+    waits, looks = Signals.wait, iter(range(9))
+
+    def a_worker(*_: object) -> str:
+        with monkeypatch.context() as of_the_worker:
+            of_the_worker.setattr(Signals, "wait", waits)
+            started.append(main.main(["worker", "--until-idle"]))
+        return "One was started."
+
+    monkeypatch.setattr(Signals, "wait", lambda *_: next(looks))  # it never comes to the tenth
+    monkeypatch.setattr("alfred.background.ensure_worker", a_worker)
+    keys, terminal = os.openpty()
+    os.write(keys, b"y\n")
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    with os.fdopen(terminal) as stdin:
+        monkeypatch.setattr(sys, "stdin", stdin)
+        said = alfred("runs", "watch", run)
+    os.close(keys)
+    assert (said.code, started, (folder / "a").read_text()) == (0, [0], "b")
+    assert "One was started." in said.err

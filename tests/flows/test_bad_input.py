@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 from pathlib import Path
 from typing import Any
 
 import pytest
-import sqlalchemy as sa
 
-from alfred import app
+from alfred import app, config_edit
+from alfred.store.statement import Sql
 from tests.flows.conftest import Alfred
 
 DONE = {"say": "Done."}
@@ -20,14 +21,73 @@ def _problem(said: Any, code: int) -> dict[str, Any]:
     assert said.code == code, (said.out, said.err)
     assert "Traceback" not in said.out + said.err
     problem = said.json["error"]
-    assert problem["detail"] and problem["code"]
+    assert problem["detail"] and problem["code"] and problem["next"]
     return problem
+
+
+def test_a_folder_that_is_gone_is_told_to_who_stands_in_it(
+    alfred: Alfred, script: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)  # and back at the end
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    os.chdir(gone)
+    gone.rmdir()
+    problem = _problem(alfred("run", "x", "--model", script(DONE), "--json"), 2)
+    assert "folder that you stand in" in problem["detail"]
+
+
+@pytest.mark.parametrize(
+    ("problem", "names"),
+    [
+        (MemoryError(), "memory"),
+        (RuntimeError("can't start new thread"), "threads"),
+        (OSError(errno.EMFILE, "Too many open files"), "ulimit -n"),
+        (RuntimeError("something else"), "mistake in alfred"),
+    ],
+)
+def test_what_the_system_does_not_give_is_no_mistake_in_alfred(
+    alfred: Alfred, monkeypatch: pytest.MonkeyPatch, problem: Exception, names: str
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise problem
+
+    monkeypatch.setattr("alfred.app.base", refuse)
+    told = _problem(alfred("status", "--json"), 1)
+    assert names in told["detail"] + told["next"]
+
+
+@pytest.mark.parametrize("columns", ["0", "1", "99999999", "x"])
+def test_help_is_written_whatever_the_width(
+    alfred: Alfred, monkeypatch: pytest.MonkeyPatch, columns: str
+) -> None:
+    monkeypatch.setenv("COLUMNS", columns)
+    said = alfred("run", "--help")
+    assert said.code == 0
+    assert "--model" in said.out
+    assert len(said.out) < 200_000
+
+
+def test_an_account_without_a_home_works_in_the_home_that_is_named(
+    alfred: Alfred, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def nobody(_uid: int) -> None:
+        raise KeyError(_uid)
+
+    monkeypatch.setenv("HOME", "")  # and back at the end
+    monkeypatch.delenv("HOME")
+    monkeypatch.setattr("pwd.getpwuid", nobody)
+    alfred("status")
+    assert os.environ["HOME"] == "/"
 
 
 @pytest.mark.parametrize(
     ("arguments", "names"),
     [
         (["run", "x", "--model", "nope:nothing"], "nope"),
+        (["run", "x", "--model", "scripted:~nobody-is-called-so/x"], "~nobody-is-called-so/x"),
+        (["agents", "add", "b", "--workspace", "~nobody-is-called-so"], "~nobody-is-called-so"),
+        (["status", "--home", "~nobody-is-called-so/x"], "~nobody-is-called-so/x"),
         (["run", "x", "--agent", "lucious"], "lucious"),
         (["run", "x", "--workflow", "dance"], "dance"),
         (["run", "x", "--in", "/does/not/exist"], "/does/not/exist"),
@@ -35,6 +95,9 @@ def _problem(said: Any, code: int) -> dict[str, Any]:
         (["run", "  ", "--model", "MODEL"], "brief"),
         (["run", "x", "--max-cost", "-1", "--model", "MODEL"], "max-cost"),
         (["run", "x", "--max-cots", "1"], "max-cots"),
+        (["run", "x", "--max-cost", "abc"], "is not a number."),
+        (["run", "two", "words", "here"], "Too much was said: 'words here'."),
+        (["audit", "export"], "--out FILE"),
         (["run", "x", "--model", "scripted:/does/not/exist.yaml"], "/does/not/exist.yaml"),
         (["runs", "show", "zzzzzz"], "zzzzzz"),
         (["runs", "shwo", "x"], ""),
@@ -113,6 +176,43 @@ def test_doctor_has_a_line_for_everything_that_is_wrong_with_the_configuration(
     assert said.out.count("config.yaml:2") == said.out.count("config.yaml:3") == 1
 
 
+def test_an_action_that_cannot_be_loaded_is_told_wherever_it_is_missed(
+    alfred: Alfred, script: Any, home: Path
+) -> None:
+    alfred("status")
+    (home / "actions/bad.py").write_text("def x(:\n")
+    (home / "actions/bad.py").chmod(0o600)
+    why = "actions/bad.py:1: SyntaxError"
+    assert f"skipped: {why}" in alfred("tools").err
+    assert f"skipped: {why}" in alfred("run", "x", "--model", script(DONE)).err
+    told = alfred("doctor", "--json").json["findings"]
+    assert [f["level"] for f in told if f["text"].startswith(f"skipped {why}")] == ["warning"]
+
+
+def test_doctor_says_of_what_is_configured_what_has_no_effect_yet(
+    alfred: Alfred, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config_edit.write_default(home)
+    file = home / "config.yaml"
+    told = alfred("doctor", "--json").json["findings"]
+    assert not any("no effect" in finding["text"] for finding in told)
+    file.write_text(
+        "alfred: 1\nfleet: {repos: [a/b]}\ncron: {daily: {}}\nserver: {port: 9}\n"
+        "approvals: {approvers: [bob]}\nintegrations: {web: {}, mail: {}}\n"
+    )
+    told = alfred("doctor", "--json").json["findings"]
+    assert [f["text"].split("`")[:2] for f in told if "no effect" in f["text"]] == [
+        [f"config.yaml:{line}: ", name]
+        for line, name in enumerate(
+            ("fleet", "cron", "server.port", "approvals.approvers", "integrations.mail"), start=2
+        )
+    ]
+    file.unlink()
+    monkeypatch.setenv("ALFRED_SERVER__PORT", "9")
+    [told] = [line for line in alfred("doctor").out.splitlines() if "no effect" in line]
+    assert "env:ALFRED_SERVER__PORT: `server.port` has" in told
+
+
 def test_a_mistyped_key_of_an_agent_cannot_be_set(alfred: Alfred, home: Path) -> None:
     alfred("setup")
     before = (home / "config.yaml").read_text()
@@ -142,11 +242,34 @@ def test_a_newer_database_is_refused_and_the_version_still_answers(
 ) -> None:
     assert alfred("status").code == 0
     base = app.base()
-    base.store.transact(lambda tx: tx(sa.text("update meta set v='9999' where k='schema'")))
+    base.store.transact(lambda tx: tx(Sql("update meta set v='9999' where k='schema'")))
     base.close()
     problem = _problem(alfred("status", "--json"), 2)
     assert "9999" in problem["detail"]
-    assert alfred("doctor").code == 1
+    [told] = _errors(alfred("doctor", "--json"))
+    assert (told["name"], told["next"]) == ("ledger", problem["next"])
+
+
+def test_doctor_sends_nobody_who_asks_about_the_ledger_to_itself(
+    alfred: Alfred, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert alfred("status").code == 0
+    there = home / "alfred.db"
+    monkeypatch.setenv("ALFRED_DATABASE_URL", "postgresql://u:s3cretw0rd@127.0.0.1:1/none")
+    away = alfred("doctor", "--json")
+    monkeypatch.delenv("ALFRED_DATABASE_URL")
+    there.write_bytes(there.read_bytes()[:100] + bytes(4_000))
+    damaged = alfred("doctor", "--json")
+    for said, words in ((away, "ALFRED_DATABASE_URL"), (damaged, "db restore")):
+        [told] = _errors(said)
+        assert told["name"] == "ledger"
+        assert words in told["next"]
+        assert "doctor" not in told["next"]
+
+
+def _errors(said: Any) -> list[Any]:
+    assert said.code == 1
+    return [one for one in said.json["findings"] if one["level"] == "error"]
 
 
 @pytest.mark.skipif(
@@ -402,7 +525,7 @@ def test_a_newer_schema_is_refused_by_every_command_but_it_can_be_backed_up(
 ) -> None:
     assert alfred("status").code == 0
     base = app.base()
-    base.store.transact(lambda tx: tx(sa.text("update meta set v='9999' where k='schema'")))
+    base.store.transact(lambda tx: tx(Sql("update meta set v='9999' where k='schema'")))
     base.close()
     for command in (["status"], ["run", "x"], ["approvals", "list"], ["worker", "--until-idle"]):
         assert "9999" in _problem(alfred(*command, "--json"), 2)["detail"]

@@ -9,11 +9,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-import sqlalchemy as sa
 
 from alfred import app
 from alfred.cli.chat import messages
 from alfred.cli.chat_terminal import History, _cut
+from alfred.store.statement import Sql
 from tests.flows.conftest import Alfred, Said
 from tests.table import table
 
@@ -92,6 +92,12 @@ def test_a_turn_that_waits_for_a_person_ends_it_with_3_and_words_decide(talk: Ta
     assert "Written" not in waits.out
     refused = talk("/new")
     assert (refused.code, "between two turns" in refused.err) == (2, True)
+    other = talk("/approve zzzzzz")  # of another card, which is over
+    assert (other.code, "'zzzzzz' is no card" in other.err, Path("a.md").exists()) == (
+        2,
+        True,
+        False,
+    )
     decided = talk("/approve", "and now?")
     assert decided.out.splitlines()[-2:] == ["Written.", "What?"]
     assert decided.code == 0 and Path("a.md").read_text() == "x\n"
@@ -150,7 +156,7 @@ def test_each_turn_begins_with_what_the_configuration_says_by_then(
     monkeypatch.setattr("sys.stdin", Typed())
     assert alfred("chat").code == 0
     with app.base() as base, base.store.read() as look:
-        began = look(sa.text("select model,grants from runs order by id")).all()
+        began = look(Sql("select model,grants from runs order by id")).all()
     has = [("other" in model, "shell.run" in grants) for model, grants in began]
     assert has == [(False, True), (True, False)]
 
@@ -177,12 +183,25 @@ def test_who_takes_the_conversation_over_answers_from_then_on(
     scenario.write_text(json.dumps({"runs": runs}))
     alfred("agents", "add", "ops", "--model", f"scripted:{scenario}")
     alfred("config", "edit", "model", f"scripted:{scenario}")
-    told = talk("is the disk full?", "and now?", "/agents", "/cost", "/undo", "/undo", "/agents")
+    told = talk(
+        *(
+            "is the disk full?",
+            "and now?",
+            "/agents",
+            "/resume",
+            "/cost",
+            "/undo",
+            "/undo",
+            "/agents",
+        )
+    )
     assert told.code == 0, told
     assert told.out.splitlines()[:2] == ["It is full.", "Ops again."]
     assert "ops has the conversation from here on." in told.err
     before, after = told.out.split("Taken back: and now?")
+    assert "is the disk full?  <- here" in before
     assert "> ops" in before and "Taken back: is the disk full?" in after and "> main" in after
+    assert "agents.handoff" not in after, "what was said between agents is taken back with it"
     again = talk("is it still?", options=("--json",)).json
     assert (again["agent"], again["turns"][0]["result"]) == ("ops", "It is full.")
     agents = {run["brief"]: run["agent"] for run in alfred("runs", "list", "--json").json}

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from alfred import app
-from alfred.cli import cards, terminal
+from alfred import app, checks
+from alfred.cli import cards, doctor, terminal
 from alfred.trust import text as storable
 from tests.flows.conftest import Alfred, Said
 from tests.unit.trust.test_display import DECEPTIVE, SUSPICIOUS
@@ -165,3 +165,25 @@ def test_a_name_that_can_be_taken_for_another_is_told_on_its_card(
     assert told.count("look closely: ") == len(NAMES)
     previews = [card["preview"] for card in alfred("approvals", "list", "--json").json["approvals"]]
     assert all(preview.startswith("look closely: ") for preview in previews)
+
+
+def test_what_a_file_of_actions_says_when_it_cannot_be_loaded_deceives_nobody(
+    alfred: Alfred, home: Path
+) -> None:
+    assert alfred("tools").code == 0
+    path = home / "actions" / "world.py"
+    path.write_text(f"raise RuntimeError({EVERYTHING[:200]!r})\n")
+    path.chmod(0o600)
+    for command in (("tools",), ("worker", "--until-idle")):
+        said = alfred(*command)
+        honest(said.out + said.err)
+        assert "actions/world.py:1" in said.out + said.err
+
+
+def test_no_finding_of_doctor_deceives(alfred: Alfred, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = checks.Finding("world.one", "note", EVERYTHING[:300], EVERYTHING[-300:])
+    monkeypatch.setattr(checks, "look", lambda *_: [found])
+    monkeypatch.setattr(doctor, "_not_set_up", lambda *_: [])
+    said = alfred("doctor")
+    honest(said.out + said.err)
+    assert "world.one" in said.out and "\n                -> " in said.out

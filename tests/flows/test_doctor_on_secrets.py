@@ -82,3 +82,23 @@ def test_secrets_where_they_do_not_belong_and_those_that_are_missing(
     found = said(alfred)[1]["secrets"]
     assert [one["text"].split(":")[0] for one in found] == ["config.yaml", "FORUM has no value"]
     assert found[0]["text"] == "config.yaml:3 holds a secret (github-token)."
+
+
+@pytest.mark.parametrize("how", ["written wrongly", "a link to nowhere", "open to others"])
+def test_a_file_of_secrets_that_cannot_be_used_is_told_once(
+    alfred: Alfred, home_of: Path, how: str
+) -> None:
+    (home_of / "config.yaml").write_text("alfred: 1\nmodel: scripted:none.yaml\n")
+    file = home_of / ".env"
+    match how:
+        case "written wrongly":
+            file.write_text("no value\n")
+        case "a link to nowhere":
+            file.unlink()
+            file.symlink_to(home_of / "gone")
+        case _:
+            file.chmod(0o644)
+    code, found = said(alfred)
+    told = [one for name in ("secrets", "modes") for one in found.get(name, ())]
+    [told] = [one for one in told if one["level"] == "error"]
+    assert (code, ".env" in told["text"], bool(told["next"])) == (1, True, True)

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -93,6 +97,39 @@ def test_one_answer_at_the_terminal_decides_a_group(
         assert cards.ask(base.desk, base.desk.cards(run=run)[::-1]) is said
     assert next(answers, None) is None, "a question too few"
     assert statuses(alfred, run) == wanted
+
+
+@pytest.mark.parametrize(
+    "elsewhere", [("approve", "approve", "reject"), ("approve", "approve"), ("reject_and_end",)]
+)
+def test_who_is_asked_is_let_go_when_it_is_decided_elsewhere(
+    alfred: Alfred, run: str, monkeypatch: pytest.MonkeyPatch, elsewhere: tuple[str, ...]
+) -> None:
+    with app.base() as base, a_terminal(monkeypatch) as typed:
+        group = base.desk.cards(run=run)[::-1]
+        os.write(typed, b"y")  # half a line: not for the card behind
+        assert os.read(typed, 1) == b"y", "the echo: it has come to the terminal"
+        ways = zip(group, elsewhere, strict=False)
+
+        def somebody(_ready: Any, *_: Any) -> tuple[list[Any], list[Any], list[Any]]:
+            for card, way in ways:
+                base.desk.decide(card.id, way, args_hash=card.args_hash)
+                return [], [], []
+            os.write(typed, b"\n")
+            return [sys.stdin], [], []
+
+        monkeypatch.setattr(terminal, "select", SimpleNamespace(select=somebody))
+        assert cards.ask(base.desk, group) is (len(elsewhere) != 2)
+
+
+@contextmanager
+def a_terminal(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
+    """Standard input is a terminal; where its keys are typed."""
+    keys, end = os.openpty()
+    with os.fdopen(end) as stdin:
+        monkeypatch.setattr("sys.stdin", stdin)
+        yield keys
+    os.close(keys)
 
 
 def test_a_no_that_ends_the_run_ends_it_though_somebody_was_first_at_a_card(

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import sqlalchemy as sa
 
 from alfred import app, ids
 from alfred.cli import cards, terminal
-from alfred.runs import budget
+from alfred.runs import budget, spending
+from alfred.store.statement import Sql
 from tests.flows.conftest import Alfred
 
 ULID = re.compile(r"[0-9A-HJKMNP-TV-Z]{26}")
@@ -380,11 +380,13 @@ def test_an_id_that_fits_several_cards_is_code_2_with_the_list(
     alfred: Alfred, parked: dict[str, Any]
 ) -> None:
     cards = [card["id"] for card in parked["waiting"]]
-    said = alfred("approve", cards[0][:8], "--json")
+    differ = next(n for n in range(26) if len({card[n] for card in cards}) > 1)
+    both = cards[0][:differ]  # their times are in it, which may be a second's two ends
+    said = alfred("approve", both, "--json")
     problem = said.json["error"]
     assert (said.code, problem["code"]) == (2, "ambiguous")
     assert sorted(problem["ids"]) == cards
-    assert all(card in alfred("approve", cards[0][:8]).err for card in cards)
+    assert all(card in alfred("approve", both).err for card in cards)
 
 
 def test_high_is_never_approved_together_with_others(
@@ -464,7 +466,7 @@ def test_audit_verify(alfred: Alfred, parked: dict[str, Any]) -> None:
     assert said.json == {"ok": True, "rows": rows, "kept_back": 0, "broken": None}
     assert said.json["rows"] >= 1
     with app.base() as base:
-        base.store.transact(lambda tx: tx(sa.text("update audit set row='{}' where n=1")))
+        base.store.transact(lambda tx: tx(Sql("update audit set row='{}' where n=1")))
     broken = alfred("audit", "verify", "--json")
     assert (broken.code, set(broken.json), broken.json["ok"]) == (1, set(said.json), False)
     assert set(broken.json["broken"]) == {"tenant", "n", "why"}
@@ -489,13 +491,30 @@ def test_spend(alfred: Alfred, parked: dict[str, Any]) -> None:
     ]
 
 
+def test_what_an_answer_may_have_cost_that_nobody_heard_is_told_beside_the_cap_that_it_counts_against(
+    alfred: Alfred, parked: dict[str, Any]
+) -> None:
+    assert "count against" not in alfred("spend").out
+    with app.base() as base:
+        day = budget.day(base.settings.timezone)
+        base.store.transact(
+            budget.reserve,
+            **{"id": "r", "tenant": "main", "run_id": parked["id"], "attempt": 1, "seq": 9},
+            **{"day": day, "amount": 2_000_000, "expires_us": 0},
+            scopes=[budget.Scope("day", day, 20_000_000)],
+        )
+        base.store.transact(budget.lapse)
+    said = alfred("spend").out
+    assert "today: $0.004 of $20\n       ($2.004 count against the cap" in said
+
+
 def test_spend_of_a_model_without_a_price_is_null_and_unknown_and_the_whole_a_lower_bound(
     alfred: Alfred, parked: dict[str, Any]
 ) -> None:
-    assert "at least" not in alfred("spend").out
+    assert "at least" not in alfred("spend").out + alfred("status").out
     with app.base() as base:
         base.store.transact(
-            budget.record_usage,
+            spending.record,
             **{"id": ids.new(), "run_id": parked["id"], "tenant": "main", "agent": "local"},
             **{"turn": 9, "seq": 9, "attempt": 1, "purpose": "boss", "model": "ollama:q"},
             **{"outcome": "ok", "input_tokens": 900, "output_tokens": 80},
@@ -504,9 +523,20 @@ def test_spend_of_a_model_without_a_price_is_null_and_unknown_and_the_whole_a_lo
     assert told["by_model"]["ollama:q"] is None
     assert told["by_agent"] == {"main": 0.004, "local": None}
     assert told["today_usd"] == 0.004
+    with app.base() as base:
+        for _ in range(60):
+            base.store.transact(
+                spending.record,
+                **{"id": ids.new(), "run_id": ids.new(), "tenant": "main", "agent": "local"},
+                **{"turn": 9, "seq": 9, "attempt": 1, "purpose": "boss", "model": "ollama:q"},
+                **{"outcome": "ok", "input_tokens": 900, "output_tokens": 80},
+            )
     said = alfred("spend").out
+    assert "and 11 runs that cost less\n" in said
     assert "today: at least $0.004 of $20" in said
-    assert "of 1 request the price is not known" in said
+    assert "spent today: at least $0.004\n" in alfred("status").out
+    assert "of 61 requests the price is not known" in said
+    assert alfred("status", "--json").json["unpriced"] == 61
     for name in ("ollama:q", "local"):
         assert re.search(rf"{name} +unknown", said)
 
@@ -515,12 +545,15 @@ def test_status(alfred: Alfred, parked: dict[str, Any]) -> None:
     told = alfred("status", "--json").json
     assert set(told) == {
         *("runs", "approvals_pending", "asked", "workers", "blocks", "spend_today", "next_fires"),
-        *("late", "proposals", "unsent", "untold"),
+        *("late", "proposals", "unsent", "untold", "waits", "unpriced", "stopped_at"),
     }
+    assert (told["unpriced"], told["stopped_at"]) == (0, None)
     assert set(told["runs"]) == {
         *("queued", "running", "parked", "completed", "failed", "cancelled")
     }
     assert (told["runs"]["parked"], told["approvals_pending"], told["workers"]) == (1, 3, 0)
+    assert told["waits"] == {"approval": 1}
+    assert "runs: 1 parked (1 on approval)\n" in alfred("status").out
     assert told["spend_today"] == 0.004
     assert told["late"] == {"runs": 0, "cards": 0, "timers": 0, "crons": 0}
 
@@ -535,6 +568,7 @@ def test_status(alfred: Alfred, parked: dict[str, Any]) -> None:
         (["run", "x", "--agent", "nobody"], 2, "unknown_agent"),
         (["run", "x"], 2, "no_model"),
         (["db", "restore", "/does/not/exist"], 2, "backup_refused"),
+        (["db", "move", "sqlite:////tmp/elsewhere.db"], 2, "usage"),
         (["stop"], 2, "usage"),
     ],
 )
@@ -548,6 +582,17 @@ def test_an_error_is_a_problem_with_its_code_and_the_next_step(
     assert (problem["type"], problem["code"]) == (f"urn:alfred:{name}", name)
     assert problem["title"] and problem["detail"] and problem["next"]
     assert isinstance(problem["status"], int)
+
+
+def test_a_move_says_which_variable_still_names_what_was_left(
+    alfred: Alfred, pg_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ALFRED_DATABASE_URL", pg_url)
+    said = alfred("db", "move", "sqlite", "--json")
+    assert (said.code, said.json) == (0, {"database": "moved", "unset": "ALFRED_DATABASE_URL"})
+    assert alfred("status").code == 2
+    monkeypatch.delenv("ALFRED_DATABASE_URL")
+    assert alfred("status").code == 0
 
 
 def test_what_was_over_is_a_problem_too(alfred: Alfred, script: Any, folder: Path) -> None:

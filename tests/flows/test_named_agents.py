@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import sqlalchemy as sa
 
 from alfred import app, config_edit, ids
 from alfred.agents import ledger as agent_ledger
 from alfred.runs import crons
+from alfred.store.statement import Sql
 from tests.flows.conftest import Alfred
 
 
@@ -58,14 +58,14 @@ def _of_a_cron(agent: str) -> Any:
         )
         base.store.transact(crons.create, new, zone="UTC")
         due = "update triggers set next_fire_at=alfred_now()-60000000 where id=:id"
-        base.store.transact(lambda tx: tx(sa.text(due), id=new.id))
+        base.store.transact(lambda tx: tx(Sql(due), id=new.id))
         for beat in app.whole(base).worker().beats:
             beat(base.store)
         started = (
             "select r.* from trigger_fires f join runs r on r.id=f.run_id where trigger_id=:id"
         )
         with base.store.read() as look:
-            return look(sa.text(started), id=new.id).one()
+            return look(Sql(started), id=new.id).one()
 
 
 def test_the_run_of_a_cron_is_of_its_agent_as_any_other(
@@ -83,7 +83,10 @@ def test_the_run_of_a_cron_is_of_its_agent_as_any_other(
 
 # ---- tools
 
-FAMILY = "agents:\n  main:\n  family: {tools: minimal}\n"
+FAMILY = (
+    "agents:\n  main:\n  family:\n    toolsets: [todo, ask, memory, web]\n"
+    "    tools: {profile: minimal, also_allow: [shell]}\n"
+)
 
 
 def test_a_tool_that_an_agent_has_not_is_neither_offered_to_its_model_nor_carried_out(
@@ -113,7 +116,7 @@ def test_a_tool_that_an_agent_has_not_is_neither_offered_to_its_model_nor_carrie
         head = agent_ledger.stored_head(look, base.desk.run(done.json["id"]).id)
     assert head is not None
     assert {tool["name"] for tool in head["tools"]} == {
-        *("ask__user", "memory__add", "memory__search", "sessions__search", "todo__add")
+        *("ask__user", "memory__add", "memory__search", "todo__add")
     }
 
 
@@ -121,7 +124,8 @@ def test_an_agent_without_tools_has_none_and_the_default_of_all_is_inherited(
     alfred: Alfred, configured: Any
 ) -> None:
     configured(
-        "tools: {deny: terminal}\nagents: {main: , mute: {tools: []}, wide: {tools: full}}\n"
+        "tools: {deny: terminal}\nagents: {main: , mute: {tools: []}, wide: {tools: full},"
+        " none: {toolsets: []}, some: {toolsets: [files, shell]}}\n"
     )
 
     def allowed(*agent: str) -> set[str]:
@@ -129,6 +133,9 @@ def test_an_agent_without_tools_has_none_and_the_default_of_all_is_inherited(
 
     assert allowed("--agent", "mute") == set()
     assert allowed("--agent", "wide") - allowed() == {"shell.run"}
+    assert allowed("--agent", "none") == set()
+    files = {name for name in allowed() if name.startswith(("files.", "shell."))}
+    assert allowed("--agent", "some") == files
     assert allowed()
 
 
@@ -139,6 +146,7 @@ def test_each_tool_is_told_with_the_rule_that_allows_or_takes_it(
         "policy: {rules: [{action: todo.add, mode: off}]}\n"
         "agents:\n  main:\n"
         "  a: {tools: {profile: minimal, also_allow: [files], deny: [write_file]}}\n"
+        "  b: {toolsets: files}\n"
     )
     rules = {t["name"]: (t["allowed"], t["rule"]) for t in alfred("tools", "--json").json}
     assert rules["shell.run"] == (True, "mode gated: no rule fits")
@@ -150,8 +158,12 @@ def test_each_tool_is_told_with_the_rule_that_allows_or_takes_it(
     assert rules["todo.add"] == (
         *(False, "tools: profile minimal; mode off: rule for action todo.add"),
     )
-    unknown = alfred("tools", "--agent", "b")
-    assert (unknown.code, "No agent named 'b'" in unknown.err) == (2, True)
+    told = alfred("tools", "--agent", "b", "--json").json
+    rules = {t["name"]: (t["allowed"], t["rule"]) for t in told}
+    assert rules["files.read"] == (True, "tools: toolset files; mode gated: no rule fits")
+    assert rules["shell.run"] == (False, "tools: not in toolsets")
+    unknown = alfred("tools", "--agent", "c")
+    assert (unknown.code, "No agent named 'c'" in unknown.err) == (2, True)
 
 
 def test_what_would_be_decided_is_explained_for_the_tools_of_that_agent(
@@ -172,7 +184,7 @@ def test_a_follow_up_has_no_tool_that_its_agent_has_lost_meanwhile(
     model = script({"say": "Done."})
     run = ("run", "x", "--in", folder, "--model", model, "--json", "--agent", "ops")
     first = alfred(*run).json["id"]
-    (home / "config.yaml").write_text("alfred: 1\nagents: {main: , ops: {tools: [todo, shell]}}\n")
+    (home / "config.yaml").write_text("alfred: 1\nagents: {main: , ops: {toolsets: todo}}\n")
     second = alfred("tell", first, "and now?", "--json").json["follow_up"]
     with app.base() as base:
         granted = [json.loads(base.desk.run(id).grants or "")["actions"] for id in (first, second)]
@@ -180,6 +192,21 @@ def test_a_follow_up_has_no_tool_that_its_agent_has_lost_meanwhile(
     (home / "config.yaml").write_text("alfred: 1\nagents: {main: }\n")
     gone = alfred("tell", second, "still there?")
     assert (gone.code, "No agent named 'ops'" in gone.err) == (2, True)
+
+
+def test_who_tells_a_run_that_has_handed_its_conversation_over_reads_who_has_it(
+    alfred: Alfred, folder: Path, tmp_path: Path, configured: Any
+) -> None:
+    configured("agents: {main: , ops: }\n")
+    gives = {"tool": "agents.handoff", "args": {"agent": "ops", "brief": "take it"}}
+    asks = {"tool": "ask.user", "args": {"question": "Which?"}}
+    runs = [{"match": "take", "turns": [{"calls": [asks]}]}, {"turns": [{"calls": [gives]}]}]
+    (tmp_path / "two.yaml").write_text(json.dumps({"runs": runs}))
+    model = f"scripted:{tmp_path}/two.yaml"
+    first = alfred("run", "go", "--in", folder, "--model", model, "--json").json["id"]
+    told = alfred("tell", first, "the red one")
+    assert told.out.startswith("It has handed its conversation over: run "), told.out
+    assert "Taken as the answer" in told.out
 
 
 # ---- alfred agents
@@ -244,6 +271,18 @@ def test_an_agent_is_shown_with_the_place_of_each_value(
     assert shown("a")["subagents.max_children"] == (5, "default")
     assert shown("b")["subagents.max_children"] == (0, "config.yaml:7")
     assert shown("b")["subagents.model"] == ("cheap", "config.yaml:2")
+    configured(
+        "provider: anthropic\nmodel: x\nfallback_model: [openai:y, z]\nsubagent: {model: w}\n"
+    )
+    main = alfred("agents", "show", "--json").json["values"]
+    assert main["provider"] == {"value": "anthropic", "source": "config.yaml:2"}
+    assert main["model"] == {"value": "x", "source": "config.yaml:3", "means": "anthropic:x"}
+    assert main["fallback_model"]["means"] == ["openai:y", "anthropic:z"]
+    assert main["subagents.model"]["means"] == "anthropic:w"
+    assert "model: x, that is anthropic:x   (config.yaml:3)" in alfred("agents", "show").out
+    assert alfred("agents", "list", "--json").json[0]["model"] == "anthropic:x"
+    assert alfred("agents", "add", "q", "--provider", "ollama", "--json").code == 0
+    assert shown("q")["provider"] == ("ollama", "config.yaml:8")
     configured(SEVERAL)
     unknown = alfred("agents", "show", "opps")
     assert (unknown.code, "Did you mean 'ops'?" in unknown.err) == (2, True)
@@ -304,12 +343,14 @@ def test_an_agent_is_added_and_what_a_person_wrote_stays(
     assert (said.code, said.out.split(":")[0]) == (0, "config.yaml"), said.err
     assert alfred("agents", "add", "mute", "--tools", "[]", "--max-turns", "3", "--json").json == {
         "id": "mute",
-        "place": "config.yaml:4",
+        "place": "config.yaml:7",
     }
     text = (home / "config.yaml").read_text()
-    assert text.startswith(
-        "alfred: 1\n# mine\nmodel: openai:x   # dear\nagents: {main: {default: true}"
+    assert text.endswith(
+        'agents:\n  main: {default: true}\n  coder: {description: "Changes: code", tools: coding}\n'
+        "  mute: {tools: [], max_turns: 3}\n"
     )
+    assert text.startswith("alfred: 1\n# mine\nmodel: openai:x   # dear\nagents:")
     told = alfred("agents", "list", "--json").json
     assert [(a["id"], a["default"], a["tools"]) for a in told] == [
         ("main", True, None),
@@ -345,7 +386,8 @@ def test_who_adds_an_agent_while_another_is_added_takes_none_away(
 
 
 REFUSED: list[tuple[list[str], str]] = [
-    (["coder"], "There is an agent 'coder' already"),
+    (["coder"], "`alfred config edit agents.mine.KEY VALUE` changes it"),
+    (["mine"], "The entry of the agent 'coder' is called 'mine'"),
     (["../x"], "is no name for an agent"),
     (["new", "--tools", "codnig"], "did you mean coding?"),
     (["new", "--tools", "[a"], "--tools is no YAML in one line"),
@@ -360,7 +402,7 @@ REFUSED: list[tuple[list[str], str]] = [
 def test_what_is_no_agent_is_not_added_and_the_file_stays(
     alfred: Alfred, home: Path, configured: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    configured("agents:\n  main: {default: true}\n  coder:   # mine\n")
+    configured("agents:\n  main: {default: true}\n  mine: {id: coder}   # mine\n")
     before = (home / "config.yaml").read_bytes()
     for arguments, told in REFUSED:
         said = alfred("agents", "add", *arguments)
@@ -373,7 +415,7 @@ def test_what_is_no_agent_is_not_added_and_the_file_stays(
 def test_an_agent_is_taken_out_and_all_else_stays(
     alfred: Alfred, home: Path, script: Any, configured: Any
 ) -> None:
-    text = "# mine\nagents:\n  main: {default: true}   # dear\n  # of the shell\n  b: {id: ops, tools: [shell]}\n  c:\n"
+    text = "# mine\nagents:\n  main: {default: true}   # dear\n  # of the shell\n  b: {id: ops, toolsets: [shell], tools: [terminal]}\n  c:\n"
     configured(text)
     (home / "agents" / "ops").mkdir()
     (home / "agents" / "ops" / "SOUL.md").write_text("x")
@@ -381,13 +423,14 @@ def test_an_agent_is_taken_out_and_all_else_stays(
         app.whole(base)
     said = alfred("agents", "remove", "ops")
     assert (said.code, str(home / "agents" / "ops") in said.out) == (0, True), said.err
-    left = text.replace("  b: {id: ops, tools: [shell]}\n", "")
+    gone = "  # of the shell\n  b: {id: ops, toolsets: [shell], tools: [terminal]}\n"
+    left = text.replace(gone, "")
     assert (home / "config.yaml").read_text() == f"alfred: 1\n{left}"
     assert (home / "agents" / "ops" / "SOUL.md").is_file()
     rows = [json.loads(line) for line in alfred("audit", "export").out.splitlines()[1:-1]]
     bodies = [json.loads(row["row"]) for row in rows]
     sealed = [one["rules"]["agents"] for one in bodies if one["what"] == "policy"]
-    assert sealed == [{"b": ["shell"]}, {}]
+    assert sealed == [{"b": {"toolsets": ["shell"], "tools": ["terminal"]}}, {}]
     told = alfred("agents", "remove", "main", "--json").json
     assert told == {"id": "main", "folder": None, "default": "c"}
 
@@ -399,6 +442,7 @@ policy: {rules: [{action: a.b, agent: ops, mode: off}]}
 bindings:
 - {agent: main, telegram: "-1"}
 - {agent: ops, telegram: ["-2", "-3"]}
+teams: {tower: {lead: main, members: [ops]}, own: {lead: ops, members: main}}
 """
 
 
@@ -421,7 +465,12 @@ def test_an_agent_that_something_needs_is_not_taken_out(
     refused("main", "without `agents`")
     configured(NAMED)
     refused(
-        "ops", "bindings[1] (config.yaml:7)", "budget.per_agent.ops (", "policy.rules[0].agent ("
+        "ops",
+        "bindings[1] (config.yaml:7)",
+        "teams.tower.members[0] (",
+        "teams.own.lead (",
+        "budget.per_agent.ops (",
+        "policy.rules[0].agent (",
     )
     refused("opps", "Did you mean 'ops'?")
     configured("agents: {main: {default: true}, ops: }\n")

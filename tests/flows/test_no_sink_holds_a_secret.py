@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 
 from alfred.llm import scripted
-from alfred.runs import views
+from alfred.runs import overview
 from alfred.trust import redact
 from tests.flows.conftest import Alfred
 from tests.unit.trust.test_redact import MUST_HIDE
@@ -127,6 +127,7 @@ def prompts(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
     redact.forget_all()
 
 
+@pytest.mark.timeout(300)  # 14 s of processor time, which a busy machine stretches
 def test_no_sink_holds_a_secret(
     alfred: Alfred,
     home: Path,
@@ -218,7 +219,7 @@ def test_no_sink_holds_a_secret(
     def crash(*_: Any, **__: Any) -> Any:
         raise RuntimeError(MATERIAL)
 
-    monkeypatch.setattr(views, "status", crash)
+    monkeypatch.setattr(overview, "status", crash)
     does("status", code=1)
     logging.getLogger("end").error("The last: %s", MATERIAL)
 

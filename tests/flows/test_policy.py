@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import structlog
 
 from tests.flows.conftest import Alfred
 
@@ -41,6 +42,54 @@ def test_a_call_that_nobody_made_is_judged_as_the_gate_would(
     assert told.json["steps"]
     assert alfred("runs", "list", "--json").json == []
     assert not (folder / "x").exists()
+
+
+def test_what_a_part_of_an_action_does_wrong_goes_to_the_log_and_not_into_an_answer(
+    alfred: Alfred, home: Path
+) -> None:
+    structlog.reset_defaults()  # as in a process of its own
+    assert alfred("tools").code == 0
+    path = home / "actions" / "world.py"
+    path.write_text(
+        "from alfred.actions import action\n"
+        "def lacks(settings): raise RuntimeError('lacks')\n"
+        "def preview(args, ctx): raise RuntimeError('preview')\n"
+        "@action('world.one', integration='world', lacks=lacks)\n"
+        "def one(): ...\n"
+        "@action('world.two', integration='world', preview=preview)\n"
+        "def two(): ...\n"
+    )
+    path.chmod(0o600)
+    for said in (alfred("tools", "--json"), alfred("policy", "explain", "world.two", "--json")):
+        assert said.code == 0 and said.json and "Traceback" not in said.err
+    log = (home / "logs" / "alfred.jsonl").read_text()
+    assert "lacks.failed" in log and "preview.failed" in log
+
+
+def test_what_its_agent_has_done_before_counts(
+    alfred: Alfred, folder: Path, script: Callable[..., str], home: Path
+) -> None:
+    assert alfred("tools").code == 0
+    path = home / "actions" / "world.py"
+    path.write_text(
+        "from alfred.actions import Effect, Risk, action\n"
+        "@action('world.tidy', integration='world', risk=Risk.LOW, effect=Effect.BLIND)\n"
+        "def tidy(n: int):\n    '''Tidies.\n\n    Args:\n        n: What.\n    '''\n"
+    )
+    path.chmod(0o600)
+    explain = ("policy", "explain", "world.tidy", "--args", '{"n": 9}', "--in", folder)
+    assert "first use of a foreign action" in alfred(*explain).out
+    assert alfred("config", "edit", "policy.mode", "autonomous").code == 0
+    calls = [{"tool": "world.tidy", "args": {"n": n}} for n in range(5)]
+    model = script({"calls": calls}, {"say": "Done."})
+    assert alfred("run", "x", "--in", folder, "--model", model, "--json").json["wait"] is None
+    assert alfred("config", "edit", "policy.mode", "gated").code == 0
+    # a medium one never approves itself: whether it is the first use a rule with conditions tells
+    path = home / "config.yaml"
+    rule = "{action: world.tidy, args: {n: 9}, mode: autonomous}"
+    path.write_text(f"alfred: 1\npolicy: {{rules: [{rule}]}}\n")
+    told = alfred(*explain).out
+    assert "executes [medium]" in told and "by volume medium: 5 low calls" in told
 
 
 def test_the_rule_that_decides_is_named(alfred: Alfred, folder: Path) -> None:

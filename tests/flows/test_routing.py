@@ -57,6 +57,8 @@ def test_route_tells_agent_tier_and_binding_and_why_every_other_one_is_not_it(
 def test_route_gives_programs_the_whole_of_it(alfred: Alfred) -> None:
     asked = ("route", "--platform", "discord", "--user", "5", "--type", "private", "--json")
     assert alfred(*asked).json == {"agent": "family", "tier": 2, "binding": PEER, "explain": []}
+    named = ("--user-id", "5", "--chat-type", "private")  # as `resolve` and bindings have them
+    assert alfred(*asked[:3], *named, "--json").json == alfred(*asked).json
     told = alfred(*asked, "--explain").json["explain"]
     why = "tier 2, one person, directly"
     assert told[1] == {**PEER, "outcome": "wins", "why": why, "shadowed_by": None}
@@ -96,10 +98,15 @@ def test_a_name_that_nothing_has_is_an_error_with_the_nearest(
     assert all(part in answer.err for part in told), answer.err
 
 
-def test_doctor_tells_of_a_binding_that_never_wins(home: Path) -> None:
+def test_doctor_and_the_check_of_agents_tell_of_a_binding_that_never_wins(
+    home: Path, alfred: Alfred
+) -> None:
     assert checks.bindings in checks.CHECKS
     said = "Binding 3 (config.yaml:6) never wins: whatever it fits is shadowed by binding 1."
     found = list(checks.bindings(home, app.settings_of(home), None))
     assert [(one.level, one.text) for one in found] == [("warning", said)]
+    assert said in alfred("agents", "check").out.splitlines()
+    [warning] = alfred("agents", "check", "--json").json["warnings"]
+    assert warning == {"agent": None, "key": "bindings", "message": said}
     (home / "config.yaml").write_text(CONFIG.replace('"-100123456", ', ""))
     assert list(checks.bindings(home, app.settings_of(home), None)) == []

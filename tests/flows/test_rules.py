@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import sqlalchemy as sa
 
 from alfred import app
 from alfred.actions import earned
 from alfred.cli import cards, policy, terminal
 from alfred.runs import audit
+from alfred.store.statement import Sql
 from alfred.trust import sandbox
 from tests.flows.conftest import Alfred
 
@@ -137,11 +137,40 @@ def test_of_what_asks_each_time_or_deceives_no_rule_is_made(alfred: Alfred, asks
     for card, reason in zip(waiting, why, strict=False):
         assert reason in refused(card["id"])
     with app.base() as base:
-        strangers = sa.text("update runs set external=1")
+        strangers = Sql("update runs set external=1")
         base.store.transact(lambda tx: tx(strangers) and None)
     assert "strangers" in refused(waiting[-1]["id"])
     assert alfred("reject", waiting[-1]["id"]).code == 0
     assert "rejected" in refused(waiting[-1]["id"])
+
+
+def test_no_rule_is_made_or_proposed_that_another_agents_asking_would_keep_from_holding(
+    alfred: Alfred,
+    asks: Asks,
+    home: Path,
+    script: Callable[..., str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(earned, "ENOUGH", 1)
+    both = "alfred: 1\nagents: {main: {}, ops: {}}\n"
+    home.mkdir()
+    (home / "config.yaml").write_text(both)
+    model = script({"say": "Done."})
+    above = alfred("run", "x", "--agent", "ops", "--model", model, "--json").json["id"]
+    run = asks(write("a.md"))
+    card = run["waiting"][0]["id"]
+    below = Sql("update runs set parent_id=:above where id<>:above")
+    with app.base() as base:
+        base.store.transact(lambda tx: tx(below, above=above) and None)
+    said = alfred("policy", "allow", card, "--json").json["error"]
+    assert "works for ops" in said["detail"] and "files.write" in said["next"]
+    assert alfred("approve", card).code == 0
+    assert alfred("runs", "resume", run["id"]).code == 0
+    assert alfred("status", "--json").json["proposals"] == []
+    # what the one above may do by itself a rule of the one below holds for
+    lets = "policy: {rules: [{action: files.write, agent: ops, mode: autonomous}]}\n"
+    (home / "config.yaml").write_text(both + lets)
+    assert alfred("policy", "allow", card, "--json").json["error"]["code"] == "hash_required"
 
 
 def test_rules_of_the_environment_are_not_written_past(

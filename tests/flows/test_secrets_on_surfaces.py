@@ -48,7 +48,7 @@ CONFIG = f"""\
 alfred: 1
 personality: you are {KEY}
 mcp_servers:
-  x: {{command: npx, env: {{GH: {OTHER}, PW: plain-word}}}}
+  x: {{command: no-such-program, env: {{GH: {OTHER}, PW: plain-word}}}}
 """
 
 

@@ -11,6 +11,7 @@ import pytest
 from alfred import app
 from alfred.actions import taint
 from alfred.actions.kinds import Effect
+from alfred.store.statement import Sql
 from alfred.workflows import smoke
 from tests.flows.conftest import Alfred
 
@@ -90,7 +91,7 @@ def test_each_integration_is_tried_and_one_run_is_all_that_stays(
         assert {call["status"] for call in shown["calls"]} == {"done"}
         for table in ("approvals", "memories", "todos", "scratch", "file_labels", "interjections"):
             with base.store.read() as look:
-                assert not look.conn.exec_driver_sql(f"select 1 from {table}").all(), table
+                assert not look(Sql(f"select 1 from {table}")).all(), table
 
 
 @pytest.mark.slow

@@ -81,6 +81,21 @@ def test_a_run_that_is_left_prints_its_document_with_the_id(
     assert said.json["id"] == alfred("runs", "list", "--json").json[0]["id"]
 
 
+def test_a_run_of_which_nobody_reads_any_more_is_left_to_a_worker(
+    alfred: Alfred, script: Any, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def break_off(*_: object, **__: object) -> None:
+        raise BrokenPipeError
+
+    started: list[str] = []
+    monkeypatch.setattr("alfred.cli.live.View.follow", break_off)
+    monkeypatch.setattr("alfred.desk.Desk.ensure_worker", lambda desk: started.append(desk.tenant))
+    said = alfred("run", "x", "--in", folder, "--model", script({"say": "Done."}))
+    assert (said.code, said.out) == (1, "")
+    assert started == ["main"]
+    assert alfred("runs", "list", "--json").json[0]["status"] != "running"
+
+
 def test_the_version_is_a_document_for_programs(home: Path) -> None:
     done = shell(home, "alfred --version --json")
     assert done.stdout.startswith('{"version": "')

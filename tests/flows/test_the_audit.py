@@ -112,5 +112,5 @@ def test_what_may_happen_by_itself_is_sealed_when_it_changes(
         ("gated", None, {}),
         ("autonomous", None, {}),
         ("autonomous", "coding", {}),
-        ("autonomous", "coding", {"main": "minimal"}),
+        ("autonomous", "coding", {"main": {"tools": "minimal"}}),
     ]

@@ -54,6 +54,16 @@ def test_a_branch_says_where_it_begins_and_what_is_still_there(
     assert alfred("audit", "verify").code == 0
 
 
+def test_a_question_leaves_nothing_in_the_world(alfred: Alfred, script: Script) -> None:
+    asks = {"tool": "ask.user", "args": {"question": "Which colour?"}}
+    ran = alfred("run", "paint", "--model", script({"calls": [asks]}, {"say": "Red."}), "--json")
+    [card] = ran.json["waiting"]
+    assert alfred("answer", card["id"], "red").code == 0
+    assert alfred("runs", "resume", ran.json["id"], "--json").json["result"] == "Red."
+    told = alfred("runs", "fork", ran.json["id"], "--at", 1, "--json").json
+    assert (told["not_executed"], told["still_there"]) == (["ask.user"], [])
+
+
 @pytest.mark.parametrize(
     ("more", "said"),
     [
@@ -203,6 +213,12 @@ def test_two_runs_are_compared_where_they_part(
     assert any(line.startswith("+ result of files.write: This call was not") for line in lines)
     found = alfred("runs", "show", "--diff", run["id"], branch["id"], "--json").json
     assert [side for side, _ in found["transcript"]].count("same") == len(found["transcript"]) - 2
+    assert [(side, call["action"]) for side, call in found["calls"]] == [
+        ("same", "files.read"),
+        ("a", "files.write"),
+    ]
+    turned = alfred("runs", "show", "--diff", branch["id"], run["id"], "--json").json
+    assert [side for side, _ in turned["calls"]] == ["same", "b"]
     same = alfred("runs", "show", "--diff", run["id"], run["id"])
     assert same.out.count("the same") == 2
     assert alfred("runs", "show").code == 2

@@ -224,6 +224,54 @@ def test_several_people_have_a_conversation_each_and_never_one_together(town: To
             whole.door.accept(town.a.message("one"))
 
 
+def test_who_may_speak_to_one_agent_through_two_bots_has_a_conversation_of_their_own(
+    town: Town,
+) -> None:
+    lines = [
+        Line(channel=bot, people=frozenset({user}), agent="a")
+        for bot, user in ((town.a, "1"), (town.b, "2"))
+    ]
+    everybody = Line(channel=FakeChannel("family"), people=frozenset({"1", "2", "3"}))
+    config = town.home / "config.yaml"
+    right = config.read_text()
+    with town.process(Lines([lines[0], everybody])) as whole:
+        for type_ in ("group", "private"):
+            config.write_text(f"{right}bindings: [{{agent: a, local: {{type: {type_}}}}}]\n")
+            whole.door.accept(town.a.message("one"))
+        with whole.base.store.read() as look:
+            keys = look(Sql("select key from session_keys order by key")).scalars()
+        assert keys == ["agent:a:local:dm", "agent:a:local:dm:1"]
+    with town.process(Lines(lines)) as whole:
+        runs = [
+            whole.door.accept(bot.message("one", user=user))
+            for bot, user in ((town.a, "1"), (town.b, "2"))
+        ]
+        assert len({run.session_id for run in runs if run}) == 2
+        for scope in ("main", "shared"):
+            config.write_text(right.replace("a: {}", f"a: {{dm_scope: {scope}}}"))
+            with pytest.raises(errors.ConfigError, match=rf"dm_scope is {scope}.*2 people"):
+                whole.door.accept(town.b.message("one", user="2"))
+
+
+def test_messages_meet_where_the_platform_says_that_they_are_of_one_place_and_nowhere_else(
+    town: Town,
+) -> None:
+    bot = FakeChannel("bot", platform="whatsapp")
+    people = frozenset({"+49512345671", "42"})
+    said: list[tuple[str, dict[str, Any]]] = [
+        ("one device", {"user": "49512345671@s.whatsapp.net", "chat": "c", "key": "1"}),
+        ("another device", {"user": "49512345671:3@s.whatsapp.net", "chat": "c", "key": "2"}),
+        ("the same id elsewhere", {"user": "42", "chat": "d", "key": "1"}),
+        ("a person", {"user": "42", "chat": "g", "chat_type": "group"}),
+        ("a topic", {"user": "42", "chat": "g", "chat_type": "group", "thread": "42"}),
+    ]
+    with town.process(Lines([Line(channel=bot, people=people)])) as whole:
+        runs = [whole.door.accept(bot.message(text, **how)) for text, how in said]
+    sessions = [run and run.session_id for run in runs]
+    assert None not in sessions and sessions[0] == sessions[1]
+    assert len(set(sessions)) == len(sessions) - 1
+
+
 def test_without_an_agent_of_its_own_a_line_is_answered_by_whom_the_bindings_name(
     town: Town,
 ) -> None:
@@ -293,11 +341,16 @@ def test_a_worker_that_would_end_stays_until_the_answer_is_said(town: Town) -> N
 def test_status_tells_what_could_not_be_said(town: Town, alfred: Alfred) -> None:
     with town.process() as whole:
         town.a.then(refuses("the chat is gone", for_good=True))
-        whole.door.accept(town.a.message("one"))
+        run = whole.door.accept(town.a.message("one"))
         town.works(whole)
+    assert run is not None
     assert alfred("status", "--json").json["unsent"] == {
         "waiting": 0,
         "dead": 1,
         "why": "the chat is gone",
     }
     assert "0 not sent yet, 1 given up (the chat is gone)" in alfred("status").out
+    shown = alfred("runs", "show", run.id)
+    assert "given up to local:bot-a:1: the chat is gone" in shown.out
+    [told] = [one for one in alfred("doctor", "--json").json["findings"] if one["name"] == "chats"]
+    assert told["level"] == "warning" and "1 given up (the chat is gone)" in told["text"]

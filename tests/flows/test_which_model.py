@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import sqlalchemy as sa
 
 from alfred import app, ids
 from alfred.runs import crons
+from alfred.store.statement import Sql
 from tests.flows.conftest import Alfred
 
 KEYS = ("ANTHROPIC", "OPENAI", "GEMINI", "GOOGLE", "OPENROUTER", "OLLAMA")
@@ -150,7 +150,7 @@ def _of_a_cron() -> tuple[str | None, str | None]:
         base.store.transact(crons.create, new, zone="UTC")
         base.store.transact(
             lambda tx: tx(
-                sa.text("update triggers set next_fire_at=alfred_now()-60000000 where id=:id"),
+                Sql("update triggers set next_fire_at=alfred_now()-60000000 where id=:id"),
                 id=new.id,
             )
         )
@@ -158,7 +158,7 @@ def _of_a_cron() -> tuple[str | None, str | None]:
             beat(base.store)
         with base.store.read() as look:
             row = look(
-                sa.text(
+                Sql(
                     "select r.model from trigger_fires f join runs r on r.id=f.run_id"
                     " where f.trigger_id=:id"
                 ),

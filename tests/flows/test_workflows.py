@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import sqlalchemy as sa
 
 from alfred import app, clock
 from alfred.actions.grant import Grant
+from alfred.desk import Desk
 from alfred.runs import rows
 from alfred.runs.rows import Run
+from alfred.store.statement import Sql
+from alfred.workflows import authored
 from tests.flows.conftest import Alfred, Said
 
 FRONT = "agent: ops\ntools: [files]\n"
@@ -92,6 +94,14 @@ def test_a_yes_to_the_card_lets_it_run_within_the_contract(
     for part in ("agent: ops", "files.write (none)", "autonomy: autonomous", "Report {{what}}."):
         assert part in asked["preview"]
     assert state(alfred)["state"] == "inactive"
+    early = alfred("run", "--workflow", "weekly", "--in", folder)
+    assert early.code == 2 and "shows the card; behind a yes it takes a moment" in early.err
+    assert alfred("reject", asked["id"]).code == 0
+    alfred("runs", "resume", asked["run_id"])
+    late = alfred("run", "--workflow", "weekly", "--in", folder)
+    assert late.code == 2 and "`alfred workflows activate weekly` shows what" in late.err
+    assert alfred("workflows", "activate", "weekly").code == 3
+    asked = card(alfred)
     decide(alfred, asked)
     assert state(alfred)["state"] == "active"
     ran = alfred("run", "--workflow", "weekly", "--in", folder, "--input", "what=much", "--json")
@@ -113,6 +123,19 @@ def test_a_gated_one_asks_as_any_run_does(alfred: Alfred, write: Write, folder: 
     activated(alfred)
     assert alfred("run", "--workflow", "weekly", "--in", folder).code == 3
     assert not effects(folder)
+
+
+def test_no_run_begins_once_nobody_allows_it_any_more(
+    alfred: Alfred, write: Write, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write()
+    activated(alfred)
+    monkeypatch.setattr(Desk, "keep", lambda desk, written: desk.deactivate("weekly"))
+    for more in ((), ("--detach",)):
+        said = alfred("run", "--workflow", "weekly", "--in", folder, "--json", *more)
+        assert (said.code, said.json["error"]["code"]) == (2, "not_activated")
+        activated(alfred)
+    assert {one["workflow"] for one in alfred("runs", "list", "--json").json} == {"ask"}
 
 
 def test_a_changed_file_runs_no_more_and_what_has_begun_goes_on_as_it_began(
@@ -172,14 +195,16 @@ def fire(slot: int) -> None:
     """The time of its job has come, and a process looks."""
     with app.base() as base:
         base.store.transact(
-            lambda tx: tx(sa.text("update triggers set next_fire_at=:at"), at=slot) and None
+            lambda tx: tx(Sql("update triggers set next_fire_at=:at"), at=slot) and None
         )
         worker = app.whole(base).worker(kind="worker")
         for beat in worker.beats:
             beat(base.store)
 
 
-def test_its_schedule_is_a_job_while_it_is_as_it_was_allowed(alfred: Alfred, write: Write) -> None:
+def test_its_schedule_is_a_job_while_it_is_as_it_was_allowed(
+    alfred: Alfred, write: Write, home: Path
+) -> None:
     write(FRONT + "schedule: every 1h\n")
     assert state(alfred)["next_fire_at"] is None
     activated(alfred)
@@ -200,14 +225,27 @@ def test_its_schedule_is_a_job_while_it_is_as_it_was_allowed(alfred: Alfred, wri
     assert len(alfred("runs", "list", "--json").json) == 2, "it did not start"
     write(FRONT + "schedule: every 1h\n")
     assert "has changed" in state(alfred)["paused"], "until somebody has looked at it"
+    with app.base() as base, base.store.read() as look:
+        assert look(Sql("select enabled from triggers")).scalar_one() == 0, "and due no more"
     activated(alfred)
     assert state(alfred)["next_fire_at"] is not None
+    config = home / "config.yaml"
+    right = config.read_text()
+    config.write_text(right.replace("ops: {", "ops: {workspace: /nowhere, "))
+    fire(slot - hour)
+    held = state(alfred)
+    assert (held["next_fire_at"], "/nowhere" in held["paused"]) == (None, True), "it is told"
+    config.write_text(right)
     write(FRONT)
     activated(alfred)
-    assert state(alfred)["next_fire_at"] is None, "what is allowed has no schedule any more"
+    off = state(alfred)
+    assert (off["next_fire_at"], off["paused"]) == (None, None), "what is allowed has no schedule"
+    needed = alfred("agents", "remove", "ops")
+    assert (needed.code, "workflow weekly." in needed.err) == (2, True)
     assert alfred("workflows", "deactivate", "weekly").code == 0
     assert state(alfred)["state"] == "inactive"
     assert alfred("workflows", "deactivate", "weekly").code == 2
+    assert alfred("agents", "remove", "ops").code == 0, "the job that it had needs nobody"
 
 
 def test_a_branch_and_a_follow_up_of_an_autonomous_run_ask(
@@ -224,6 +262,15 @@ def test_a_branch_and_a_follow_up_of_an_autonomous_run_ask(
         assert not contract.autonomous
 
 
+def test_no_file_is_called_like_a_workflow_that_comes_along(alfred: Alfred, write: Write) -> None:
+    write()
+    with app.base() as base:
+        along = app.whole(base).runtime.workflows
+    assert sorted(along) == sorted(authored.BUILT_IN)
+    for slug in along:
+        assert authored.parse("---\n---\nDo.", slug).findings
+
+
 def test_files_are_judged_before_anything_is_written(
     alfred: Alfred, write: Write, home: Path
 ) -> None:
@@ -235,7 +282,7 @@ def test_files_are_judged_before_anything_is_written(
     checked = alfred("workflows", "check", "--json")
     assert checked.code == 2
     assert len(checked.json["workflows"][0]["problems"]) == 2
-    assert state(alfred)["state"] == "wrong"
+    assert (state(alfred)["state"], state(alfred)["agent"]) == ("wrong", None)
     write()
     assert alfred("workflows", "check").out.startswith("weekly: right, revision")
     assert alfred("workflows", "show", "weekly").code == 0

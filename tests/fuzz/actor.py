@@ -16,10 +16,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-import sqlalchemy as sa
-
 from alfred import clock, errors, ids
-from alfred.actions import approvals, editing
+from alfred.actions import approvals, card_clock, editing
 from alfred.actions.editing import Editing
 from alfred.actions.ledger import approvals as approvals_ledger
 from alfred.actions.ledger import calls
@@ -33,16 +31,15 @@ from alfred.runs.ledger import Committed
 from alfred.runs.rows import Caps, Full, Holder, Item, Lease, NewRun, Run, Step
 from alfred.runs.states import Status, Wait
 from alfred.store import connect
+from alfred.store.statement import Sql
 from tests.ledger.core import intend
 
 CAP = 4
 LEASE_US = 400_000
-LIVE = sa.text(
-    "select id from runs where status in('queued','running','parked') order by id limit 60"
-)
+LIVE = Sql("select id from runs where status in('queued','running','parked') order by id limit 60")
 
 
-STEPS = sa.text("select run_id, seq from run_steps order by ended desc limit 40")
+STEPS = Sql("select run_id, seq from run_steps order by ended desc limit 40")
 
 
 class Actor:
@@ -191,8 +188,8 @@ class Actor:
             self.store,
             free_slots=2,
             others=(
-                lambda store: approvals.expire_beat(store, ids.new),
-                lambda store: approvals.auto_beat(store, ids.new),
+                lambda store: card_clock.expire_beat(store, ids.new),
+                lambda store: card_clock.auto_beat(store, ids.new),
                 lambda store: (store.transact(budget.lapse), None)[1],
                 lambda store: triggers.beat(store),
             ),
@@ -254,7 +251,7 @@ class Actor:
         while True:
             with self.store.read() as look:
                 open_calls = look(
-                    sa.text(
+                    Sql(
                         "select id from calls where run_id=:r and status in('proposed','staged','approved','executing','unknown')"
                         " order by turn, ordinal"
                     ),
@@ -437,7 +434,7 @@ class Actor:
                         step="boss",
                         agent=f"a{self.chance.randint(0, 1)}",
                         parent_id=lease.run_id,
-                        parent_call=child,
+                        parent_call=f"{seq}:{child}",
                         root_id=run.root_id if run else None,
                         depth=depth + 1,
                     ),

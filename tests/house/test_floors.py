@@ -33,6 +33,7 @@ def lint(folder: Path) -> tuple[int, str]:
     return done.returncode, done.stdout + done.stderr
 
 
+@pytest.mark.slow
 def test_no_import_goes_up() -> None:
     code, said = lint(ROOT)
     assert code == 0, said
@@ -41,7 +42,7 @@ def test_no_import_goes_up() -> None:
 
 WRONG = {
     "floors": ("trust/wrong.py", "from alfred.store import schema"),
-    "sql": ("agents/wrong.py", "import sqlalchemy"),
+    "toolkit": ("runs/wrong_sql.py", "import sqlalchemy"),
     "integrations": ("workflows/wrong.py", "from alfred.integrations import wrong"),
     "channels": ("channels/wrong.py", "from alfred.agents import turn"),
     "procrastinate": ("store/wrong.py", "import procrastinate"),
@@ -69,6 +70,7 @@ def broken(tmp_path_factory: pytest.TempPathFactory) -> str:
     return said
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("contract", CONTRACTS)
 def test_each_contract_notices_its_wrong_import(contract: str, broken: str) -> None:
     assert f"{CONTRACTS[contract]} BROKEN" in broken
@@ -76,6 +78,7 @@ def test_each_contract_notices_its_wrong_import(contract: str, broken: str) -> N
     assert f".{module}" in broken.split(f"\n{CONTRACTS[contract]}\n")[1].split("\n---")[0]
 
 
+@pytest.mark.slow
 def test_a_module_without_a_floor_is_noticed(tmp_path: Path) -> None:
     shutil.copytree(ROOT / "src", tmp_path / "src", ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copyfile(ROOT / "pyproject.toml", tmp_path / "pyproject.toml")

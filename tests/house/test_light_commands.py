@@ -11,7 +11,7 @@ import pytest
 
 HEAVY = {
     "pydantic_ai", "openai", "anthropic", "google", "mcp", "fastapi", "starlette", "uvicorn", "structlog", "apprise",
-    "prompt_toolkit", "tree_sitter", "sqlglot", "selectolax", "httpx2", "griffe", "alembic", "psycopg", "procrastinate", "keyring", "genai_prices",
+    "prompt_toolkit", "tree_sitter", "sqlglot", "selectolax", "httpx2", "griffe", "alembic", "sqlalchemy", "psycopg", "procrastinate", "keyring", "genai_prices",
 }  # fmt: skip
 ADAPTERS = (
     "alfred.integrations",

@@ -6,6 +6,8 @@ import base64
 import hashlib
 import io
 import json
+import shutil
+import subprocess
 import threading
 import tomllib
 import zipfile
@@ -18,6 +20,7 @@ import pytest
 from scripts import setup
 
 ROOT = Path(__file__).parents[2]
+MAKE = shutil.which("make") or "make"
 PROGRAM = b"#!/bin/sh\necho 'uv %s'\n" % setup.UV_VERSION.encode()
 MACHINES = [
     *("manylinux_2_17_x86_64.manylinux2014_x86_64", "manylinux_2_28_aarch64"),
@@ -148,6 +151,25 @@ def test_a_wheel_that_is_not_what_the_index_says_is_not_installed(
 def test_where_there_is_no_way_the_message_says_what_to_do() -> None:
     with pytest.raises(setup.SetupError, match="set PIP_INDEX_URL"):
         setup.find_uv()
+
+
+@pytest.mark.needs_program("make")
+def test_where_no_python_is_new_enough_make_says_so_and_still_lists_what_there_is(
+    tmp_path: Path,
+) -> None:
+    old = tmp_path / "python3"
+    old.write_text("#!/bin/sh\nexit 1\n")
+    old.chmod(0o755)
+
+    def make(target: str) -> tuple[int, str]:
+        command = [MAKE, "-n", "-C", str(ROOT), target]
+        done = subprocess.run(command, env={"PATH": str(tmp_path)}, capture_output=True, text=True)
+        return done.returncode, done.stdout + done.stderr
+
+    code, said = make("setup")
+    assert code == 2
+    assert "alfred needs Python 3.11 or newer" in said
+    assert make("help")[0] == 0
 
 
 def test_a_uv_that_is_too_old_is_not_used(tmp_path: Path) -> None:

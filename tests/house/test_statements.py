@@ -23,10 +23,17 @@ def statements(tree: ast.AST) -> Iterator[int]:
         if isinstance(node, ast.Call):
             called = node.func
             name = called.attr if isinstance(called, ast.Attribute) else getattr(called, "id", "")
-            if name in ("Sql", "Guarded", "exec_driver_sql"):
+            of = called.value if isinstance(called, ast.Attribute) else None
+            past = (
+                isinstance(of, ast.Attribute)
+                and of.attr == "raw"
+                and name in ("execute", "executemany", "cursor")
+            )
+            if name in ("Sql", "Guarded", "exec_driver_sql") or past:
                 yield node.lineno
 
 
+@pytest.mark.slow
 def test_statements_stand_in_the_rooms_of_sql_alone() -> None:
     found = [
         f"{file.relative_to(SOURCES)}:{line}"
@@ -62,7 +69,8 @@ def test_a_room_of_sql_is_a_ledger_the_store_or_the_core(file: str, allowed: boo
         'x = Sql("select 1")',
         'x = connect.Sql("select 1")',
         'x = Guarded("update a set b=1 returning c")',
-        'def f(tx): tx.conn.exec_driver_sql("select 1")',
+        'def f(tx): tx.raw.execute("select 1")',
+        'def f(tx): toolkit.connection(tx).exec_driver_sql("select 1")',
     ],
 )
 def test_a_statement_is_noticed_however_it_is_made(text: str) -> None:

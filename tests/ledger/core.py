@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import sqlalchemy as sa
-
 from alfred import clock, ids
 from alfred.actions import approvals
 from alfred.actions.ledger import approvals as approvals_ledger
@@ -17,6 +15,7 @@ from alfred.runs.ledger import Committed
 from alfred.runs.rows import Caps, Full, Holder, Item, Lease, NewRun, Run, Step
 from alfred.runs.states import Status, Wait
 from alfred.store.connect import Store
+from alfred.store.statement import Sql
 from alfred.store.tx import Tx
 
 LEASE = 30 * clock.SECOND
@@ -60,15 +59,15 @@ class Core:
 
     def one(self, statement: str, **params: Any) -> Any:
         with self.store.read() as look:
-            return look(sa.text(statement), **params).scalar()
+            return look(Sql(statement), **params).scalar()
 
     def all(self, statement: str, **params: Any) -> list[tuple[Any, ...]]:
         with self.store.read() as look:
-            return [tuple(row) for row in look(sa.text(statement), **params).all()]
+            return [tuple(row) for row in look(Sql(statement), **params).all()]
 
     def write(self, statement: str, **params: Any) -> int:
         """Rows as a test wants them, past every verb."""
-        return self.do(lambda tx: tx(sa.text(statement), **params).rowcount)
+        return self.do(lambda tx: tx(Sql(statement), **params).rowcount)
 
     def events(self, run_id: str) -> list[str]:
         return [
@@ -130,6 +129,7 @@ class Core:
         for_us: int = clock.HOUR,
         step: Step | None = None,
         seq: int | None = None,
+        **more: Any,
     ) -> Committed:
         at = self.run(lease.run_id).seq if seq is None else seq
         return self.do(
@@ -141,6 +141,7 @@ class Core:
             wait=wait,
             for_us=for_us,
             lease_us=self.me.lease_us,
+            **more,
         )
 
     def finish(
@@ -166,10 +167,10 @@ class Core:
 
     def child(self, parent: str, **fields: Any) -> str:
         fields = {"id": ids.new(), **fields}
+        fields.setdefault("parent_call", f"call:{fields['id']}")
         above = self.run(parent)
         return self.start(
             parent_id=parent,
-            parent_call=fields["id"],
             root_id=above.root_id,
             depth=above.depth + 1,
             **fields,

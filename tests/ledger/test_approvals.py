@@ -7,7 +7,7 @@ import json
 import pytest
 
 from alfred import clock, errors, ids
-from alfred.actions import approvals
+from alfred.actions import approvals, card_clock
 from alfred.actions.ledger import approvals as approvals_ledger
 from alfred.runs import endings, rows, stop
 from alfred.runs.states import Status
@@ -17,11 +17,11 @@ from tests.ledger.core import Core
 
 
 def auto(store: Store) -> None:
-    approvals.auto_beat(store, ids.new)
+    card_clock.auto_beat(store, ids.new)
 
 
 def expire(store: Store) -> None:
-    approvals.expire_beat(store, ids.new)
+    card_clock.expire_beat(store, ids.new)
 
 
 # ---- what a decision does ----
@@ -296,7 +296,7 @@ def test_no_more_than_so_many_approve_themselves_in_an_hour(core: Core) -> None:
         ripe(core)
         auto(core.store)
     done = [core.approval(card).status for card in cards].count("auto_approved")
-    assert done == approvals.AUTO_PER_HOUR
+    assert done == card_clock.AUTO_PER_HOUR
 
 
 def test_a_person_is_before_the_timer_or_the_timer_is_before_the_person(core: Core) -> None:

@@ -10,6 +10,7 @@ import pytest
 from alfred.runs import audit
 from alfred.runs.audit import Broken
 from alfred.store.connect import Store
+from alfred.store.trouble import DataError
 from alfred.trust import redact
 from tests.ledger.core import Core
 
@@ -40,6 +41,19 @@ def test_a_changed_row_is_found(chain: Core, n: int, change: str) -> None:
     chain.write(f"update audit set {change} where tenant='other' and n=:n", n=n)
     found = broken(chain)
     assert found is not None and (found.tenant, found.n) == ("other", n)
+
+
+@pytest.mark.parametrize("column", ["row", "prev", "hash"])
+def test_a_row_that_is_no_text_is_found(chain: Core, column: str) -> None:
+    if chain.store.pg:
+        with pytest.raises(DataError, match="invalid byte sequence"):
+            chain.write(f"update audit set {column}=convert_from('\\xff','utf8')")
+        return
+    chain.write(
+        f"update audit set {column}=cast(x'ff'||{column} as text) where tenant='other' and n=3"
+    )
+    found = broken(chain)
+    assert found is not None and (found.tenant, found.n) == ("other", 3)
 
 
 @pytest.mark.parametrize("n", [1, 2, 4])
@@ -117,6 +131,16 @@ def test_a_chain_whose_head_was_taken_away_is_broken(chain: Core) -> None:
     chain.write("delete from audit_heads where tenant='other'")
     found = broken(chain)
     assert found is not None and (found.tenant, found.n) == ("other", 1)
+
+
+def test_a_chain_of_which_nothing_is_left_is_missed(store: Store) -> None:
+    core = Core(store)
+    assert core.do(audit.policy, "main", {"mode": "gated"})
+    assert broken(core) is None
+    core.write("delete from audit")
+    core.write("delete from audit_heads")
+    found = broken(core)
+    assert found is not None and (found.tenant, found.n) == ("main", 1)
 
 
 def test_a_policy_that_changes_is_sealed_and_one_that_stays_is_not(store: Store) -> None:

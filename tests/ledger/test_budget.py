@@ -9,17 +9,21 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
-import sqlalchemy as sa
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from alfred import clock, ids
-from alfred.runs import budget, ledger
+from alfred.runs import blocks, budget, ledger, overview, spending
 from alfred.runs.budget import Scope
 from alfred.runs.rows import NewRun
-from alfred.store import connect, schema
+from alfred.runs.states import Wait
+from alfred.store import connect
 from alfred.store.connect import Store
+from alfred.store.statement import Sql
+from alfred.store.trouble import IntegrityError
 from alfred.store.tx import Tx
+from tests.ledger.core import Core
+from tests.table import table
 
 DAY = "2026-11-21"
 SOON = clock.MINUTE
@@ -59,7 +63,7 @@ def held(store: Store, scope: str = "day", day: str = DAY, tenant: str = "main")
     """(reserved, spent) of a scope."""
     with store.read() as look:
         row = look(
-            sa.text("select reserved,spent from budgets where tenant=:t and scope=:s and day=:d"),
+            Sql("select reserved,spent from budgets where tenant=:t and scope=:s and day=:d"),
             t=tenant,
             s=scope,
             d=day,
@@ -71,18 +75,16 @@ def expire(store: Store, *reservations: str) -> None:
     """Their time is over, on whichever clock the database goes by."""
     for id in reservations:
         store.transact(
-            lambda tx, id=id: tx(
-                sa.text("update reservations set expires_at=1 where id=:id"), id=id
-            )
+            lambda tx, id=id: tx(Sql("update reservations set expires_at=1 where id=:id"), id=id)
         )
 
 
 def assert_sums_hold(store: Store) -> None:
     """I19: a scope's `reserved` is the sum of its open reservations."""
     with store.read() as look:
-        rows = look(sa.text("select tenant,scope,day,reserved from budgets")).all()
+        rows = look(Sql("select tenant,scope,day,reserved from budgets")).all()
         found = look(
-            sa.text("select tenant,scopes,day,amount from reservations where status='open'")
+            Sql("select tenant,scopes,day,amount from reservations where status='open'")
         ).all()
     for row in rows:
         mine = [
@@ -135,7 +137,7 @@ def test_a_full_scope_is_named_and_nothing_is_left_behind(
     assert full in refused.value.detail
     assert held(store) == held(store, "run:R", "") == (0, 0)
     with store.read() as look:
-        assert look(sa.text("select count(*) from reservations")).scalar() == 0
+        assert look(Sql("select count(*) from reservations")).scalar() == 0
 
 
 def test_exactly_the_cap_fits_and_one_more_does_not(store: Store) -> None:
@@ -368,38 +370,24 @@ def test_a_request_is_recorded_once_and_told_once(store: Store) -> None:
     run(store, "R")
     row = usage(cost=4000, input_tokens=900, output_tokens=80)
     for _ in range(3):
-        store.transact(budget.record_usage, **row)
+        store.transact(spending.record, **row)
     with store.read() as look:
-        assert budget.spent_of_run(look, "R") == 4000
-        assert budget.tokens_of_run(look, "R") == 980
-        told = look(sa.text("select body from events where kind='spend'")).all()
+        assert spending.spent_today(look, "main", "UTC") == 4000
+        assert spending.tokens_today(look, "main", "UTC")["input_tokens"] == 900
+        told = look(Sql("select body from events where kind='spend'")).all()
     assert [json.loads(row.body)["cost"] for row in told] == [4000]
-
-
-def test_a_run_is_charged_with_everything_below_it_and_nothing_beside_it(store: Store) -> None:
-    run(store, "R")
-    run(store, "C1", parent="R", root="R")
-    run(store, "C2", parent="C1", root="R")
-    run(store, "other")
-    for n, run_id in enumerate(("R", "C1", "C2", "other")):
-        store.transact(budget.record_usage, **usage(run_id=run_id, cost=10**n, input_tokens=10**n))
-    with store.read() as look:
-        assert budget.spent_of_run(look, "R") == 111
-        assert budget.tokens_of_run(look, "R") == 111
-        assert budget.spent_of_run(look, "nobody") == 0
 
 
 def test_an_unknown_price_and_a_notional_one_cost_nothing_and_count_their_tokens(
     store: Store,
 ) -> None:
     run(store, "R")
-    store.transact(budget.record_usage, **usage(cost=None, input_tokens=5))
-    store.transact(budget.record_usage, **usage(cost=9999, notional=True, input_tokens=6))
-    store.transact(budget.record_usage, **usage(cost=1, input_tokens=7))
+    store.transact(spending.record, **usage(cost=None, input_tokens=5))
+    store.transact(spending.record, **usage(cost=9999, notional=True, input_tokens=6))
+    store.transact(spending.record, **usage(cost=1, input_tokens=7))
     with store.read() as look:
-        assert budget.spent_of_run(look, "R") == 1
-        assert budget.tokens_of_run(look, "R") == 18
-        assert budget.spent_today(look, "main", "UTC") == 1
+        assert spending.tokens_today(look, "main", "UTC")["input_tokens"] == 18
+        assert spending.spent_today(look, "main", "UTC") == 1
 
 
 def test_failed_requests_are_those_of_the_provider_for_this_turn(store: Store) -> None:
@@ -413,12 +401,12 @@ def test_failed_requests_are_those_of_the_provider_for_this_turn(store: Store) -
         {"outcome": "network", "turn": 1},
         {"outcome": "network", "purpose": "compact"},
     ):
-        store.transact(budget.record_usage, **usage(**changes))
+        store.transact(spending.record, **usage(**changes))
     with store.read() as look:
-        assert budget.failed_requests(look, "R", 0) == 2
-        assert budget.failed_requests(look, "R", 1) == 1
-        assert budget.failed_requests(look, "R", 2) == 0
-        assert budget.failed_requests(look, "other", 0) == 0
+        assert spending.failed_requests(look, "R", 0) == 2
+        assert spending.failed_requests(look, "R", 1) == 1
+        assert spending.failed_requests(look, "R", 2) == 0
+        assert spending.failed_requests(look, "other", 0) == 0
 
 
 def test_spend_tells_today_by_run_agent_and_model(store: Store) -> None:
@@ -431,12 +419,12 @@ def test_spend_tells_today_by_run_agent_and_model(store: Store) -> None:
         {"cost": None, "run_id": "S", "agent": "ops", "input_tokens": 10},
         {"cost": 77, "tenant": "other"},
     ):
-        store.transact(budget.record_usage, **usage(**changes))
+        store.transact(spending.record, **usage(**changes))
     long_ago = usage(cost=1_000_000)
-    store.transact(budget.record_usage, **long_ago)
-    store.transact(lambda tx: tx(sa.text("update usage set at=1 where id=:id"), id=long_ago["id"]))
+    store.transact(spending.record, **long_ago)
+    store.transact(lambda tx: tx(Sql("update usage set at=1 where id=:id"), id=long_ago["id"]))
     with store.read() as look:
-        told = budget.spend(look, "main", "Europe/Berlin")
+        told = spending.spend(look, "main", "Europe/Berlin")
         assert told == {
             "today_usd": 0.0045,
             "runs": [
@@ -462,16 +450,16 @@ def test_spend_tells_today_by_run_agent_and_model(store: Store) -> None:
             "by_agent": {"main": 0.004, "ops": 0.0005},
             "by_model": {"m-1": 0.0005, "scripted:x": 0.004},
         }
-        assert budget.tokens_today(look, "main", "Europe/Berlin") == {
+        assert spending.tokens_today(look, "main", "Europe/Berlin") == {
             "input_tokens": 910,
             "output_tokens": 80,
             "cache_read_tokens": 700,
             "cache_write_tokens": 100,
         }
-        assert budget.tokens_today(look, "nobody", "UTC")["input_tokens"] == 0
-        assert budget.unpriced_today(look, "main", "Europe/Berlin") == 1
-        assert budget.unpriced_today(look, "nobody", "UTC") == 0
-        assert budget.spend(look, "nobody", "UTC") == {
+        assert spending.tokens_today(look, "nobody", "UTC")["input_tokens"] == 0
+        assert spending.unpriced_today(look, "main", "Europe/Berlin") == 1
+        assert spending.unpriced_today(look, "nobody", "UTC") == 0
+        assert spending.spend(look, "nobody", "UTC") == {
             "today_usd": 0.0,
             "runs": [],
             "by_agent": {},
@@ -488,12 +476,12 @@ def test_a_price_that_nobody_knows_is_told_as_unknown_and_what_used_nothing_as_n
         {"cost": None, "model": "ollama:q", "input_tokens": 900, "output_tokens": 80},
         {"cost": None, "model": "openai:m", "outcome": "auth"},
     ):
-        store.transact(budget.record_usage, **usage(**whose, **changes))
+        store.transact(spending.record, **usage(**whose, **changes))
     with store.read() as look:
-        told = budget.spend(look, "main", "UTC")
+        told = spending.spend(look, "main", "UTC")
         assert (told["by_agent"], told["runs"][0]["cost_usd"]) == ({"local": None}, None)
         assert told["by_model"] == {"ollama:q": None, "openai:m": 0}
-        assert budget.unpriced_today(look, "main", "UTC") == 1
+        assert spending.unpriced_today(look, "main", "UTC") == 1
 
 
 def test_a_full_day_is_waited_for_until_the_next_one_begins(clock: Any) -> None:
@@ -508,42 +496,51 @@ def test_a_full_day_is_waited_for_until_the_next_one_begins(clock: Any) -> None:
 # ---- blocks ----
 
 
-def now(store: Store) -> int:
+def blocked(store: Store, provider: str, tenant: str = "main") -> int | None:
+    """How many minutes longer, up to a whole one."""
     with store.read() as look:
-        return look(sa.text("select alfred_now()")).scalar_one()
+        left = blocks.left(look, tenant, provider)
+    return left and -(-left // clock.MINUTE)
 
 
 def test_of_two_blocks_the_longer_one_stands_and_ends_by_itself(store: Store) -> None:
-    at = now(store)
-    block: Any = budget.block
-    store.transact(block, "main", "openai", at + 60 * clock.SECOND, "rate_limit")
-    store.transact(block, "main", "openai", at + 30 * clock.SECOND, "overloaded")
+    block: Any = blocks.block
+    store.transact(block, "main", "openai", 60 * clock.MINUTE, "rate_limit")
+    store.transact(block, "main", "openai", 30 * clock.MINUTE, "overloaded")
+    assert blocked(store, "openai") == 60
+    assert blocked(store, "anthropic") is None
+    assert blocked(store, "openai", "other") is None
+    store.transact(block, "main", "openai", 90 * clock.MINUTE, "budget")
+    store.transact(block, "main", "anthropic", -1, "rate_limit")
+    assert blocked(store, "openai") == 90
+    assert blocked(store, "anthropic") is None
+
+
+def test_a_block_from_a_clock_that_was_ahead_ends_when_it_is_right(store: Store) -> None:
+    store.transact(blocks.block, "main", "openai", clock.MINUTE, "network")
+    ahead = Sql("update blocks set until=until+:by,at=at+:by")
+    store.transact(lambda tx: tx(ahead, by=365 * clock.DAY))
+    assert blocked(store, "openai") is None
     with store.read() as look:
-        assert budget.blocked_until(look, "main", "openai") == at + 60 * clock.SECOND
-        assert budget.blocked_until(look, "main", "anthropic") is None
-        assert budget.blocked_until(look, "other", "openai") is None
-    store.transact(block, "main", "openai", at + 90 * clock.SECOND, "budget")
-    store.transact(block, "main", "anthropic", at - 1, "rate_limit")
-    with store.read() as look:
-        assert budget.blocked_until(look, "main", "openai") == at + 90 * clock.SECOND
-        assert budget.blocked_until(look, "main", "anthropic") is None
+        assert overview.blocks(look, "main") == []
+    store.transact(blocks.block, "main", "openai", 2 * clock.MINUTE, "network")
+    assert blocked(store, "openai") == 2
 
 
 def test_blocks_are_cleared_one_by_one_or_all(store: Store) -> None:
     for provider in ("a", "b", "c"):
-        store.transact(budget.block, "main", provider, now(store) + clock.HOUR, "rate_limit")
-    store.transact(budget.block, "other", "a", now(store) + clock.HOUR, "rate_limit")
-    assert store.transact(budget.clear, "main", "a") == 1
-    assert store.transact(budget.clear, "main") == 2
-    with store.read() as look:
-        assert budget.blocked_until(look, "main", "b") is None
-        assert budget.blocked_until(look, "other", "a") is not None
+        store.transact(blocks.block, "main", provider, clock.HOUR, "rate_limit")
+    store.transact(blocks.block, "other", "a", clock.HOUR, "rate_limit")
+    assert store.transact(blocks.clear, "main", "a") == 1
+    assert store.transact(blocks.clear, "main") == 2
+    assert blocked(store, "b") is None
+    assert blocked(store, "a", "other") is not None
 
 
 def test_the_tables_refuse_what_the_guards_should_have(store: Store) -> None:
     reserve(store, 10, scopes(100))
-    with pytest.raises(sa.exc.IntegrityError):
-        store.transact(lambda tx: tx(sa.update(schema.budgets).values(reserved=-1)))
+    with pytest.raises(IntegrityError):
+        store.transact(lambda tx: tx(Sql("update budgets set reserved=-1")))
 
 
 def test_scopes_are_counted_in_the_order_in_which_a_request_reserves_them() -> None:
@@ -557,3 +554,27 @@ def test_scopes_are_counted_in_the_order_in_which_a_request_reserves_them() -> N
     changes = [(("main", name, "d"), (1, 1)) for name in names]
     budget._count(statement, changes)  # type: ignore[arg-type]
     assert counted == names[::-1]
+
+
+@table(
+    [
+        *(("day", "usd"), ("day:tokens", "tokens"), ("run:R", "usd"), ("run:R:tokens", "tokens")),
+        *(("agent:main", "usd"), ("agent:main:tokens", "tokens"), ("agent:main:turns", "turns")),
+        *(("agent:tokens", "usd"), ("agent:turns:tokens", "tokens"), ("agent:day", "usd")),
+        *(("beyond:R:day:tokens", "tokens"), ("beyond:R:agent:turns", "usd")),
+    ]
+)
+def test_what_a_scope_counts_is_not_what_an_agent_is_called(scope: str, unit: str) -> None:
+    assert budget.unit(scope) == unit
+
+
+def test_the_steps_of_a_tree_are_those_in_which_something_was_done(core: Core) -> None:
+    lease = core.held()
+    core.advance(core.take(core.child(lease.run_id)))
+    for _ in range(3):
+        core.park(lease, Wait.TIMER)
+        assert core.do(ledger.wake, lease.run_id, (Wait.TIMER,))
+        lease = core.take(lease.run_id)
+    core.advance(lease)
+    with core.store.read() as look:
+        assert budget.steps_of_tree(look, lease.run_id) == 2

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from alfred import errors, ids
-from alfred.actions.ledger import calls
+from alfred.actions.ledger import calls, history
 from alfred.runs import claims
 from alfred.runs.rows import Lease
 from alfred.store.tx import Tx
@@ -198,9 +198,9 @@ def test_a_no_to_a_call_is_remembered_in_its_run_alone(core: Core) -> None:
     core.decide(asked, "reject")
     other = core.held()
     with core.store.read() as look:
-        assert calls.rejected_before(look, lease.run_id, "world.act", "{}")
-        assert not calls.rejected_before(look, lease.run_id, "world.act", '{"n":1}')
-        assert not calls.rejected_before(look, other.run_id, "world.act", "{}")
+        assert history.rejected_before(look, lease.run_id, "world.act", "{}")
+        assert not history.rejected_before(look, lease.run_id, "world.act", '{"n":1}')
+        assert not history.rejected_before(look, other.run_id, "world.act", "{}")
 
 
 MOVES: dict[str, tuple[str, Callable[[Tx, str], None]]] = {

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import random
+
 import pytest
 
 from alfred import clock, errors, ids
 from alfred.runs import claims, ledger, stop
 from alfred.runs.rows import Caps, Full
 from alfred.runs.states import Wait
+from alfred.store.statement import Sql
 from tests.ledger.core import Core, holder, roomy
 
 
@@ -75,6 +78,82 @@ def test_an_agents_cap_is_never_exceeded_and_is_said(core: Core) -> None:
     assert full == Full("main", "a")
     taken = core.claim(caps=caps, full=["main/a"])
     assert isinstance(taken, tuple) and taken[1].id == other
+
+
+def test_who_comes_next_beside_what_is_full_is_the_oldest_of_all_others(core: Core) -> None:
+    """As somebody who walks through all that is queued would find it."""
+    agents = [("main", "a"), ("main", "b"), ("main", "b/c"), ("other", "a"), ("other", "b")]
+    order = random.Random(7)
+    for n in range(40):
+        tenant, agent = order.choice(agents)
+        core.start(tenant=tenant, agent=agent, priority=order.randrange(3))
+        if n % 7 == 0:
+            core.do(claims.release, core.held(tenant=tenant, agent=agent), delay_us=clock.HOUR)
+    queued = core.all(
+        "select id,tenant,agent from runs where status='queued' and ready_at<=alfred_now()"
+        " order by priority,ready_at,id"
+    )
+    for full in (["main"], ["main/b"], ["main/a", "other"], ["main", "other"], ["b", "main/"]):
+        left = [id for id, t, a in queued if t not in full and f"{t}/{a}" not in full]
+        taken = core.claim(full=full)
+        assert (taken[1].id if isinstance(taken, tuple) else None) == (left[0] if left else None)
+        if isinstance(taken, tuple):
+            queued = [row for row in queued if row[0] != taken[1].id]
+
+
+def test_nobody_walks_through_the_runs_of_an_agent_that_is_full(core: Core) -> None:
+    for agent in ("a", "b"):
+        core.start(agent=agent)
+    many = "with recursive n(i) as (select 1 union all select i+1 from n where i<2000)"
+    copied = "tenant,agent,workflow,root_id,session_id,status,step,seq,ready_at"
+    core.write(
+        f"insert into runs(id,{copied}) {many} select id||'-'||i,tenant,agent,workflow,id||'-'||i,id||'-'||i,status,"
+        "step,seq,ready_at from runs,n"
+    )
+    core.write("analyze runs")  # where the planner knows much, it has other ideas
+    may = {"suspects": 1, "patience": 1, "root": ""}
+    for statement, of in (
+        (claims._HEADS, {"full": ["main/a"]}),
+        (claims._IN_ORDER, {"heads": ["x"]}),
+        (claims._NEXT_OF, {"tenant": "main", "agent": "a"}),
+    ):
+        plan = Sql("")
+        plan.sqlite, plan.pg = f"explain query plan {statement.sqlite}", f"explain {statement.pg}"
+        plan.lists = statement.lists
+        with core.store.read() as look:
+            found = look(plan, **of, **may).all()
+        assert ("runs_queues" in str(found)) == (statement is not claims._IN_ORDER), found
+        assert not any(walk in str(found) for walk in ("Seq Scan", "SCAN runs", "runs_ready"))
+
+
+def test_what_is_full_is_seen_at_one_look_as_claims_would_find_it_one_by_one(core: Core) -> None:
+    def caps(tenant: str, _agent: str) -> Caps:
+        if tenant == "broken":
+            raise errors.ConfigError("no yaml")
+        return {"narrow": Caps(total=2, per_agent=5)}.get(tenant, Caps(total=9, per_agent=1))
+
+    core.do(stop.switch, "halted", by="me")
+    with core.store.read() as look:
+        assert claims.full(look, caps) == ["halted"]
+    for tenant, agent in (
+        ("narrow", "a"),
+        ("narrow", "b"),
+        ("wide", "a"),
+        ("wide", "b"),
+        ("broken", "a"),
+    ):
+        core.held(tenant=tenant, agent=agent)
+    gone = core.start(tenant="other", driver="process")
+    assert isinstance(core.claim(gone, driver="process"), tuple)
+    core.lapse(gone)
+    for tenant, agent in (("narrow", "a"), ("wide", "a"), ("wide", "b"), ("broken", "a")):
+        core.start(tenant=tenant, agent=agent)
+    found: list[str] = []
+    while isinstance(refused := core.claim(caps=caps, full=found), Full):
+        found.append(str(refused))
+    assert refused is None
+    with core.store.read() as look:
+        assert claims.full(look, caps) == sorted([*found, "halted"])
 
 
 def test_a_tenants_cap_counts_all_its_agents_and_nobody_elses(core: Core) -> None:
@@ -215,7 +294,11 @@ def test_a_parents_call_has_one_child(core: Core) -> None:
     parent = core.held()
     child = core.child(parent.run_id)
     twin = ledger.NewRun(
-        id=ids.new(), workflow="w", step="first", parent_id=parent.run_id, parent_call=child
+        id=ids.new(),
+        workflow="w",
+        step="first",
+        parent_id=parent.run_id,
+        parent_call=core.run(child).parent_call,
     )
     assert not core.do(ledger.start, twin)
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
-import sqlalchemy as sa
 
 from alfred.actions.ledger import labels as rows
 from alfred.store.connect import Store
+from alfred.store.statement import Sql
 from alfred.trust import labels
 from alfred.trust.labels import DERIVED, EXTERNAL, Confidentiality, Integrity, Label
 from tests.ledger.core import Core
@@ -116,9 +116,7 @@ def test_a_name_in_other_letters_is_the_same_file_and_what_is_damaged_is_the_wor
     assert files.at("/W/notes.md") == EXTERNAL
     files.mark("/w/notes.md", PRIVATE)
     assert files.at("/w/NOTES.md") == labels.join(PRIVATE, EXTERNAL)
-    files.store.transact(
-        lambda tx: tx(sa.text("update file_labels set integrity='clean'")) and None
-    )
+    files.store.transact(lambda tx: tx(Sql("update file_labels set integrity='clean'")) and None)
     assert files.at("/w/Notes.MD") == labels.WORST
 
 

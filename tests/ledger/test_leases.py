@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import subprocess
 import sys
 from dataclasses import replace
@@ -12,6 +13,7 @@ import pytest
 from alfred import clock
 from alfred.runs import claims, leases, sweep
 from alfred.runs.leases import Lapsed
+from alfred.store import connect
 from tests.ledger.core import Core, holder
 
 
@@ -154,8 +156,6 @@ def test_no_sweep_takes_a_firings_run(core: Core) -> None:
 
 
 def test_on_sqlite_a_lease_of_another_boot_is_over(sqlite_url: str) -> None:
-    from alfred.store import connect
-
     store = connect.open_store(sqlite_url)
     try:
         core = Core(store)
@@ -203,7 +203,31 @@ def test_a_process_number_that_was_given_again_is_gone(core: Core) -> None:
 
 
 def test_a_worker_of_another_boot_is_gone(core: Core) -> None:
-    assert leases.gone(replace(_registered(core), boot="another")) is True
+    _registered(core)
+    core.write("update workers set boot='another',beat=1")
+    with core.store.read() as look:
+        assert leases.gone(leases.workers(look)[0]) is True
+
+
+def test_a_machine_of_the_same_name_keeps_what_it_holds(pg_url: str) -> None:
+    with contextlib.closing(connect.open_store(pg_url)) as store:
+        core = Core(store)
+        core.do(leases.register, core.me, kind="worker", slots=1)
+        lease = core.held()
+        core.write("update workers set boot='of that machine'")
+        assert sweep.release_gone(store) == 0
+        assert core.run(lease.run_id).status == "running"
+        assert core.one("select count(*) from workers") == 1
+
+
+def test_a_machine_that_has_just_been_started_takes_nothing_of_one_of_its_name(
+    core: Core, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whose last beat is older than this machine, but not too old."""
+    monkeypatch.setattr(clock, "monotonic", lambda: clock.SECOND)
+    other = replace(_registered(core), boot="of that machine")
+    for silent, gone in ((leases.HEARTBEAT, None), (leases.ALIVE, True)):
+        assert leases.gone(replace(other, silent=silent)) is gone
 
 
 @pytest.mark.parametrize("change", [{"host": "elsewhere"}, {"pidns": "another"}])
@@ -217,7 +241,7 @@ def test_of_another_machine_or_namespace_nothing_can_be_told(
 def test_a_restart_releases_without_counting(core: Core) -> None:
     core.do(leases.register, core.me, kind="worker", slots=1)
     lease = core.held()
-    core.write("update workers set boot='another'")
+    core.write("update workers set boot='another',beat=1")
     assert sweep.release_gone(core.store) == 1
     assert (core.run(lease.run_id).status, core.run(lease.run_id).reclaims) == ("queued", 0)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 import os
 import re
@@ -16,19 +17,27 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from procrastinate.schema import SchemaManager
 
 from alfred import errors
-from alfred.store import backup, connect, migrate, schema
+from alfred.store import backup, connect, migrate, schema, toolkit
 from alfred.store import tx as store_tx
 from alfred.store.connect import Store
+from alfred.store.statement import Sql
+from alfred.store.trouble import IntegrityError
 from alfred.store.tx import Tx
 from tests import pg
 from tests.unit.store import full
 
 DUE = (
-    "schema.py and the migrations differ. Until the first release: `.venv/bin/python scripts/baseline.py`;"
+    "store/schema and the migrations differ. Until the first release: `.venv/bin/python scripts/baseline.py`;"
     " after it: a new migration and a new HEAD in store/migrate.py."
 )
+
+ROOT = Path(__file__).parents[2]
+
+QUEUE = "c70ec4b400a60ad9592787653aae5ae77ae41bf801d56b5bd2712751a07f2009"
+"""The digest of what Procrastinate makes in a ledger."""
 
 NEXT = """
 from alembic import op
@@ -119,7 +128,7 @@ def install_next(
 
 def meta(store: Store) -> dict[str, str]:
     with store.read() as look:
-        return {row.k: row.v for row in look(sa.text("select k, v from meta"))}
+        return {row.k: row.v for row in look(Sql("select k, v from meta"))}
 
 
 def put(store: Store, **values: str) -> None:
@@ -137,16 +146,16 @@ def structure(store: Store) -> dict[str, Any]:
 
 def _structure_pg(look: Tx) -> dict[str, Any]:
     return {
-        name: sorted(tuple(map(str, row)) for row in look(sa.text(query)))
+        name: sorted(tuple(map(str, row)) for row in look(Sql(query)))
         for name, query in {
             "columns": "select table_name, column_name, data_type, is_nullable, column_default, is_identity,"
             " identity_generation from information_schema.columns where table_schema='public'",
             "constraints": "select cast(conrelid as regclass), conname, contype, condeferrable,"
-            " pg_get_constraintdef(oid) from pg_constraint where connamespace='public'\\:\\:regnamespace",
+            " pg_get_constraintdef(oid) from pg_constraint where connamespace=cast('public' as regnamespace)",
             "indexes": "select tablename, indexname, indexdef from pg_indexes where schemaname='public'",
             "triggers": "select cast(tgrelid as regclass), tgname, pg_get_triggerdef(oid) from pg_trigger"
             " where not tgisinternal",
-            "functions": "select pg_get_functiondef(oid) from pg_proc where pronamespace='public'\\:\\:regnamespace",
+            "functions": "select pg_get_functiondef(oid) from pg_proc where pronamespace=cast('public' as regnamespace)",
         }.items()
     }
 
@@ -155,38 +164,39 @@ def _structure_sqlite(look: Tx) -> dict[str, Any]:
     found: dict[str, Any] = {
         "rest": sorted(
             (row.type, row.name, _plain(row.sql))
-            for row in look(sa.text("select type, name, sql from sqlite_master"))
+            for row in look(Sql("select type, name, sql from sqlite_master"))
             if row.type in ("trigger", "view") or "virtual" in (row.sql or "").lower()
         )
     }
-    inspector = sa.inspect(look.conn)
-    for table in backup.tables(look):
-        created = look(
-            sa.text("select sql from sqlite_master where type='table' and name=:t"), t=table
-        ).scalar_one()
-        found[table] = {
-            "columns": sorted(
-                tuple(row)[1:] for row in look(sa.text(f'pragma table_xinfo("{table}")'))
-            ),
-            "foreign keys": sorted(
-                tuple(row)[2:] for row in look(sa.text(f'pragma foreign_key_list("{table}")'))
-            ),
-            "checks": sorted(
-                _plain(check["sqltext"]) for check in inspector.get_check_constraints(table)
-            ),
-            "unique": sorted(
-                tuple(key["column_names"]) for key in inspector.get_unique_constraints(table)
-            ),
-            "indexes": sorted(
-                _plain(row.sql)
-                for row in look(
-                    sa.text("select sql from sqlite_master where type='index' and tbl_name=:t"),
-                    t=table,
-                )
-                if row.sql
-            ),
-            "numbers": "autoincrement" in created.lower(),
-        }
+    with toolkit.connection(look) as connection:
+        inspector = sa.inspect(connection)
+        for table in backup.tables(look):
+            created = look(
+                Sql("select sql from sqlite_master where type='table' and name=:t"), t=table
+            ).scalar_one()
+            found[table] = {
+                "columns": sorted(
+                    tuple(row)[1:] for row in look(Sql(f'pragma table_xinfo("{table}")'))
+                ),
+                "foreign keys": sorted(
+                    tuple(row)[2:] for row in look(Sql(f'pragma foreign_key_list("{table}")'))
+                ),
+                "checks": sorted(
+                    _plain(check["sqltext"]) for check in inspector.get_check_constraints(table)
+                ),
+                "unique": sorted(
+                    tuple(key["column_names"]) for key in inspector.get_unique_constraints(table)
+                ),
+                "indexes": sorted(
+                    _plain(row.sql)
+                    for row in look(
+                        Sql("select sql from sqlite_master where type='index' and tbl_name=:t"),
+                        t=table,
+                    )
+                    if row.sql
+                ),
+                "numbers": "autoincrement" in created.lower(),
+            }
     return found
 
 
@@ -217,7 +227,7 @@ def test_the_comparison_notices_each_change(store: Store, backups: Path) -> None
     migrate.ensure_schema(store, backups=backups)
     for change in BROKEN:
         before = structure(store)
-        store.transact(lambda tx, sql=change: tx(sa.text(sql)))
+        store.transact(lambda tx, sql=change: tx(Sql(sql)))
         assert structure(store) != before, change
 
 
@@ -228,24 +238,24 @@ def test_the_comparison_notices_a_lost_check_and_another_trigger(
     before = structure(store)
     if store.pg:
         store.transact(
-            lambda tx: tx(sa.text("alter table budgets drop constraint budgets_reserved_check"))
+            lambda tx: tx(Sql("alter table budgets drop constraint budgets_reserved_check"))
         )
         after = structure(store)
         assert after["constraints"] != before["constraints"]
-        store.transact(lambda tx: tx(sa.text("drop function alfred_mono")))
+        store.transact(lambda tx: tx(Sql("drop function alfred_mono")))
         assert structure(store)["functions"] != after["functions"]
         return
 
     def rebuild(tx: Tx) -> None:
-        tx(sa.text("drop table budgets"))
+        tx(Sql("drop table budgets"))
         tx(
-            sa.text(
+            Sql(
                 "create table budgets(tenant text not null, scope text not null, day text not null, cap bigint,"
                 " reserved bigint not null default '0', spent bigint not null default '0',"
                 " primary key(tenant, scope, day))"
             )
         )
-        tx(sa.text("drop trigger memories_ad"))
+        tx(Sql("drop trigger memories_ad"))
 
     store.transact(rebuild)
     after = structure(store)
@@ -314,11 +324,21 @@ def test_alembic_is_not_imported_when_there_is_nothing_to_do(
     assert said == ["True", "False"]
 
 
+def test_the_tables_of_the_queue_change_only_with_a_migration() -> None:
+    """They are made with ours, once: a newer library would ask a ledger of before for functions that it does not have."""
+    made = hashlib.sha256(SchemaManager.get_schema().encode()).hexdigest()
+    assert made == QUEUE, "A migration is due that brings the queue's tables to this version."
+    (wanted,) = re.findall(
+        r'"procrastinate>=([\d.]+),<([\d.]+)"', (ROOT / "pyproject.toml").read_text()
+    )
+    assert wanted == ("3.10", "3.11"), "The queue is of one minor version, which this test knows."
+
+
 def test_what_else_is_made_is_made_with_the_tables_or_not_at_all(
     store: Store, backups: Path
 ) -> None:
     def fails(tx: Tx) -> None:
-        tx(sa.text("create table queue(id text)"))
+        tx(Sql("create table queue(id text)"))
         raise RuntimeError("no")
 
     with pytest.raises(RuntimeError):
@@ -332,6 +352,21 @@ def test_what_else_is_made_is_made_with_the_tables_or_not_at_all(
     assert len(calls) == 1, "only an empty database gets it"
 
 
+def test_tables_are_made_on_the_one_connection_that_a_role_may_have(
+    store: Store, backups: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused() -> None:
+        raise AssertionError("too many connections for role")
+
+    with store.read():
+        pass
+    for pool in (store._writer, store._reader):
+        monkeypatch.setattr(pool, "connect", refused)
+    migrate.ensure_schema(store, backups=backups)
+    with store.read() as look:
+        assert migrate.find(look) is not None
+
+
 def test_procrastinates_tables_come_with_ours(pg_server: pg.Server, backups: Path) -> None:
     from alfred.runs import procrastinate
 
@@ -340,7 +375,7 @@ def test_procrastinates_tables_come_with_ours(pg_server: pg.Server, backups: Pat
     try:
         migrate.ensure_schema(opened, backups=backups, extras=procrastinate.install)
         with opened.read() as look:
-            assert look(sa.text("select count(*) from procrastinate_jobs")).scalar() == 0
+            assert look(Sql("select count(*) from procrastinate_jobs")).scalar() == 0
             assert not [name for name in backup.tables(look) if "procrastinate" in name]
     finally:
         opened.close()
@@ -441,7 +476,7 @@ def killed_at(n: int, empty_url: str, work: Callable[[Store], object]) -> bool:
             if left < 0:
                 os.kill(os.getpid(), signal.SIGKILL)
 
-        sa.event.listen(mine._writer, "before_cursor_execute", count)
+        sa.event.listen(sa.Engine, "before_cursor_execute", count)
         store_tx.trace = count
         work(mine)
 
@@ -529,9 +564,9 @@ def test_an_older_sqlite_is_backed_up_and_migrated(
             found.setdefault(batch.table, []).extend(batch.rows)
     assert sorted(found["runs"], key=repr) == rows["runs"]
     with old.read() as look:  # foreign keys are watched again
-        assert look(sa.text("pragma foreign_keys")).scalar() == 1
-    with pytest.raises(sa.exc.IntegrityError):
-        old.transact(lambda tx: tx(sa.text("insert into later(id, run_id) values('x','nobody')")))
+        assert look(Sql("pragma foreign_keys")).scalar() == 1
+    with pytest.raises(IntegrityError):
+        old.transact(lambda tx: tx(Sql("insert into later(id, run_id) values('x','nobody')")))
     old.close()
 
 
@@ -611,7 +646,7 @@ def test_a_newer_schema_is_refused_untouched(store: Store, backups: Path) -> Non
 
 def test_a_newer_schema_can_still_be_backed_up(store: Store, backups: Path) -> None:
     migrate.ensure_schema(store, backups=backups)
-    store.transact(lambda tx: tx(sa.text("create table tomorrow(id text)")))
+    store.transact(lambda tx: tx(Sql("create table tomorrow(id text)")))
     put(store, schema="0002")
     with backup.reading(backup.backup(store, backups)) as content:
         assert content.revision == "0002"
@@ -636,7 +671,7 @@ def test_tables_of_others_are_refused_untouched(
     store: Store, backups: Path, theirs: list[str]
 ) -> None:
     for statement in theirs:
-        store.transact(lambda tx, sql=statement: tx(sa.text(sql)))
+        store.transact(lambda tx, sql=statement: tx(Sql(sql)))
     before = structure(store)
     for open_it in (
         lambda: migrate.ensure_schema(store, backups=backups),
@@ -656,8 +691,8 @@ def test_another_schema_of_the_same_postgres_is_no_concern_of_ours(
     url = pg_server.create("template0")
     opened = connect.open_store(url)
     try:
-        opened.transact(lambda tx: tx(sa.text("create schema shop")))
-        opened.transact(lambda tx: tx(sa.text("create table shop.meta(k text, v text)")))
+        opened.transact(lambda tx: tx(Sql("create schema shop")))
+        opened.transact(lambda tx: tx(Sql("create table shop.meta(k text, v text)")))
         migrate.ensure_schema(opened, backups=backups)
         assert meta(opened)["schema"] == migrate.HEAD
     finally:
@@ -672,7 +707,7 @@ def test_a_role_that_may_not_make_tables_is_told_what_it_needs(
     owner = connect.open_store(url)
     role = f"weak_{os.getpid()}"
     try:
-        owner.transact(lambda tx: tx(sa.text(f"create role {role} login password 'x'")))
+        owner.transact(lambda tx: tx(Sql(f"create role {role} login password 'x'")))
         weak_url = sa.make_url(url).set(username=role, password="x")
         weak = connect.open_store(weak_url.render_as_string(hide_password=False))
         with pytest.raises(errors.ConfigError) as refused:
@@ -680,6 +715,6 @@ def test_a_role_that_may_not_make_tables_is_told_what_it_needs(
         assert "grant create" in str(refused.value.next)
         weak.close()
     finally:
-        owner.transact(lambda tx: tx(sa.text(f"drop role if exists {role}")))
+        owner.transact(lambda tx: tx(Sql(f"drop role if exists {role}")))
         owner.close()
         pg_server.drop(url)

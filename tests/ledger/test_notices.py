@@ -137,6 +137,12 @@ def test_in_quiet_hours_only_runs_that_wait_with_a_high_risk_are_told_of(
     phone.quiet = False
     phone.later(HOUR)
     assert phone.beat() == 1 and "[medium]" in phone.got[1]
+    many, high = core.held(), core.held()
+    core.staged(many)
+    core.staged(high, risk="high")
+    with core.store.read() as look:
+        due = [one.high for one in rows.due(look, "main", "first", after_us=0)]
+    assert due == [True, False], "a hundred others hide no high risk"
 
 
 def test_what_comes_within_ten_minutes_of_a_message_comes_together_but_for_a_high_risk(
@@ -179,6 +185,30 @@ def test_a_crash_in_the_middle_of_sending_doubles_nothing_and_the_reminder_comes
     assert phone.beat() == 1
     phone.later(HOUR)
     assert phone.beat() == 0
+
+
+def test_what_was_told_while_the_clock_was_ahead_keeps_nobody_from_being_told(
+    core: Core, phone: Phone
+) -> None:
+    core.staged(core.held())
+    phone.later(MINUTE)
+    assert phone.beat() == 1
+    core.write("update notices set at=at+:ahead", ahead=DAY)
+    core.staged(core.held())
+    phone.later(MINUTE)
+    phone.takes = False
+    assert phone.beat() == 0
+    core.write("update notices set holder_until=holder_until+:ahead", ahead=DAY)
+    phone.takes = True
+    assert phone.beat() == 1, "neither the last message nor the last try lies ahead"
+    core.write("update notices set at=null,shown=0,holder='gone',holder_until=:until", until=2**52)
+    with core.store.read() as look:
+        assert len(rows.lapsed(look, "main")) == 2, "and nobody sends for so long"
+        gone = rows.lapsed(look, "main")
+    for run_id in gone:
+        core.do(rows.lapse, run_id)
+    with core.store.read() as look:
+        assert rows.lapsed(look, "main") == []
 
 
 def test_of_two_that_send_at_once_one_does(core: Core, phone: Phone) -> None:

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from alfred import clock, ids
+from alfred import clock, errors, ids
 from alfred.channels import deliver
-from alfred.channels.base import PATIENCE, Address
+from alfred.channels.base import PATIENCE, TRIES, Address
 from alfred.channels.deliver import Deliverer
 from alfred.runs import endings, ledger, listeners, outbox, stop, sweep
 from alfred.runs.states import Status
@@ -104,7 +104,8 @@ def test_nothing_overtakes_what_is_open_in_its_chat(post: Post) -> None:
 
 def test_what_is_refused_is_tried_later_each_time_and_given_up_after_a_day(post: Post) -> None:
     post.write("a")
-    for pause in (1, 2, 4):
+    post.later(PATIENCE)  # for want of a process
+    for pause in (1, 2, 4, 8, 16, 32, 64, 128, 256):
         post.bot.then(refuses())
         assert post.beat() == 1
         post.later(pause * clock.SECOND - 300_000)
@@ -192,6 +193,79 @@ def test_whoever_is_killed_while_it_sends_doubles_nothing_where_a_repeat_is_show
     assert plain.bot.said("1") == ["a", "b"][1 - shown :]
     assert plain.unsent().why == outbox.UNKNOWN
     assert plain.core.one("select count(*) from events where kind='notice'") == 1
+
+
+def test_what_ends_everybody_who_sends_it_is_given_up_after_a_day(post: Post) -> None:
+    post.write("poison")
+    post.write("a")
+    for passed in (PATIENCE, *(outbox.SENDING for _ in range(TRIES - 1))):
+        post.dies_in_the_middle(shown=False)
+        post.later(passed + clock.SECOND)
+    assert post.beat() == 1 and post.bot.said("1") == ["a"]
+    assert post.unsent() == outbox.Unsent(0, 1, outbox.UNKNOWN)
+
+
+def test_a_channel_that_would_end_the_process_silences_no_other_chat(
+    post: Post, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(deliver, "EVERY", 0.01)
+    post.write("a")
+    post.write("b", chat="2")
+    said = threading.Event()
+
+    def ends(show: Any) -> None:
+        raise SystemExit
+
+    def arrives(show: Any) -> None:
+        show()
+        said.set()
+
+    post.bot.then(ends, arrives)
+    deliverer = Deliverer(post.core.store, "main", post.bot)
+    deliverer.start()
+    assert said.wait(30)
+    deliverer.stop()
+    assert post.bot.said("2") == ["b"]
+
+
+def test_that_it_was_sent_is_noted_however_long_the_database_is_away(
+    plain: Post, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, away = plain.core.store, [outbox.sent, outbox.sent]
+    transact = store.transact
+
+    def flaky(verb: Any, *args: Any, **more: Any) -> Any:
+        if verb in away:
+            away.remove(verb)
+            raise errors.StoreUnavailable("away")
+        return transact(verb, *args, **more)
+
+    monkeypatch.setattr(store, "transact", flaky)
+    monkeypatch.setattr(clock, "sleep", lambda seconds: None)
+    monkeypatch.setattr(plain.bot, "send", lambda address, text, *, key: 7)  # a number for an id
+    plain.write("a")
+    assert plain.beat() == 1 and away == []
+    assert plain.core.all("select ref,sent_at>0 as sent from outbox") in [[("7", 1)], [("7", True)]]
+
+
+def test_what_nobody_sends_is_known_after_a_minute_and_keeps_no_process_waiting(
+    post: Post,
+) -> None:
+    post.write("a")
+    assert post.unsent() == outbox.Unsent(0, 0, None)
+    post.later(outbox.LATE + clock.SECOND)
+    post.write("elsewhere", channel="local:gone", chat="3")
+    assert post.unsent() == outbox.Unsent(1, 0, "no process serves local:bot, or it hangs")
+    post.core.do(stop.switch, "main", by="me")
+    assert post.unsent() == outbox.Unsent(1, 0, None)
+    post.core.do(stop.resume, "main", by="me", token=ids.new())
+    post.write("b")
+    post.bot.then(refuses(after_us=10 * MINUTE))
+    assert post.beat() == 1
+    assert not Deliverer(post.core.store, "main", post.bot).coming()
+    assert post.unsent() == outbox.Unsent(1, 0, "busy")
+    post.later(outbox.LATE + clock.SECOND)
+    assert post.unsent() == outbox.Unsent(3, 0, "no process serves local:gone, or it hangs")
 
 
 def test_of_two_that_send_at_once_one_does(post: Post) -> None:
@@ -310,6 +384,33 @@ def test_what_was_said_long_ago_is_forgotten_and_what_is_open_is_not(post: Post)
     post.later(2 * MINUTE)
     sweep.beat(post.core.store)
     assert post.core.all("select body from outbox") == [("open",)]
+    assert post.unsent().dead == 0
+
+
+def test_what_waits_a_month_for_a_process_is_given_up(post: Post) -> None:
+    post.write("a", channel="local:gone")
+    post.later(outbox.WAITS - MINUTE)
+    sweep.beat(post.core.store)
+    assert post.unsent().dead == 0
+    post.write("b", channel="local:gone")
+    post.later(2 * MINUTE)
+    sweep.beat(post.core.store)
+    assert (post.unsent().waiting, post.unsent().dead) == (1, 1)
+    told = "select error from outbox where dead_at is not null"
+    assert post.core.one(told) == "no process has served local:gone"
+    assert post.core.one("select count(*) from events where kind='notice'") == 1
+
+
+def test_what_a_wrong_clock_has_put_off_is_sent(post: Post) -> None:
+    post.write("put off")
+    post.write("held", chat="2")
+    year = 365 * clock.DAY
+    post.core.write("update outbox set next_at=next_at+:year where body='put off'", year=year)
+    held = "update outbox set holder='gone',holder_until=next_at+:year where body='held'"
+    post.core.write(held, year=year)
+    assert post.beat() == 0
+    sweep.beat(post.core.store)
+    assert post.beat() == 2
 
 
 def test_no_secret_leaves_and_no_letter_deceives(post: Post) -> None:
@@ -407,6 +508,35 @@ def test_an_answer_is_in_the_outbox_with_the_end_of_its_run_and_not_before(
     assert post.bot.said("1") == post.bot.said("2") == ["Hello."]
     run = core.all("select distinct run_id from outbox")
     assert run == [(lease.run_id,)]
+
+
+def test_an_answer_behind_which_something_else_was_said_is_told_as_well(
+    core: Core, post: Post
+) -> None:
+    lease = _spoken_to(core, "1")
+    heir = core.child(lease.run_id, parent_call="c:handoff")
+    for run_id, answers in ((heir, ["Its first.", "Its last."]), (core.child(lease.run_id), ["-"])):
+        own = core.take(run_id)
+        for answer in answers:
+            core.message(run_id, message_id=(said := ids.new()))
+            _finish(core, own, Status.COMPLETED, answer)
+            core.write("update interjections set consumed_seq=1 where id=:id", id=said)
+        _finish(core, own, Status.COMPLETED, "Done.")
+    core.message(lease.run_id, message_id=(said := ids.new()))
+    _finish(core, lease, Status.COMPLETED, "First. ghp_1234567890abcdefghijklmnopqrstuvwxyzAB")
+    _finish(core, lease, Status.COMPLETED, " ")
+    core.write("update interjections set consumed_seq=1 where id=:id", id=said)
+    _finish(core, lease, Status.COMPLETED, "Second.")
+    assert post.beat() == 4
+    read = post.bot.said("1")
+    assert [*read[:2], read[2].split()[0], read[3]] == [
+        "Its first.",
+        "Its last.",
+        "First.",
+        "Second.",
+    ]
+    assert "ghp_" not in read[2]
+    assert core.all("select distinct run_id from outbox") == [(lease.run_id,)]
 
 
 @pytest.mark.parametrize("said", [None, "", " \n"])

@@ -104,6 +104,25 @@ def test_a_place_that_is_given_back_goes_to_the_oldest_that_waits_and_is_kept_fo
     assert take(core, mine)
 
 
+def test_who_was_handed_a_place_and_asked_somebody_else_neither_has_one_nor_waits(
+    core: Core,
+) -> None:
+    asks, handed, timed_out = (core.held() for _ in range(3))
+    assert take(core, asks)
+    for lease in (handed, timed_out):
+        waits(core, lease)
+    core.do(places.give_back, asks, "p")
+    core.do(places.hand_over, "main", "p", 1)
+    core.write("update runs set wake_at=1 where id=:id", id=timed_out.run_id)
+    sweep.beat(core.store)
+    handed, again = (core.take(lease.run_id) for lease in (handed, timed_out))
+    assert not take(core, asks), "it is kept"
+    core.write("update runs set ready_at=1 where id=:id", id=handed.run_id)
+    assert take(core, asks), "nobody has it"
+    core.message(again.run_id)
+    assert core.park(again, Wait.TIMER).status == "running", "it reads what was said to it"
+
+
 def test_a_place_is_not_kept_for_ever_for_a_run_that_nobody_claims(core: Core) -> None:
     asks, waiting = core.held(), core.held()
     assert take(core, asks)

@@ -99,6 +99,25 @@ def test_no_more_are_woken_than_there_is_room_for(core: Core) -> None:
     assert [core.run(run).status for run in runs] == ["queued"] * 3 + ["parked"]
 
 
+def test_what_was_woken_and_waits_for_a_place_is_counted_at_the_next_beat(core: Core) -> None:
+    reserved = spend(core, "day", 900_000)
+    runs = [wait(core, "day", 300_000) for _ in range(4)]
+    core.do(budget.settle, reserved, 400_000)
+    for _ in range(3):
+        caps.wake_what_fits(core.store, lambda _: settings(per_day_usd=1))
+    assert [core.run(run).status for run in runs] == ["queued"] * 2 + ["parked"] * 2
+
+
+def test_of_thousands_some_are_woken_at_each_beat(
+    core: Core, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(caps, "AT_ONCE", 2)
+    runs = [wait(core, "day", 1) for _ in range(5)]
+    for awake in (2, 4, 5):
+        caps.wake_what_fits(core.store, lambda _: settings())
+        assert [core.run(run).status for run in runs].count("queued") == awake
+
+
 def test_a_later_park_is_not_woken_by_what_was_seen_of_an_earlier_one(core: Core) -> None:
     run = wait(core, "day", 200_000)
     with core.store.read() as look:

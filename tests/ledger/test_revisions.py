@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
-from alfred import ids
+import pytest
+
+from alfred import errors, ids
+from alfred.actions import Happened, NotHappened
 from alfred.runs import audit, crons, revisions
 from alfred.runs.revisions import Revision
 from alfred.store.connect import Store
 from alfred.workflows import activation
 from alfred.workflows.contracts import Contract
+from tests.built import built
 
 ONE = Contract(
     workflow="weekly",
@@ -91,6 +97,30 @@ def test_one_run_asks_about_a_contract_and_each_contract_is_asked_about(store: S
     assert yes(store, ONE), "what is asked about is what was said last"
 
 
+def test_a_yes_has_happened_when_it_was_this_one(store: Store) -> None:
+    check = built(activation.activate).check
+    assert check is not None
+
+    def happened(run: str) -> Any:
+        ctx = SimpleNamespace(store=store, tenant="main", run_id=run)
+        return check(key="k", ctx=ctx, name="weekly", revision="one", contract=ONE.digest)
+
+    ask(store, ONE)
+    about = {"asked": ONE.digest, "by": "run:first"}
+    assert happened("first") == NotHappened()
+    assert store.transact(revisions.activate, "main", "weekly", "one", **about)
+    assert happened("first") == Happened("The workflow weekly is active: when you say so.")
+    ask(store, ONE)
+    assert happened("second") == NotHappened(), "the same was active before"
+
+
+def test_nobody_is_asked_for_what_a_yes_could_not_carry_out(store: Store) -> None:
+    with pytest.raises(errors.UsageError, match="it is past"):
+        ask(store, replace(ONE, schedule="2020-01-01T00:00:00Z"))
+    assert not yes(store, ONE)
+    ask(store, replace(ONE, schedule="@daily"))
+
+
 def test_the_text_of_a_revision_is_kept_once_and_an_end_is_told(store: Store) -> None:
     ask(store, ONE, "first")
     ask(store, ONE, "second")
@@ -107,6 +137,30 @@ def test_the_text_of_a_revision_is_kept_once_and_an_end_is_told(store: Store) ->
         (True, True),
     ]
     assert ONE.digest in said(store)[0]
+
+
+def test_an_end_ends_what_takes_the_place_of_the_active_one_at_that_moment(store: Store) -> None:
+    for _ in range(25):
+        for contract in (ONE, TWO):
+            ask(store, contract)
+        assert yes(store, ONE)
+        gate, ended = threading.Barrier(2), []
+
+        def another(gate: threading.Barrier = gate) -> None:
+            gate.wait()
+            yes(store, TWO)
+
+        def end(gate: threading.Barrier = gate, ended: list[bool] = ended) -> None:
+            gate.wait()
+            ended.append(store.transact(activation.deactivate, "main", "weekly", by="me"))
+
+        both = [threading.Thread(target=work) for work in (another, end)]
+        for thread in both:
+            thread.start()
+        for thread in both:
+            thread.join(30)
+        assert ended == [True], "it was active before and after"
+        store.transact(activation.deactivate, "main", "weekly", by="me")
 
 
 def job(store: Store) -> crons.Trigger:

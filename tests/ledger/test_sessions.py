@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from alfred import ids
+from alfred import conversations, ids
 from alfred.config_schema import Settings
 from alfred.conversations import Conversation
 from alfred.desk import Desk
@@ -111,14 +111,14 @@ def test_a_follow_up_that_is_being_cancelled_is_followed_up_itself(core: Core, d
 
 def test_a_word_whose_answer_was_lost_is_said_once(core: Core, desk: Desk) -> None:
     ended = core.run(over(core))
-    new = desk.follow_up(ended, "one")
+    new = conversations.follow_up(ended, "one", settings=desk.settings)
 
     def say(new: NewRun) -> str:
         return core.do(sessions.follow, ended, new, author="me").id
 
     assert say(new) == say(new) == new.id
     assert said_to(core, new.id) == []
-    other = desk.follow_up(ended, "two")
+    other = conversations.follow_up(ended, "two", settings=desk.settings)
     assert say(other) == say(other) == new.id
     core.finish(core.take(new.id), Status.FAILED)
     assert say(new) == new.id, "also when its run was over meanwhile"
@@ -210,9 +210,16 @@ def test_undo_leaves_the_last_turn_out_and_keeps_it_in_the_session_before(
         talk.undo()
     core.finish(core.take(first))
     second = spoken(core, talk, "two")
-    core.finish(core.take(second))
+    core.staged(lease := core.take(second), kinds=("none", "none"), parked=False)
+    core.write(
+        "update calls set status='done',intent_at=1,outcome_at=1,integration='agents',action='agents.ask'"
+    )
+    core.write("update calls set action='crm.note' where ordinal=1")
+    core.finish(lease)
     old = talk.session()
-    assert talk.undo().run.id == second
+    undone = talk.undo()
+    assert undone.run.id == second
+    assert [call.action for call in undone.standing] == ["crm.note"], "whatever it says it is of"
     assert (talk.session().turns, talk.session().title) == (1, "one")
     third = spoken(core, talk, "three")
     with core.store.read() as look:
@@ -255,7 +262,7 @@ def test_what_follows_is_trusted_as_its_folder_is_by_then(
     for trusted in ([folder], [], [tmp_path]):
         trust = {"timezone": "UTC", "trust": {"workspaces": trusted}}
         there = replace(desk, settings=Settings.model_validate(trust))
-        told = there.follow_up(core.run(ended), "and?")
+        told = conversations.follow_up(core.run(ended), "and?", settings=there.settings)
         said = there.conversation(platform="cli").turn(
             "and?", actions=[], model=lambda: "scripted:/x"
         )

@@ -242,6 +242,19 @@ def test_a_park_on_children_goes_on_when_the_last_is_done(core: Core) -> None:
     assert core.park(lease, Wait.CHILDREN).status is Status.RUNNING
 
 
+def test_who_is_out_of_an_earlier_call_holds_nobody_that_waits_for_a_later_one(core: Core) -> None:
+    lease = core.held()
+    core.child(lease.run_id, parent_call="slow:0")
+    first, second = (core.child(lease.run_id, parent_call=f"fast:{n}") for n in (0, 1))
+    assert core.park(lease, Wait.CHILDREN, children=[first, second]).status is Status.PARKED
+    core.cancel(first)
+    assert core.run(lease.run_id).status == "parked"
+    core.cancel(second)
+    lease = core.take(lease.run_id)
+    # they had ended before it parked
+    assert core.park(lease, Wait.CHILDREN, children=[first, second]).status is Status.RUNNING
+
+
 @pytest.mark.parametrize("wait", [Wait.TIMER, Wait.EVENT])
 def test_a_park_goes_on_when_a_message_is_there(core: Core, wait: Wait) -> None:
     lease = core.held()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from alfred import clock, ids
-from alfred.actions import approvals
+from alfred.actions import card_clock
 from alfred.runs import sweep
 from alfred.runs.states import Wait
 from alfred.store.connect import Store
@@ -13,7 +13,7 @@ from tests.ledger.core import Core
 
 
 def expire(store: Store) -> None:
-    approvals.expire_beat(store, ids.new)
+    card_clock.expire_beat(store, ids.new)
 
 
 @pytest.mark.parametrize("wait", [Wait.TIMER, Wait.EVENT, Wait.BUDGET, Wait.LIMIT])

@@ -10,7 +10,6 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-import sqlalchemy as sa
 
 from alfred import clock, errors, ids
 from alfred.runs import crons, endings, schedule, stop, triggers
@@ -18,6 +17,7 @@ from alfred.runs.crons import NewTrigger, Trigger
 from alfred.runs.rows import NewRun
 from alfred.store import connect
 from alfred.store.connect import Store
+from alfred.store.statement import Sql
 from alfred.store.tx import Tx
 
 BERLIN = "Europe/Berlin"
@@ -38,7 +38,7 @@ def due(store: Store, trigger: Trigger, us: int) -> None:
     """As if nobody had looked since: the trigger's next slot is this one."""
     store.transact(
         lambda tx: tx(
-            sa.text("update triggers set next_fire_at=:us where id=:id"), us=us, id=trigger.id
+            Sql("update triggers set next_fire_at=:us where id=:id"), us=us, id=trigger.id
         )
     )
 
@@ -70,7 +70,7 @@ def fires(store: Store, trigger: Trigger) -> list[crons.Fire]:
 def runs_of(store: Store, trigger: Trigger) -> list[Any]:
     with store.read() as look:
         statement = "select id,status,brief,trigger_kind,agent from runs where singleton_key=:key"
-        return list(look(sa.text(statement), key=f"cron:{trigger.id}").all())
+        return list(look(Sql(statement), key=f"cron:{trigger.id}").all())
 
 
 def end(store: Store, trigger: Trigger) -> None:
@@ -82,13 +82,13 @@ def end(store: Store, trigger: Trigger) -> None:
 def told(store: Store) -> list[str]:
     """Straight from the table: the feed holds back what is newer than any transaction of the whole server."""
     with store.read() as look:
-        every = look(sa.text("select body from events where kind='cron' order by id")).all()
+        every = look(Sql("select body from events where kind='cron' order by id")).all()
     return [json.loads(row.body)["status"] for row in every]
 
 
 def set_everything_due_an_hour_ago(store: Store) -> None:
     at = last_slot(store, back=1)
-    store.transact(lambda tx: tx(sa.text("update triggers set next_fire_at=:us"), us=at))
+    store.transact(lambda tx: tx(Sql("update triggers set next_fire_at=:us"), us=at))
 
 
 def together(count: int, work: Callable[[int], Any]) -> list[Any]:
@@ -154,7 +154,7 @@ def test_sixteen_processes_with_one_stale_look_start_one_run(store: Store) -> No
     assert outcomes.count("started") == 1
     assert outcomes.count("lost") == 15
     with store.read() as look:
-        assert look(sa.text("select count(*) from runs")).scalar() == 1
+        assert look(Sql("select count(*) from runs")).scalar() == 1
 
 
 def test_a_slot_is_skipped_while_a_run_of_the_trigger_lives_and_says_so(store: Store) -> None:
@@ -175,7 +175,7 @@ def test_when_the_last_run_is_over_the_next_slot_starts_another(store: Store) ->
     due(store, trigger, last_slot(store, back=5))
     triggers.beat(store)
     end(store, trigger)
-    store.transact(lambda tx: tx(sa.text("delete from trigger_fires")))
+    store.transact(lambda tx: tx(Sql("delete from trigger_fires")))
     due(store, trigger, last_slot(store))
     triggers.beat(store)
     assert sorted(r.status for r in runs_of(store, trigger)) == ["cancelled", "queued"]
@@ -232,9 +232,7 @@ def test_one_time_fires_once_and_is_disabled_then(store: Store) -> None:
     passed = now(store) // clock.MINUTE * clock.MINUTE - clock.HOUR
     spec = str(clock.rfc3339(passed)).replace(".000Z", "+00:00")
     store.transact(
-        lambda tx: tx(
-            sa.text("update triggers set spec=:spec,next_fire_at=:at"), spec=spec, at=passed
-        )
+        lambda tx: tx(Sql("update triggers set spec=:spec,next_fire_at=:at"), spec=spec, at=passed)
     )
     triggers.beat(store)
     triggers.beat(store)
@@ -281,7 +279,7 @@ def test_what_was_missed_starts_at_most_ten_runs_a_second_over_all_processes(sto
     together(8, lambda _: triggers.beat(store))
     seconds = (now(store) - began) / clock.SECOND
     with store.read() as look:
-        started = look(sa.text("select count(*) from runs")).scalar_one()
+        started = look(Sql("select count(*) from runs")).scalar_one()
     assert triggers.LATE_PER_SECOND <= started <= triggers.LATE_PER_SECOND * (1 + seconds) + 1
 
 
@@ -294,7 +292,7 @@ def test_everything_that_was_missed_starts_in_the_end(sqlite_url: str, clock: An
         triggers.beat(store)
         clock.advance(1)
         with store.read() as look:
-            started.append(look(sa.text("select count(*) from runs")).scalar_one())
+            started.append(look(Sql("select count(*) from runs")).scalar_one())
     assert started == [10, 20, 30, 35, 35, 35]
     assert all(len(fires(store, trigger)) == 1 for trigger in made)
     store.close()
@@ -376,7 +374,7 @@ def test_a_rule_that_went_bad_stops_its_trigger_and_no_other(
     bad, good = create(store, name="bad"), create(store, name="good")
     store.transact(
         lambda tx: tx(
-            sa.text(f"update triggers set {column}=:value where id=:id"), value=value, id=bad.id
+            Sql(f"update triggers set {column}=:value where id=:id"), value=value, id=bad.id
         )
     )
     if not ahead:
@@ -452,12 +450,12 @@ def test_a_run_that_cannot_be_made_leaves_its_slot_due_and_says_why(store: Store
     due(store, trigger, last_slot(store))
 
     def refuse(seen: Trigger, run_id: str) -> NewRun:
-        raise errors.NotFound(f"No agent is called {seen.agent!r}.")
+        raise errors.NotFound(f"No agent is called {seen.agent!r}.", next="Name another.")
 
     triggers.beat(store, start=refuse)
     triggers.beat(store, start=refuse)
     waiting = get(store, trigger)
-    assert waiting.problem == "No agent is called 'gone'."
+    assert waiting.problem == "No agent is called 'gone'. Name another."
     assert waiting.next_fire_at == last_slot(store)
     assert told(store).count("refused") == 1
     triggers.beat(store)
@@ -616,7 +614,7 @@ def test_a_change_that_is_wrong_changes_nothing(store: Store) -> None:
 
 def test_a_trigger_with_a_bad_zone_can_still_be_switched_off(store: Store) -> None:
     trigger = create(store)
-    store.transact(lambda tx: tx(sa.text("update triggers set tz='Mars/Phobos'")))
+    store.transact(lambda tx: tx(Sql("update triggers set tz='Mars/Phobos'")))
     assert store.transact(crons.update, trigger.id, zone="UTC", enabled=False).enabled == 0
 
 
@@ -715,11 +713,13 @@ def test_after_a_restore_no_slot_fires_that_may_have_fired_already(store: Store)
     trigger, once = create(store), create(store, name="once", spec="2030-01-01T00:00Z")
     set_everything_due_an_hour_ago(store)
     store.transact(
-        lambda tx: tx(
-            sa.text("update triggers set spec='2020-01-01T00:00Z' where id=:id"), id=once.id
-        )
+        lambda tx: tx(Sql("update triggers set spec='2020-01-01T00:00Z' where id=:id"), id=once.id)
     )
     store.transact(stop.restored, by="me")
+    read = get(store, trigger).next_fire_at
+    assert read is not None and read <= now(store) + clock.HOUR, (
+        "people are told when it fires next"
+    )
     triggers.beat(store)
     assert not runs_of(store, trigger) and not runs_of(store, once)
     following = get(store, trigger).next_fire_at

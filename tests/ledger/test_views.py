@@ -14,24 +14,28 @@ import sqlalchemy as sa
 from alfred import clock, errors, ids
 from alfred.memory import ledger as memory
 from alfred.runs import (
-    budget,
+    blocks,
     claims,
     crons,
     endings,
     events,
     leases,
     ledger,
+    overview,
     rows,
     shapes,
+    spending,
     tasks,
     views,
 )
 from alfred.runs.crons import NewTrigger
 from alfred.runs.rows import Caps, Holder, Item, Lease, NewRun, Step
 from alfred.runs.states import Status, Wait
-from alfred.store import schema
+from alfred.store import disk, schema
 from alfred.store.connect import Store
+from alfred.store.statement import Sql
 from tests.table import table
+from tests.unit.store import full
 
 HOLDER = Holder(worker="W", boot=leases.boot(), lease_us=clock.MINUTE)
 RFC3339 = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
@@ -78,7 +82,7 @@ def get(store: Store, run_id: str) -> rows.Run:
 
 
 def insert(store: Store, table: sa.Table, **values: Any) -> None:
-    store.transact(lambda tx: tx(sa.insert(table).values(**values)))
+    store.transact(lambda tx: tx(full.inserting(table.name, values), **values))
 
 
 def card(store: Store, run_id: str, ordinal: int = 0, **changes: Any) -> tuple[str, str]:
@@ -132,7 +136,7 @@ def used(store: Store, run_id: str, **changes: Any) -> None:
         "model": "scripted:x",
         "outcome": "ok",
     }
-    store.transact(budget.record_usage, **values | changes)
+    store.transact(spending.record, **values | changes)
 
 
 # ---- names ----
@@ -270,7 +274,9 @@ def test_cost_is_known_zero_or_unknown(store: Store) -> None:
     used(store, refused, cost=None, outcome="auth")
     with store.read() as look:
         cost = {line["id"]: line["cost_usd"] for line in views.runs(look, "main")[0]}
-        spent = {line["id"]: line["cost_usd"] for line in budget.spend(look, "main", "UTC")["runs"]}
+        spent = {
+            line["id"]: line["cost_usd"] for line in spending.spend(look, "main", "UTC")["runs"]
+        }
     assert cost == {
         idle: 0,
         priced: 0.0045,
@@ -657,7 +663,7 @@ def now(store: Store) -> int:
 
 def status(store: Store, tenant: str = "main") -> dict[str, Any]:
     with store.read() as look:
-        return views.status(look, tenant, "UTC")
+        return overview.status(look, tenant, "UTC")
 
 
 NOTHING = {
@@ -669,6 +675,7 @@ NOTHING = {
         "failed": 0,
         "cancelled": 0,
     },
+    "waits": {},
     "approvals_pending": 0,
     "asked": {"per_day": 0.0, "median_s": None, "median_high_s": None},
     "workers": 0,
@@ -690,8 +697,9 @@ def test_status_counts_what_is_there(store: Store) -> None:
     over = start(store)
     store.transact(endings.cancel, over, by="test", token=ids.new())
     used(store, over, cost=2_500_000)
-    until = now(store) + clock.HOUR
-    store.transact(budget.block, "main", "openai", until, "rate_limit")
+    store.transact(blocks.block, "main", "openai", clock.HOUR, "rate_limit")
+    with store.read() as look:
+        until = look(Sql("select until from blocks")).scalar_one()
     job = cron(store, "job")
     cron(store, "off", enabled=False)
     told = status(store)
@@ -713,7 +721,7 @@ def test_status_of_a_tenant_tells_nothing_of_another(store: Store) -> None:
     card(store, run_id)
     used(store, run_id, cost=1)
     cron(store, "job")
-    store.transact(budget.block, "main", "openai", now(store) + clock.HOUR, "x")
+    store.transact(blocks.block, "main", "openai", clock.HOUR, "x")
     assert status(store, "other") == NOTHING
 
 
@@ -724,9 +732,7 @@ def test_without_a_worker_what_waits_is_counted(store: Store) -> None:
     park(store, start(store), Wait.TIMER, for_us=-clock.SECOND)
     park(store, start(store), Wait.TIMER, for_us=clock.HOUR)
     job = cron(store, "job")
-    store.transact(
-        lambda tx: tx(sa.text("update triggers set next_fire_at=1 where id=:id"), id=job)
-    )
+    store.transact(lambda tx: tx(Sql("update triggers set next_fire_at=1 where id=:id"), id=job))
     assert status(store)["late"] == {"runs": 3, "cards": 0, "timers": 1, "crons": 1}
     worker(store)
     assert status(store)["late"] == {"runs": 0, "cards": 0, "timers": 0, "crons": 1}
@@ -740,7 +746,6 @@ def test_without_a_worker_what_waits_is_counted(store: Store) -> None:
         {"kind": "run"},  # drives one run of its own
         {"beat": 1},  # not heard of
         {"pid": 2**22 + 1},  # no such process
-        {"boot": "another"},
         {"pid_start": 1},  # the number was given to another program
     ],
 )
@@ -757,7 +762,7 @@ def test_a_run_whose_holder_died_waits_for_somebody(store: Store) -> None:
     worker(store, kind="run", id=alive)
     worker(store, id="dead", pid_start=1)
     for run, holder, lease in ((gone, "dead", 60), (lapsed, "far", -60), (driven, alive, 60)):
-        change = sa.text(
+        change = Sql(
             "update runs set status='running',worker=:w,lease_boot=:b,lease_until=alfred_mono()+:l where id=:r"
         )
         held = {"w": holder, "b": leases.boot(), "l": lease * clock.SECOND, "r": run}
@@ -768,7 +773,7 @@ def test_a_run_whose_holder_died_waits_for_somebody(store: Store) -> None:
 def test_a_card_whose_time_is_over_waits_for_somebody(store: Store) -> None:
     card(store, start(store), expires_at=now(store) + clock.HOUR)
     assert status(store)["late"]["cards"] == 0
-    store.transact(lambda tx: tx(sa.text("update approvals set expires_at=1")))
+    store.transact(lambda tx: tx(Sql("update approvals set expires_at=1")))
     assert status(store)["late"]["cards"] == 1
 
 
@@ -776,11 +781,22 @@ def test_the_next_fires_are_the_soonest(store: Store) -> None:
     for hours in (9, 3, 7, 1, 5, 8):
         cron(store, f"every {hours}", spec=f"every {hours}h")
     with store.read() as look:
-        names = [fire["name"] for fire in views.next_fires(look, "main", limit=4)]
-        fires = views.next_fires(look, "main")
+        names = [fire["name"] for fire in overview.next_fires(look, "main", limit=4)]
+        fires = overview.next_fires(look, "main")
     assert len(fires) == 5
     assert fires == sorted(fires, key=lambda fire: fire["at"])
     assert names == [fire["name"] for fire in fires[:4]]
+
+
+def test_a_job_that_was_tried_says_why_it_could_not_start_and_is_not_called_late(
+    store: Store,
+) -> None:
+    cron(store, "job", spec="every 1h")
+    store.transact(lambda tx: tx(Sql("update triggers set next_fire_at=1")))
+    assert status(store)["late"]["crons"] == 1
+    store.transact(lambda tx: tx(Sql("update triggers set problem='no folder'")))
+    told = status(store)
+    assert (told["late"]["crons"], told["next_fires"][0]["problem"]) == (0, "no folder")
 
 
 # ---- shapes ----
@@ -822,3 +838,11 @@ def test_stored_json_is_shown_as_json_and_words_as_words(stored: str | None, sho
 )
 def test_every_event_has_words(kind: str, body: dict[str, Any], words: str) -> None:
     assert shapes.said(kind, body) == words
+
+
+def test_how_large_the_ledger_is_is_known(store: Store) -> None:
+    with store.read() as look:
+        before = disk.taken(look)
+    start(store, brief="".join(map(str, range(60_000))))
+    with store.read() as look:
+        assert 100_000 < before < disk.taken(look) - 100_000

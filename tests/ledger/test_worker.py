@@ -14,7 +14,7 @@ from alfred.runs import claims, endings, execute, leases, ledger, stop, sweep
 from alfred.runs import worker as worker_module
 from alfred.runs.dispatcher import Dispatcher
 from alfred.runs.execute import Runtime
-from alfred.runs.rows import Lease, NewRun
+from alfred.runs.rows import Caps, Lease, NewRun
 from alfred.runs.states import Wait
 from alfred.runs.worker import Worker
 from alfred.runs.workflow import Defer, Done, Fail, Next, Park, Slot, StepContext, Verdict, Workflow
@@ -102,7 +102,7 @@ def test_a_deferred_step_commits_nothing_and_comes_back(core: Core) -> None:
 @pytest.mark.parametrize(
     ("trouble", "code"),
     [
-        (errors.NotDeterministic("x sesame"), "nondeterministic_step"),
+        (errors.NotDeterministic("x sesame", next="Start anew."), "nondeterministic_step"),
         (ValueError("open sesame"), "crash"),
     ],
 )
@@ -120,6 +120,7 @@ def test_a_step_that_raises_fails_its_run_says_why_and_keeps_nothing(
     run = core.run(lease.run_id)
     assert run.status == "failed" and f'"{code}"' in (run.error or "")
     assert "sesame" not in (run.error or "") and run.answers == 0
+    assert ("Start anew." in (run.error or "")) == isinstance(trouble, errors.AlfredError)
 
 
 def test_a_store_that_is_away_during_a_step_fails_nothing(core: Core) -> None:
@@ -181,17 +182,17 @@ def test_a_commit_whose_answer_was_lost_is_not_repeated(
 ) -> None:
     """The commit arrived, the line broke before the answer: the token says so, and the step is there once."""
     lease = core.held()
-    real = core.store._writer.dialect.do_commit
+    real = Tx.commit
     cut = threading.Event()
 
-    def commit(connection: Any) -> None:
-        real(connection)
+    def commit(tx: Tx) -> None:
+        real(tx)
         if wanted.is_set() and not cut.is_set():
             cut.set()
-            raise _cut(core)
+            raise tx.trouble(_cut(core), "commit")
 
     wanted = threading.Event()
-    monkeypatch.setattr(core.store._writer.dialect, "do_commit", commit)
+    monkeypatch.setattr(Tx, "commit", commit)
     bodies: list[int] = []
 
     def first(ctx: StepContext) -> Verdict:
@@ -338,23 +339,58 @@ def test_a_slot_past_its_steps_deadline_is_not_renewed(core: Core) -> None:
     assert (core.run(lease.run_id).lease_until or 0) > 1
 
 
-def test_a_suspect_runs_alone_in_its_process(core: Core) -> None:
+def test_who_meets_what_is_full_asks_once_more_however_much_is_full(
+    core: Core, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for agent in "abcdef":
+        core.held(agent=agent)
+        core.start(agent=agent)
+    free, asked = core.start(agent="z"), []
+
+    def claim(*args: Any, full: list[str], **more: Any) -> Any:
+        asked.append(list(full))
+        return real(*args, full=full, **more)
+
+    real = claims.claim
+    monkeypatch.setattr(claims, "claim", claim)
+    worker = Worker(
+        runtime(core, first=lambda ctx: Done()),
+        caps=lambda t, a: Caps(total=99, per_agent=1),
+        slots=4,
+        dispatcher=Dispatcher(),
+    )
+    assert worker.claim_once()
+    for thread in worker._busy_threads():
+        thread.join(20)
+    assert core.run(free).status == "completed"
+    assert len(asked) == 2
+
+
+def test_a_suspect_runs_alone_in_its_process_until_a_step_of_it_is_committed(core: Core) -> None:
     suspect, neighbour = core.start(), core.start()
     core.write("update runs set reclaims=1 where id=:r", r=suspect)
-    go = threading.Event()
+    go, on, end = threading.Event(), threading.Event(), threading.Event()
 
     def first(ctx: StepContext) -> Verdict:
         go.wait(20)
+        return Next("second") if ctx.run.id == suspect else Done()
+
+    def second(ctx: StepContext) -> Verdict:
+        on.set()
+        end.wait(20)
         return Done()
 
-    worker = Worker(runtime(core, first=first), caps=roomy, slots=4, dispatcher=Dispatcher())
+    run = runtime(core, first=first, second=second)
+    worker = Worker(run, caps=roomy, slots=4, dispatcher=Dispatcher())
     assert worker.claim_once(suspect)
     assert not worker.claim_once(neighbour), "an innocent neighbour would be counted with it"
     go.set()
+    assert on.wait(20)
+    assert worker.claim_once(neighbour), "a run that goes on holds nobody up"
+    end.set()
     for thread in worker._busy_threads():
         thread.join(20)
-    assert core.run(neighbour).status == "queued"
-    core.cancel(neighbour)
+    assert [core.run(id).status for id in (suspect, neighbour)] == ["completed"] * 2
 
 
 def test_beginning_a_run_claims_it_in_one_transaction(core: Core) -> None:
@@ -369,7 +405,7 @@ def test_beginning_a_run_claims_it_in_one_transaction(core: Core) -> None:
 def test_at_its_start_a_worker_takes_back_what_the_dead_of_this_machine_held(core: Core) -> None:
     core.do(leases.register, core.me, kind="worker", slots=1)
     lease = core.held()
-    core.write("update workers set boot='another'")
+    core.write("update workers set boot='another',beat=1")
     with working(core, first=lambda ctx: Done("ok")) as worker:
         worker.until_idle()
     run = core.run(lease.run_id)

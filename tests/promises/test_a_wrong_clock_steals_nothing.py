@@ -12,7 +12,7 @@ import pytest
 
 from alfred import clock as clocks
 from alfred import ids
-from alfred.actions import approvals
+from alfred.actions import card_clock
 from alfred.runs import stop, sweep
 from alfred.runs.states import Wait
 from tests.conftest import FakeClock
@@ -68,8 +68,8 @@ def test_on_postgres_a_clients_clock_brings_no_deadline_nearer(
         sweep.beat(
             store,
             others=(
-                lambda s: approvals.auto_beat(s, ids.new),
-                lambda s: approvals.expire_beat(s, ids.new),
+                lambda s: card_clock.auto_beat(s, ids.new),
+                lambda s: card_clock.expire_beat(s, ids.new),
             ),
         )
         assert core.run(timed.run_id).status == "parked"
@@ -152,7 +152,7 @@ def test_a_jump_of_the_servers_clock_loses_no_run(pg_url: str, jump: float) -> N
     try:
         core = Core(store)
         lease = core.held()
-        core.do(lambda tx: tx.conn.exec_driver_sql(_server(jump)))
+        core.do(lambda tx: tx.raw.execute(_server(jump)))
         sweep.beat(store)
         if jump < 0:
             assert core.run(lease.run_id).status == "running"
@@ -172,7 +172,7 @@ def _set(core: Core, clock: FakeClock, jump: float) -> None:
     clock.jump(jump)
     if core.store.pg:
         _ahead[core] = _ahead.get(core, 0.0) + jump
-        core.do(lambda tx: tx.conn.exec_driver_sql(_server(_ahead[core])))
+        core.do(lambda tx: tx.raw.execute(_server(_ahead[core])))
 
 
 _ahead: weakref.WeakKeyDictionary[Core, float] = weakref.WeakKeyDictionary()

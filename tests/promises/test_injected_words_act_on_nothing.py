@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 
 from alfred import ids
-from alfred.actions import Destination, Effect, Risk, approvals
+from alfred.actions import Destination, Effect, Risk, approvals, card_clock
 from alfred.actions.context import ActionContext
 from alfred.actions.declare import action
 from alfred.actions.grant import Grant
@@ -270,9 +270,9 @@ class Office(Desk):
         self.recall = search.recall
 
     def forget(self) -> None:
-        import sqlalchemy as sa
+        from alfred.store.statement import Sql
 
-        self.store.transact(lambda tx: tx(sa.text("delete from memories")) and None)
+        self.store.transact(lambda tx: tx(Sql("delete from memories")) and None)
         self.recall = lambda ctx: None
 
 
@@ -341,7 +341,7 @@ def test_a_model_that_obeys_the_attacker_acts_on_nothing(office: Office, clock: 
                 office.store.transact(approvals.delivered, card.id, low_after_us=60_000_000)
     clock.advance(24 * 3600)
     for _ in range(20):
-        approvals.auto_beat(office.store, ids.new)
+        card_clock.auto_beat(office.store, ids.new)
         office.go()
     assert world == []
     assert {office.run(run_id).wait for run_id in runs} == {"approval"}

@@ -18,8 +18,8 @@ from typing import Any
 
 import pytest
 
-from alfred import errors, ids
-from alfred.actions import approvals, editing
+from alfred import config, errors, ids
+from alfred.actions import approvals, card_clock, editing
 from alfred.actions.dispatch import Dispatch
 from alfred.actions.effects import Effects
 from alfred.actions.invoke import Ended
@@ -28,11 +28,14 @@ from alfred.actions.ledger.calls import Judgement
 from alfred.actions.pipeline import Judged
 from alfred.actions.registry import Registry
 from alfred.actions.surroundings import Surroundings
-from alfred.runs import claims, endings, forks, leases, ledger, rows, sessions, stop
+from alfred.agents import allowance
+from alfred.desk import Desk
+from alfred.runs import claims, endings, forks, leases, ledger, listeners, rows, sessions, stop
 from alfred.runs.rows import Caps, Full, NewRun
 from alfred.runs.states import Status, Wait
 from alfred.store import connect
 from alfred.store import tx as tx_module
+from alfred.store.statement import Sql
 from alfred.store.tx import Tx
 from tests.ledger.core import LEASE, Core, holder, roomy
 
@@ -40,6 +43,10 @@ Verb = Callable[[Tx], Any]
 LOCKS = "for no key update"
 WRITES = re.compile(
     r"(with held as \()?(update|insert into|delete from) ?(approvals|calls|runs|notices)"
+)
+PATIENCE = (
+    Sql("set local lock_timeout='60s'"),
+    Sql("set local idle_in_transaction_session_timeout='60s'"),
 )
 WAITING = "select count(*) from pg_stat_activity where datname=current_database() and wait_event_type='Lock'"
 
@@ -52,6 +59,17 @@ def answered(core: Core, verb: Verb) -> Any:
         return type(refused)
 
 
+def patient(verb: Verb) -> Verb:
+    """The verb, in a transaction that waits as long as a busy machine takes to bring the other one to it."""
+
+    def waits(tx: Tx) -> Any:
+        for words in PATIENCE:
+            tx(words)
+        return verb(tx)
+
+    return waits
+
+
 def race(core: Core, first: Verb, second: Verb, *then: Verb) -> tuple[Any, Any]:
     """Both verbs, the second begun while the first has done its work and not committed; `then` follow the second."""
     if not core.store.pg:
@@ -62,7 +80,7 @@ def race(core: Core, first: Verb, second: Verb, *then: Verb) -> tuple[Any, Any]:
     def held(tx: Tx) -> Any:
         result = first(tx)
         worked.set()
-        assert go.wait(4), "the other verb neither waited nor came through"
+        assert go.wait(50), "the other verb neither waited nor came through"
         return result
 
     answers: list[Future[Any]] = [Future(), Future()]
@@ -77,16 +95,16 @@ def race(core: Core, first: Verb, second: Verb, *then: Verb) -> tuple[Any, Any]:
             answers[n].set_exception(problem)
             worked.set()
 
-    one = threading.Thread(target=run, args=(0, held))
-    two = threading.Thread(target=run, args=(1, second, *then))
+    one = threading.Thread(target=run, args=(0, patient(held)))
+    two = threading.Thread(target=run, args=(1, patient(second), *then))
     one.start()
     assert worked.wait(20)
     two.start()
     while two.is_alive() and not core.one(WAITING):
         time.sleep(0.002)
     go.set()
-    one.join(30)
-    two.join(30)
+    one.join(60)
+    two.join(60)
     return answers[0].result(1), answers[1].result(1)
 
 
@@ -168,14 +186,14 @@ def test_a_persons_no_and_the_timers_yes(core: Core) -> None:
 def test_two_low_cards_and_the_last_yes_of_the_hour(
     core: Core, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(approvals, "AUTO_PER_HOUR", 1)
+    monkeypatch.setattr(card_clock, "AUTO_PER_HOUR", 1)
     low = {"risk": "low", "auto_ok": True, "counts_from_staging": True}
     made = [core.staged(core.held(), **low)[0] for _ in range(2)]
     core.write("update approvals set auto_approve_at=1")
 
     def auto(card: str) -> Verb:
         seen, token = core.approval(card), ids.new()
-        return lambda tx: approvals._auto(tx, card, seen.args_hash, "main", token)
+        return lambda tx: card_clock._auto(tx, card, seen.args_hash, "main", token)
 
     race(core, auto(made[0]), auto(made[1]))
     assert [core.approval(card).status for card in made] == ["auto_approved", "pending"]
@@ -439,6 +457,30 @@ def test_what_is_said_while_a_conversation_is_handed_over_is_said_to_who_took_it
         assert core.all(where, r=made[-1]) == [("two",)]
 
 
+def test_a_chat_that_speaks_to_who_took_it_while_its_caller_is_ended_hears_of_that(
+    core: Core,
+) -> None:
+    made: list[tuple[str, str]] = []
+
+    def make() -> tuple[Verb, Verb]:
+        session, lease, child, said = _talks(core)
+        core.do(_hands_over(child))
+        core.park(lease, Wait.CHILDREN)
+        made.append((lease.run_id, said.id))
+
+        def speak(tx: Tx) -> None:
+            run = sessions.deliver(tx, session, said, author="me")
+            listeners.listen(tx, run.root_id, channel="local:bot", target=f"local:bot:{said.id}")
+
+        return speak, cancelling(lease.run_id)
+
+    for _ in both_orders(core, make):
+        caller, said = made[-1]
+        told = core.one("select count(*) from outbox where id=:id", id=f"{caller}@local:bot:{said}")
+        begun = core.one("select count(*) from runs where id=:id", id=said)
+        assert told + begun == 1, "it ends without a word, and nobody answers"
+
+
 def test_what_is_said_while_who_took_it_fails_is_read_by_its_caller(core: Core) -> None:
     made: list[str] = []
 
@@ -660,11 +702,17 @@ def test_a_claim_by_hint_waits_for_a_row_that_is_locked(pg_url: str) -> None:
         assert isinstance(taken, tuple) and taken[1].id == run_id
 
 
-def test_the_search_for_the_next_run_does_not_wait_for_a_locked_one(pg_url: str) -> None:
+@pytest.mark.parametrize("full", [[], ["main/full"]])
+@pytest.mark.parametrize("other", ["main", "other"])
+def test_the_search_for_the_next_run_does_not_wait_for_a_locked_one(
+    pg_url: str, other: str, full: list[str]
+) -> None:
     with opened(pg_url) as core:
-        locked, free = core.start(), core.start()
+        locked, free = core.start(), core.start(agent=other)
         _, taken = race(
-            core, lambda tx: rows.lock(tx, locked), lambda tx: claims.claim(tx, core.me, roomy)
+            core,
+            lambda tx: rows.lock(tx, locked),
+            lambda tx: claims.claim(tx, core.me, roomy, full=full),
         )
         assert isinstance(taken, tuple) and taken[1].id == free
 
@@ -683,3 +731,33 @@ def test_a_wake_that_is_lost_or_comes_often_runs_nothing_twice(core: Core, times
     run_id = core.start()
     taken = [core.claim(run_id, by=holder()) for _ in range(times)]
     assert [isinstance(t, tuple) for t in taken] == [True] + [False] * (times - 1)
+
+
+def test_of_two_who_cancel_a_run_the_second_is_told_that_it_is_cancelled(
+    core: Core, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    second = Desk(store=core.store, settings=config.Settings(), home=tmp_path)
+    run = second.run(core.start())
+    assert core.do(cancelling(run.id))
+    seen, now = [run], Desk.run
+    monkeypatch.setattr(Desk, "run", lambda desk, ref: seen.pop() if seen else now(desk, ref))
+    with pytest.raises(errors.AlreadyEnded, match="was over: cancelled"):
+        second.cancel(run.id)
+
+
+def test_runs_that_reach_a_cap_at_once_ask_no_more_often_than_one_by_one(
+    core: Core, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(allowance, "ASKING", 1)
+
+    def asking() -> Verb:
+        run = core.run(core.held().run_id)
+        ctx: Any = SimpleNamespace(run=run, store=core.store, writes=[])
+        settings = config.Settings()
+        allowance.ask(ctx, scope="day", amount=1, day="2026-11-21", settings=settings, for_us=LEASE)
+        [write] = ctx.writes
+        return lambda tx: (rows.lock(tx, run.id), write(tx, 1))
+
+    race(core, asking(), asking())
+    [(said,)] = core.all("select preview from approvals")
+    assert "Other runs" in said

@@ -83,10 +83,15 @@ def test_ctrl_c_stops_the_turn_and_not_the_chat(machine: Machine) -> None:
         screen.type("hello\r")
         screen.expect("Good day to you.")
         over(machine)
+        screen.type("slow again\r")
+        screen.expect("files.list done")
+        machine.alfred("runs", "cancel", machine.runs()[0]["id"])
+        screen.expect("Stopped elsewhere.")
         screen.type("\x04")
         assert screen.code() == 0
-    hello, slow = machine.runs()
-    assert (slow["status"], hello["status"]) == ("cancelled", "completed")
+    again, hello, slow = machine.runs()
+    ended = [run["status"] for run in (slow, hello, again)]
+    assert ended == ["cancelled", "completed", "cancelled"]
 
 
 def test_a_turn_goes_on_when_the_window_is_closed_and_is_shown_the_next_time(

@@ -228,6 +228,10 @@ def test_only_those_agents_have_its_tools_whose_policy_lets_them(
             "less": {"tools": {"deny": ["mcp.ours.d*"]}},
             "none": {"mcp_servers": {"ours": None}},
             "own": {"mcp_servers": {"ours": ours.written("own", tools={"mine": "Mine."})}},
+            "shut": {
+                "toolsets": ["files", "mcp.ours"],
+                "mcp_servers": {"other": ours.written("other", tools={"x": "X."})},
+            },
         },
     )
     with app.base() as base:
@@ -238,9 +242,10 @@ def test_only_those_agents_have_its_tools_whose_policy_lets_them(
                 for name in base.desk.agent(agent).policy.apply(whole.tools(agent))
                 if name.startswith("mcp.")
             ]
-            for agent in ("coder", "none", "main", "one", "less", "own")
+            for agent in ("coder", "none", "main", "one", "less", "own", "shut")
         }
         there = [pin.place for pin in _pins(base.store)]
+        probed = app.probed(base)
     assert found == {
         "coder": [],
         "none": [],
@@ -248,13 +253,16 @@ def test_only_those_agents_have_its_tools_whose_policy_lets_them(
         "one": ["mcp.ours.add"],
         "less": ["mcp.ours.add"],
         "own": ["mcp.ours.mine"],
+        "shut": ["mcp.ours.add", "mcp.ours.drop"],
     }
     assert there == [Place("main", "", "ours"), Place("main", "own", "ours")]
+    assert list(probed) == there
+    assert not (ours.folder / "other.log").exists(), "nobody loads it, so it was never started"
 
 
 def _pins(store: Store) -> list[pins.Pin]:
     with store.read() as look:
-        return pins.of(look, "main", ["", "own"])
+        return pins.of(look, "main", ["", "own", "shut"])
 
 
 def test_a_server_that_changes_what_it_says_is_off_until_a_person_has_read_the_difference(
@@ -559,7 +567,9 @@ def test_a_change_that_is_only_found_when_the_call_is_made_stops_it(
 ) -> None:
     given = {"ours": ours.server("ours")}
     servers(given).meet("main", "main", [place("ours")])
+    assert not isinstance(servers(given).probe("main", "main")[place("ours")], str)
     ours.plan("ours", tools={"add": "Add two numbers.", "new": "And this."})
+    assert "otherwise than when" in str(servers(given).probe("main", "main")[place("ours")])
     with pytest.raises(errors.CallRefused, match="otherwise than when they were pinned"):
         call(servers(given), "mcp.ours.add", a=1, b=2)
     assert ours.log("ours") == []

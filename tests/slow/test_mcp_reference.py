@@ -11,12 +11,19 @@ from typing import Any
 
 import pytest
 
+from alfred.integrations import mcp_connections
 from tests.flows.conftest import Alfred, alfred, script
 from tests.slow.test_mcp import configured
 
 pytestmark = pytest.mark.needs_program(
     "mcp-server-everything", "mcp-server-filesystem", "mcp-server-memory"
 )
+
+
+@pytest.fixture(autouse=True)
+def patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Programs of npm take their time to start where many do."""
+    monkeypatch.setattr(mcp_connections, "CONNECT_S", 120.0)
 
 
 def program(name: str, *args: object) -> dict[str, Any]:

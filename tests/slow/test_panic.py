@@ -6,9 +6,9 @@ from typing import Any
 
 import psutil
 import pytest
-import sqlalchemy as sa
 
 from alfred.store import invariants
+from alfred.store.statement import Sql
 from tests.slow.conftest import Machine
 
 ROUNDS = 1
@@ -68,7 +68,7 @@ def test_after_a_stop_nothing_is_begun_and_no_child_is_left_however_much_is_at_w
 
     def asked(statement: str, **params: Any) -> Any:
         with machine.ledger() as look:
-            return look(sa.text(statement), **params).scalar()
+            return look(Sql(statement), **params).scalar()
 
     for n in range(ROUNDS):
         machine.queue(f"hold {n}", actions=may)
@@ -92,7 +92,7 @@ def test_after_a_stop_nothing_is_begun_and_no_child_is_left_however_much_is_at_w
         assert asked(late, at=paused) == 0
         assert stopped <= paused
         with machine.ledger() as look:
-            keys = set(look(sa.text("select effect_key from calls where effect='keyed'")).scalars())
+            keys = set(look(Sql("select effect_key from calls where effect='keyed'")).scalars())
         written = log.read_text().splitlines()
         assert set(written) <= keys, "nothing acts without its intent"
         assert len(written) == len(set(written)), "and nothing acts twice"

@@ -13,7 +13,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import sqlalchemy as sa
 
 from alfred import clock, errors, ids
 from alfred.actions.grant import Grant
@@ -22,6 +21,7 @@ from alfred.runs.dispatcher import Dispatcher
 from alfred.runs.rows import NewRun
 from alfred.runs.worker import Worker
 from alfred.store import connect, invariants, migrate, writer
+from alfred.store.statement import Sql
 from tests import pg
 from tests.crash import parts as whole
 from tests.crash import scenarios, world
@@ -83,7 +83,7 @@ def test_a_restart_of_postgres_under_load_loses_and_doubles_nothing(
 def _all_over(store: connect.Store) -> bool:
     try:
         with store.read() as look:
-            return not look(sa.text("select 1 from runs where ended_at is null limit 1")).scalar()
+            return not look(Sql("select 1 from runs where ended_at is null limit 1")).scalar()
     except errors.StoreUnavailable:
         return False
 
@@ -97,11 +97,11 @@ def _until(condition: object, seconds: float = 60) -> None:
 
 WRITER = """
 import os, signal, sys
-import sqlalchemy as sa
 from alfred.store import connect
+from alfred.store.statement import Sql
 store = connect.open_store(sys.argv[1])
 def verb(tx):
-    tx(sa.text("insert into meta(k,v) values('half','way')"))
+    tx(Sql("insert into meta(k,v) values('half','way')"))
     print("in", flush=True)
     os.kill(os.getpid(), signal.SIGSTOP)
 store.transact(verb)
@@ -120,7 +120,7 @@ def _stopped_writer(url: str) -> subprocess.Popen[str]:
 def _write(store: connect.Store) -> threading.Thread:
     thread = threading.Thread(
         target=store.transact,
-        args=(lambda tx: tx(sa.text("insert into meta(k,v) values('mine','whole')")),),
+        args=(lambda tx: tx(Sql("insert into meta(k,v) values('mine','whole')")),),
     )
     thread.start()
     return thread
@@ -137,7 +137,7 @@ def test_a_writer_that_is_stopped_in_its_transaction_holds_others_up_and_leaves_
     try:
         assert store.writer_pid() == stopped.pid
         with store.read() as look:
-            assert look(sa.text("select v from meta where k='half'")).scalar() is None
+            assert look(Sql("select v from meta where k='half'")).scalar() is None
         mine = _write(store)
         if freed == "killed":
             mine.join(0.2)
@@ -147,8 +147,8 @@ def test_a_writer_that_is_stopped_in_its_transaction_holds_others_up_and_leaves_
         assert not mine.is_alive()
         assert stopped.wait(10) == -signal.SIGKILL
         with store.read() as look:
-            assert look(sa.text("select v from meta where k='mine'")).scalar() == "whole"
-            assert look(sa.text("select v from meta where k='half'")).scalar() is None
+            assert look(Sql("select v from meta where k='mine'")).scalar() == "whole"
+            assert look(Sql("select v from meta where k='half'")).scalar() is None
     finally:
         stopped.kill()
         stopped.communicate()

@@ -6,6 +6,7 @@ import json
 import re
 import subprocess
 import sys
+import zoneinfo
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ import pydantic
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from psycopg.conninfo import conninfo_to_dict
 
 from alfred import (
     clock,
@@ -25,6 +27,7 @@ from alfred import (
     config_values,
     errors,
 )
+from alfred.runs import schedule
 from tests.table import table
 
 
@@ -140,9 +143,15 @@ def test_the_timezone_of_the_machine_is_the_default(home: Path, monkeypatch: pyt
 
     monkeypatch.setattr(tzlocal, "get_localzone_name", lambda: "Asia/Tokyo")
     assert config.load(home, {}).timezone == "Asia/Tokyo"
-    for nameless in (None, "", "No/Where"):
-        monkeypatch.setattr(tzlocal, "get_localzone_name", lambda name=nameless: name)
+    assert schedule.machine_zone("main") == "Asia/Tokyo"
+
+    def at_odds() -> str:
+        raise zoneinfo.ZoneInfoNotFoundError("two files of the system name two zones")
+
+    for nameless in (lambda: None, lambda: "", lambda: "No/Where", at_odds):
+        monkeypatch.setattr(tzlocal, "get_localzone_name", nameless)
         assert config.load(home, {}).timezone == "UTC"
+        assert schedule.machine_zone("main") == "UTC"
 
 
 def test_settings_do_not_change(home: Path):
@@ -722,14 +731,20 @@ def test_no_secret_is_shown_by_config_show(write, text: str, key: str, value: ob
 # ---- the rest
 
 
-def test_the_ledger_lies_in_the_home_or_where_the_settings_say(write, tmp_path: Path):
-    import sqlalchemy as sa
+def test_the_ledger_lies_in_the_home_or_where_the_settings_say(tmp_path: Path, monkeypatch):
+    from alfred import opening
+    from alfred.store import postgres, sqlite
 
-    for name in ("home", "a b", "a?b", "a#b", "a%41", "ä", "a@b:c"):
-        url = config.database_url(config.Settings(), tmp_path / name)
-        assert sa.make_url(url).database == str(tmp_path / name / "alfred.db")
-    there = write("alfred: 1\ndatabase: postgresql://h/x\n")
-    assert config.database_url(there, tmp_path) == "postgresql://h/x"
+    for name in ("home", "a b", "a?b", "a#b", "a%41", "ä", "a@b:c", "${X}"):
+        url = opening.database_url("sqlite", tmp_path / name)
+        assert sqlite.path(url) == tmp_path / name / "alfred.db"
+    assert opening.database_url("postgresql://h/x", tmp_path) == "postgresql://h/x"
+    monkeypatch.setenv("OPS_PG", "p@ss/w%41:rd")
+    named = opening.database_url("postgresql://u:${OPS_PG}@h/x", tmp_path)
+    assert conninfo_to_dict(postgres.conninfo(named))["password"] == "p@ss/w%41:rd"
+    monkeypatch.delenv("OPS_PG")
+    with pytest.raises(errors.ConfigError, match=r"\$\{OPS_PG\}, which has no value"):
+        opening.database_url("postgresql://u:${OPS_PG}@h/x", tmp_path)
 
 
 def test_the_schema_for_editors_has_every_setting_with_its_meaning():
@@ -848,6 +863,7 @@ def test_what_is_plainly_wrong_the_schema_for_editors_refuses(text: str):
     assert not fits(as_an_editor_has_it(text), schema, schema)
 
 
+@pytest.mark.slow
 def test_loading_defaults_imports_no_yaml_and_nothing_heavy(home: Path):
     code = (
         "import sys, pathlib, alfred.config as c;"

@@ -122,7 +122,7 @@ EDITS: list[tuple[str, Any, list[str]]] = [
     (
         "budget.per_agent.ops.turns_per_day",
         "3",
-        ["+budget: {per_agent: {ops: {turns_per_day: 3}}}"],
+        ["+budget:", "+  per_agent: {ops: {turns_per_day: 3}}"],
     ),
     ("memory_enabled", "false", ["+memory_enabled: false"]),
     ("memory_enabled", False, ["+memory_enabled: false"]),
@@ -298,7 +298,7 @@ def test_what_is_wrong_with_an_item_or_its_list_changes_nothing(
 
 
 REMOVED: list[tuple[str, str, list[str] | None]] = [
-    ("agents.ops", TEXT, ["-    ops: {}"]),
+    ("agents.ops", TEXT, ["-    # next one", "-    ops: {}"]),
     ("agents.last", TEXT, ["-    last:"]),
     (
         "agents.coder",
@@ -330,12 +330,20 @@ REMOVED: list[tuple[str, str, list[str] | None]] = [
     ("sandbox", TEXT, ["-sandbox: 'off'   # on purpose"]),
     ("agents.a", "alfred: 1\nagents: {a: , b: 1}\n", ["-agents: {a: , b: 1}", "+agents: {b: 1}"]),
     ("agents.b", "alfred: 1\nagents: {a: , b: }\n", ["-agents: {a: , b: }", "+agents: {a: }"]),
+    ("agents.b", "alfred: 1\nagents: {a: , b: 1}\n", ["-agents: {a: , b: 1}", "+agents: {a: }"]),
     (
         "agents.a",
         "alfred: 1\nagents: {a: {b: c}} # x\n",
         ["-agents: {a: {b: c}} # x", "+agents: {} # x"],
     ),
     ("agents.a", "alfred: 1\nagents:   # x\n  # y\n  a: 1\n# z", ["-  a: 1", "+  {}"]),
+    ("agents.a", "alfred: 1\nagents:\n  # y\n  a: 1\n  b: 2\n", ["-  a: 1"]),
+    (
+        "agents.b",
+        "alfred: 1\nagents:\n  a: {c: 1,\n  # x\n  d: 2}\n    # of a\n\n  # of b\n  # too\n  b: 1\n  # z\n",
+        ["-  # of b", "-  # too", "-  b: 1"],
+    ),
+    ("model", "# x\nalfred: 1\n# y\nmodel: a:b\n", ["-# y", "-model: a:b"]),
     (
         "agents.a",
         "alfred: 1\nagents:\n  a:\n    b: 1",
@@ -559,6 +567,27 @@ def test_a_file_that_is_saved_again_and_again_is_left_alone(home: Path, file: Pa
     with pytest.raises(errors.ConfigError, match="again and again"):
         config_edit.edit(home, "limits.turns", 7, check=check)
     assert "turns" not in file.read_text()
+
+
+LOCKED = """
+import fcntl, sys
+try:
+    fcntl.lockf(open(sys.argv[1], "r+"), fcntl.LOCK_EX | fcntl.LOCK_NB)
+except BlockingIOError:
+    print("waits")
+"""
+
+
+def test_another_process_waits_while_one_edits(home: Path, file: Path):
+    said: list[str] = []
+
+    def check(_: object) -> list[config_text.Finding]:
+        command = [sys.executable, "-S", "-c", LOCKED, str(home / "config.yaml.lock")]
+        said.append(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+        return []
+
+    config_edit.edit(home, "limits.turns", 7, check=check)
+    assert said and set(said) == {"waits\n"}
 
 
 @pytest.mark.slow

@@ -302,6 +302,8 @@ def test_what_is_no_plain_file_is_refused_at_once(tmp_path: Path):
     assert failed(tmp_path / "zero") == "zero: it is no file"
     (tmp_path / "loop").symlink_to("loop")
     assert failed(tmp_path / "loop").startswith("loop: it cannot be read: ")
+    (tmp_path / "lost").symlink_to("/volume/that/is/not/there")
+    assert failed(tmp_path / "lost") == "lost: it is a link to a place that is not there"
 
 
 # ---- values

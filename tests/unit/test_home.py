@@ -11,6 +11,7 @@ import threading
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -73,6 +74,15 @@ def test_a_home_of_nobody_is_refused(monkeypatch: pytest.MonkeyPatch):
     with pytest.raises(errors.HomeRefused) as wrong:
         places.path()
     assert "ALFRED_HOME" in str(wrong.value.next)
+
+
+def test_a_path_whose_tilde_stands_for_nobody_is_told(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert places.expanded(Path("~/x")) == tmp_path / "x"
+    with pytest.raises(errors.UsageError, match="~nobody-of-this-name/x"):
+        places.expanded(Path("~nobody-of-this-name/x"))
 
 
 def test_importing_home_loads_the_standard_library_only_and_no_heavy_part_of_it():
@@ -350,9 +360,23 @@ def test_a_home_that_cannot_be_written_is_refused(open_folder: Path):
     with nobody_owns(open_folder):
         places.ensure(mine)
         mine.chmod(0o500)
-        with pytest.raises(errors.HomeRefused, match="cannot be written"):
+        with pytest.raises(errors.HomeRefused, match="cannot be written") as refused:
             places.ensure(mine)
+        assert "right to write" in str(refused.value.next)
         mine.chmod(0o700)
+
+
+def test_a_home_on_a_disk_that_is_read_only_is_told_as_that(
+    open_folder: Path, monkeypatch: pytest.MonkeyPatch
+):
+    mine = open_folder / "home"
+    places.ensure(mine)
+    mounted = SimpleNamespace(f_flag=os.ST_RDONLY)
+    monkeypatch.setattr(os, "access", lambda *_, **_more: False)
+    monkeypatch.setattr(os, "statvfs", lambda _path: mounted)
+    with pytest.raises(errors.HomeRefused, match="mounted read-only") as refused:
+        places.ensure(mine)
+    assert "Mount it" in str(refused.value.next)
 
 
 def test_a_home_in_a_folder_that_cannot_be_written_is_refused(open_folder: Path):

@@ -61,6 +61,40 @@ def test_neither_words_nor_values_nor_tracebacks_hold_a_secret(log: Path) -> Non
     assert "fails" in json.dumps(found[2]) and "fails" in json.dumps(found[3])
 
 
+def test_what_is_too_long_is_cut_wherever_it_stands_and_a_record_is_one_line(log: Path) -> None:
+    long = "\x1b]52;c;eA==\x07\r\n" + "x" * 40_000
+    structlog.get_logger().warning("%s{}" + long, detail=[{"a": long}], mine=SECRET)
+    try:
+        raise ValueError(long)
+    except ValueError:
+        logging.getLogger("lib").exception("it failed")
+    for line in lines(log):
+        written = json.dumps(line)
+        assert len(written) < 30_000 and "[cut: 40" in written
+    assert "\x1b" not in log.read_text() and len(log.read_text().splitlines()) == 2
+
+
+@pytest.mark.parametrize("how", ["rotated", "deleted", "its folder was away for a while"])
+def test_a_log_that_others_take_away_is_written_anew(
+    log: Path, how: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    logger = logging.getLogger("lib")
+    logger.warning("before")
+    match how:
+        case "rotated":
+            log.rename(log.with_name("alfred.jsonl.1"))
+        case "deleted":
+            log.unlink()
+        case _:
+            log.parent.rename(log.parent.with_name("away"))
+            logger.warning("nobody hears this")
+            assert "cannot be written" in capsys.readouterr().err
+            log.parent.mkdir()
+    logger.warning("after")
+    assert [json.loads(line)["event"] for line in log.read_text().splitlines()] == ["after"]
+    assert log.stat().st_mode & 0o777 == 0o600
+
+
 def test_what_ends_a_thread_is_in_the_log_and_not_on_standard_error(
     log: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:

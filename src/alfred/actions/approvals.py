@@ -7,10 +7,10 @@ expired card is a rejected call; a run is woken when its first open call is deci
 
 from __future__ import annotations
 
+import contextlib
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
-from datetime import datetime
 from typing import Any
 
 from alfred import clock, errors
@@ -18,18 +18,14 @@ from alfred.actions.ledger import allowances, calls
 from alfred.actions.ledger import approvals as cards
 from alfred.actions.ledger.allowances import Allowance
 from alfred.actions.ledger.approvals import Approval, NewCard
-from alfred.runs import audit, endings, events, ledger, rows, schedule, stop
+from alfred.runs import audit, endings, events, ledger, rows
 from alfred.runs.states import Wait
 from alfred.store.connect import Store
 from alfred.store.tx import Tx
 from alfred.trust import redact
 
-AUTO_PER_HOUR = 30
 AUTO_PENDING = 10
-"""How many low cards of a tenant may approve themselves in an hour, and may be waiting to at once."""
-
-TO_OBJECT = 5 * clock.MINUTE
-"""How long people can object to a low card once everything goes on again."""
+"""How many low cards of a tenant may be waiting to approve themselves at once."""
 
 VALID = clock.DAY
 """After so long a decision is stale: what it allowed is asked again before it happens."""
@@ -115,7 +111,8 @@ def decide(tx: Tx, wanted: Decision) -> Approval:
     clocks = {"auto": "auto_approve", "expiry": "expire"}
     if wanted.decision not in (*allowed, clocks.get(wanted.via)):
         raise errors.UsageError(
-            f"A card of the kind {card.kind!r} takes {', '.join(allowed)}, not {wanted.decision!r}."
+            f"A card of the kind {card.kind!r} takes {', '.join(allowed)}, not {wanted.decision!r}.",
+            next="`alfred approvals list` shows how each card is decided.",
         )
     if (
         wanted.args_hash is not None
@@ -162,6 +159,22 @@ def decide(tx: Tx, wanted: Decision) -> Approval:
     else:
         ledger.wake_decided(tx, card.run_id)
     return decided
+
+
+@contextlib.contextmanager
+def noting(store: Store, approval_id: str, decision: str, *, by: str, via: str) -> Iterator[None]:
+    """A decision that comes too late, or about something else than the card shows, changes nothing; that somebody tried is in
+    the audit."""
+    try:
+        yield
+    except (errors.AlreadyDecided, errors.StaleHash) as problem:
+        store.transact(_refused, approval_id, decision, why=problem.detail, by=by, via=via)
+        raise
+
+
+def _refused(tx: Tx, approval_id: str, decision: str, **why: str) -> None:
+    if (card := cards.get(tx, approval_id)) is not None:
+        _append(tx, card, "decision.refused", decision=decision, **why)
 
 
 def together(group: Iterable[Approval]) -> list[Approval]:
@@ -219,7 +232,7 @@ def already(tx: Tx, card: Approval) -> errors.AlreadyDecided:
     who = card.decided_by or "alfred"
     return errors.AlreadyDecided(
         f"This approval was {card.status.replace('_', ' ')} by {who} at {when}.",
-        next="Nothing was changed. `alfred runs show` tells what came of it.",
+        next=f"Nothing was changed. `alfred runs show {card.run_id[-6:].lower()}` tells what came of it.",
         decision=card.decision,
         decided_by=card.decided_by,
         decided_via=card.decided_via,
@@ -267,15 +280,12 @@ def _json(**fields: Any) -> str:
 
 def seal(tx: Tx, card: Approval, **decided: Any) -> None:
     """Writes a decision about a card into the audit: what was decided, by whom, about what content."""
-    audit.append(
-        tx,
-        card.tenant,
-        "decision",
-        approval=card.id,
-        run=card.run_id,
-        action=card.action,
-        **decided,
-    )
+    _append(tx, card, "decision", **decided)
+
+
+def _append(tx: Tx, card: Approval, what: str, **more: Any) -> None:
+    of = {"approval": card.id, "run": card.run_id, "action": card.action}
+    audit.append(tx, card.tenant, what, **of, **more)
 
 
 def tell(tx: Tx, card: NewCard | Approval, *, status: str, **more: Any) -> None:
@@ -307,92 +317,3 @@ def delivered(tx: Tx, approval_id: str, *, low_after_us: int) -> None:
 def _room_for_auto(tx: Tx, tenant: str) -> bool:
     cards.lock_auto(tx, tenant)
     return cards.waiting_auto(tx, tenant) < AUTO_PENDING
-
-
-def expire_beat(store: Store, new_token: Callable[[], str]) -> None:
-    """Cards whose time is over: nobody said yes, so it is a no."""
-    with store.read() as look:
-        due = cards.expired(look, 100)
-    for row in due:
-        store.transact(
-            _decided_by_clock, row.id, row.args_hash, "expire", via="expiry", token=new_token()
-        )
-
-
-def auto_beat(
-    store: Store,
-    new_token: Callable[[], str],
-    *,
-    quiet: Callable[[str], bool] = lambda tenant: False,
-) -> None:
-    """Low cards whose five minutes are over, at most `AUTO_PER_HOUR` in an hour; none of a tenant that is `quiet`, or where
-    everything was stopped: what is due then waits for `TO_OBJECT` behind the end of that."""
-    with store.read() as look:
-        due = cards.auto_due(look, 100)
-    for row in due:
-        if not quiet(row.tenant):
-            store.transact(_auto, row.id, row.args_hash, row.tenant, new_token())
-
-
-def hold_due(store: Store, tenant: str) -> None:
-    """Low cards of a tenant whose time has come: people can object to them for `TO_OBJECT` more."""
-    with store.read() as look:
-        due = [row.id for row in cards.auto_due(look, 100) if row.tenant == tenant]
-
-    def verb(tx: Tx, approval_id: str) -> None:
-        if (card := cards.get(tx, approval_id)) is not None:
-            rows.lock(tx, card.run_id)
-            cards.hold(tx, approval_id, TO_OBJECT)
-
-    for approval_id in due:
-        store.transact(verb, approval_id)
-
-
-def is_quiet(hours: str | None, zone: str) -> bool:
-    """Whether it is within `hours` (`22:00-07:00`, the end is outside) in the zone now; never when there are none."""
-    if hours is None:
-        return False
-    now = datetime.fromtimestamp(clock.now() // clock.SECOND, schedule.zone_of(zone))
-    begin, _, end = hours.partition("-")
-    at = now.strftime("%H:%M")
-    return begin <= at < end if begin < end else at >= begin or at < end
-
-
-def _auto(tx: Tx, approval_id: str, args_hash: str, tenant: str, token: str) -> None:
-    card = cards.get(tx, approval_id)
-    if card is None:
-        return
-    rows.lock(tx, card.run_id)
-    cards.lock_auto(tx, tenant)
-    if stop.stopped(tx, tenant) is not None:
-        cards.hold(tx, approval_id, TO_OBJECT)
-        return
-    if cards.auto_last_hour(tx, tenant) >= AUTO_PER_HOUR:
-        return
-    _decided_by_clock(
-        tx,
-        approval_id,
-        args_hash,
-        "auto_approve",
-        via="auto",
-        token=token,
-        reason="low risk, nobody objected",
-    )
-
-
-def _decided_by_clock(
-    tx: Tx, approval_id: str, args_hash: str, decision: str, *, via: str, token: str, **why: str
-) -> None:
-    wanted = Decision(
-        approval_id=approval_id,
-        decision=decision,
-        by="timer",
-        via=via,
-        token=token,
-        args_hash=args_hash,
-        **why,
-    )
-    try:
-        decide(tx, wanted)
-    except (errors.AlreadyDecided, errors.StaleHash):
-        return  # somebody was first: that is the answer

@@ -7,6 +7,7 @@ nothing is dropped, so an argument that the action does not know is a problem an
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import functools
 import json
@@ -41,6 +42,8 @@ class Valid:
     """As JSON, defaults filled in: what is stored, hashed, shown and given to hooks."""
     values: dict[str, Any]
     """As the function takes them (a `Path` where it says so)."""
+    text: str
+    """`args` as their one text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,20 +83,33 @@ def validate(action: Action, args: Any) -> Valid | Invalid:
         except pydantic.ValidationError as e:
             found = e.errors(include_url=False, include_context=False)
             return _invalid(*(_problem(error, takes) for error in found))
-    values = {argument: getattr(checked, field) for argument, field in _fields(action.model)}
     normal = checked.model_dump(mode="json", by_alias=True)
-    if normal != named:  # a default, or what the model made of a value
-        try:
-            canonical.canonical_json(normal)
-        except ValueError as e:
-            return _invalid(Problem("", str(e)))
-    return Valid(normal, values)
+    try:
+        return Valid(normal, _taken(checked), canonical.canonical_json(normal))
+    except ValueError as e:  # of a default, or of what the model made of a value
+        return _invalid(Problem("", str(e)))
+
+
+def values(action: Action, text: str) -> dict[str, Any] | Invalid:
+    """What the function of an action takes, of arguments that were found right before, as their text has them."""
+    import pydantic
+
+    if action.model is not None:
+        with contextlib.suppress(pydantic.ValidationError):
+            return _taken(_check(action, text))
+    found = validate(action, json.loads(text))
+    return found if isinstance(found, Invalid) else dict(found.values)
 
 
 def nearest(name: str, known: tuple[str, ...]) -> str | None:
     """The known name that `name` was probably meant to be."""
     close = difflib.get_close_matches(name[:200], known, n=1, cutoff=0.6)
     return close[0] if close else None
+
+
+def _taken(checked: BaseModel) -> dict[str, Any]:
+    """What the function is given of arguments that its model has checked."""
+    return {argument: getattr(checked, field) for argument, field in _fields(type(checked))}
 
 
 @functools.lru_cache(maxsize=512)
@@ -111,12 +127,12 @@ def _foreign(action: Action, args: Any) -> Valid | Invalid:
         return _invalid(Problem("", f"the arguments must be an object. {takes}", _short(args)))
     given = dict(args)
     try:
-        canonical.canonical_json(given)
+        text = canonical.canonical_json(given)
     except ValueError as e:
         return _invalid(Problem("", str(e)))
     if found := schemas.wrong(action.schema, given):
         return _invalid(*found, Problem("", takes))
-    return Valid(given, {"arguments": given})
+    return Valid(given, {"arguments": given}, text)
 
 
 def _check(action: Action, text: str) -> Any:

@@ -14,7 +14,7 @@ from alfred.actions import taint
 from alfred.actions.declare import Action
 from alfred.actions.grant import Contract
 from alfred.actions.taint import Sink
-from alfred.trust import display
+from alfred.trust import display, redact
 
 if TYPE_CHECKING:
     from alfred.actions.context import ActionContext
@@ -38,7 +38,7 @@ def outside(
     if texts and not beyond:
         return None
     to = (
-        display.display(", ".join(beyond), limit=200)
+        display.display(redact.redact(", ".join(beyond)), limit=200)
         if beyond
         else "somewhere that it does not say"
     )
@@ -50,3 +50,18 @@ def lifts(contract: Contract | None, outside: str | None) -> str | None:
     if contract is None or not contract.autonomous or outside is not None:
         return None
     return f"the workflow {contract.workflow} may do this by itself"
+
+
+def asks(contract: Contract | None, action: Action, outside: str | None) -> bool:
+    """Whether a call asks whatever else lets it through: where nobody is asked about what is declared, a person was told that
+    they are about the rest, also of what risks nothing. What alfred itself remembers leads nowhere."""
+    if contract is None or not contract.autonomous or outside is None:
+        return False
+    return taint.sink(action) is not Sink.ITSELF
+
+
+def held(contract: Contract | None, *, external: bool) -> frozenset[str] | None:
+    """Where an action may lead further than its call said, such as behind a redirect; None: wherever it does so for any run."""
+    if contract is None or not (contract.autonomous or external):
+        return None
+    return contract.destinations

@@ -81,7 +81,7 @@ def preview(args: dict[str, Any], rendered: str | None) -> str:
     What the call is aimed at is never cut; what in it may be taken for something else is said first.
     """
     hidden = redact_data(args)
-    if rendered is None:
+    if plain := rendered is None:
         rendered = json.dumps(hidden, indent=2, ensure_ascii=False)
     text = redact(rendered)
     shown = display.display(text, multiline=True)
@@ -92,7 +92,8 @@ def preview(args: dict[str, Any], rendered: str | None) -> str:
     half = PREVIEW // 2
     cut = f"\n… {len(shown) - 2 * half} characters are not shown here; {len(text)} in all, sha256 {digest} …\n"
     left = shown[:half] + cut + shown[-half:]
-    unseen = [f"{name}: {aim}\n" for name, aim in _aims(hidden) if aim not in left]
+    # among arguments as they are it may stand in another one, which is what is shown of it
+    unseen = [f"{name}: {aim}\n" for name, aim in _aims(hidden) if plain or aim not in left]
     return odd + "".join(unseen) + left
 
 

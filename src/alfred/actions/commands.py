@@ -19,13 +19,23 @@ from alfred.actions.syntax import Word
 MAX_WORDS = 200
 
 _VERSIONED = frozenset(
-    "python python3 pip pip3 node npm npx yarn pnpm bun deno ruby gem cargo rustc gcc g++ clang make cmake "
-    "java javac mvn gradle docker kubectl helm terraform aws gcloud az gh git uv ruff mypy pyright pytest "
+    "python python3 pip pip3 node npm npx pnpm bun deno ruby gem gcc g++ clang make cmake "
+    "java javac gradle docker kubectl helm terraform aws gcloud az gh git uv ruff mypy pyright pytest "
     "black eslint tsc prettier psql sqlite3 redis-cli curl wget bash zsh perl php tar rsync ffmpeg".split()
 )
-"""Programs that only say which version they are when `--version` is the only word."""
+"""Programs that only say which version they are when `--version` is the only word. Not those that are replaced by
+what a file of the workspace names: yarn, cargo, mvn."""
+
+_LETTERED = {
+    **dict.fromkeys(("python", "python3", "pip", "pip3"), "-V"),
+    **dict.fromkeys(("node", "npm", "npx", "ruby", "perl", "php"), "-v"),
+}
+"""The letter that says the same; elsewhere it may mean more."""
 
 _SHELLS = frozenset({"bash", "sh", "dash", "zsh", "ksh"})
+_OTHER_GRAMMAR = frozenset({"zsh", "ksh"})
+_SAME_EVERYWHERE = re.compile(r"[\w\s./|&;,:+'\"-]*")
+"""Text that a shell with a grammar of its own reads as bash does: no patterns (they can execute), nothing computed."""
 _SHELL_COMMAND = re.compile(r"-[eulx]{0,4}c")
 
 _ON_FILES: dict[str, Callable[[tuple[Word, ...], Place], Risk]] = {
@@ -68,7 +78,7 @@ def judge(words: tuple[Word, ...], place: Place, nested: starters.Text) -> Risk:
 
 def _verb_length(words: tuple[Word, ...]) -> int:
     name = words[0].text
-    if name in _VERSIONED and len(words) == 2 and words[1].text == "--version":
+    if _asks_version(words):
         return 2
     if name == "set":
         return min(2, len(words))  # alone it shows all variables
@@ -85,9 +95,15 @@ def _verb_length(words: tuple[Word, ...]) -> int:
     return 1
 
 
+def _asks_version(words: tuple[Word, ...]) -> bool:
+    name = words[0].text or ""
+    said = [word.text for word in words[1:]]
+    return name in _VERSIONED and said in (["--version"], [_LETTERED.get(name, "--version")])
+
+
 def _judge(words: tuple[Word, ...], place: Place, nested: starters.Text) -> Risk:
     name, rest = words[0].text or "", words[1:]
-    if name in _VERSIONED and len(words) == 2 and rest[0].text == "--version":
+    if _asks_version(words):
         return Risk.NONE
     if name == "git":
         return gitline.judge(words, place)
@@ -108,7 +124,10 @@ def _judge(words: tuple[Word, ...], place: Place, nested: starters.Text) -> Risk
         return readers.journal(rest)
     if name in _SHELLS:
         given = len(rest) == 2 and _SHELL_COMMAND.fullmatch(rest[0].text or "")
-        return nested(rest[1].text or "", place) if given else Risk.HIGH
+        text = rest[1].text or "" if given else ""
+        if name in _OTHER_GRAMMAR and not _SAME_EVERYWHERE.fullmatch(text):
+            return Risk.HIGH
+        return nested(text, place) if given else Risk.HIGH
     if name in ("eval", "watch"):
         text = starters.spoken(name, rest)
         return Risk.HIGH if text is None else nested(text, place)

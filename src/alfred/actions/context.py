@@ -64,6 +64,8 @@ class ActionContext:
     """The prefix of the names that the run may write in its scratch; None: none. Empty: its own run's."""
     pad: str | None = None
     """The run whose scratch it shares: the one at the top of its tree. None: its own."""
+    declared: frozenset[str] | None = None
+    """Where its calls may lead by the contract of its workflow (`bounds.held`); None: nothing holds them."""
     along: list[Callable[[Tx], None]] = field(default_factory=list)
     """Rows of alfred's own that a keyed call makes: what is appended here is written in the transaction that records that
     the call is done, so that they are there exactly when it is."""

@@ -5,6 +5,7 @@ Nothing is parsed here: a command is a list of words, None where only the shell 
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
 
@@ -36,6 +37,10 @@ _FORMATTERS = re.compile(r"mkfs(\..+)?|mke2fs|mkswap|newfs(_.+)?|wipefs|blkdisca
 _PARTITIONERS = frozenset(
     "sgdisk fdisk parted sfdisk gdisk cfdisk badblocks cryptsetup pvremove vgremove lvremove".split()
 )
+_STARS = 6
+"""A path with so many is not compared with folders."""
+_WIPING = re.compile(r"--(security-erase|trim-sector|sanitize)|format$|sanitize$")
+_SYSRQ = "/proc/sysrq-trigger"
 SHUTDOWN = frozenset("shutdown reboot poweroff halt".split())
 _SYSTEMCTL_DOWN = re.compile(
     r"(poweroff|reboot|halt|kexec|rescue|emergency|soft-reboot|suspend|hibernate|hybrid-sleep)(\.target)?"
@@ -79,7 +84,15 @@ class Ground:
             r"(secure)?erase|partition|zero", (known or [""])[0], re.I
         ):
             return "diskutil erases a disk"
+        if (
+            name in ("hdparm", "nvme")
+            and any(map(_WIPING.match, known))
+            and any(map(device, known))
+        ):
+            return f"{name} erases a device"
         overwritten = _overwritten(name, known)
+        if overwritten == _SYSRQ:
+            return "shutting the host down through sysrq"
         if overwritten is not None:
             return f"{name} over the device {overwritten}"
         return _down(name, known)
@@ -102,8 +115,12 @@ class Ground:
         if path is None:
             return None
         parent, last = os.path.split(path)
-        if re.fullmatch(r"[.!^?*\[\]{},]+", last):  # `*`, `.*`, `{*,.*}`, `.[!.]*`
+        if re.fullmatch(
+            r"[.!^?*\[\]{},]+", re.sub(r"\[[^]]*\]", "*", last)
+        ):  # `*`, `.*`, `{*,.*}`, `.[!.]*`, `[a-z]*`
             path = parent
+        elif re.search(r"[?*]", path) and path.count("*") < _STARS:
+            path = next(filter(re.compile(_pattern(path)).fullmatch, sorted(_WHOLE)), path)
         if path in _WHOLE:
             return path if path == word else f"{path} ({word})"
         if path == self.home or re.fullmatch(r"/(home|Users)/[^/]+", path):
@@ -116,10 +133,10 @@ class Ground:
 
     def _find(self, words: list[str]) -> str | None:
         acts = {"-exec", "-execdir", "-ok", "-okdir"}
+        first = next((n for n, word in enumerate(words) if word in acts), len(words))
+        started = words[first + 1 :]
         erases = "-delete" in words or any(
-            word in acts
-            and any(base(w) in _ERASERS or re.search(r"\brm\b", w) for w in words[n + 1 :])
-            for n, word in enumerate(words)
+            base(word) in _ERASERS or re.search(r"\brm\b", word) for word in started
         )
         return (
             self._erased(starts(words), recursive=True) if erases and not chooses(words) else None
@@ -134,6 +151,11 @@ class Ground:
         return None
 
 
+def _pattern(path: str) -> str:
+    """What the shell finds for a path, as a regular expression."""
+    return re.sub(r"\\\*|\\\?", lambda m: "[^/]" + ("*" if m[0] == "\\*" else ""), re.escape(path))
+
+
 def _down(name: str, words: list[str]) -> str | None:
     """Shutting the host down, or ending everything on it."""
     if {"--help", "--version"} & set(words):
@@ -141,6 +163,8 @@ def _down(name: str, words: list[str]) -> str | None:
     down = "shutting the host down"
     if name in SHUTDOWN:
         return None if name == "shutdown" and {"-c", "--show"} & set(words) else down
+    if name == "kexec" and {"-e", "--exec"} & set(words):
+        return down
     if name in ("init", "telinit") and {"0", "6"} & set(words):
         return down
     if name in ("systemctl", "loginctl") and any(map(_SYSTEMCTL_DOWN.fullmatch, words)):
@@ -165,7 +189,7 @@ def _overwritten(name: str, words: list[str]) -> str | None:
         targets = _operands(words)
     else:
         return None
-    return next(filter(device, targets), None)
+    return next((target for target in targets if device(target) or target == _SYSRQ), None)
 
 
 def device(path: str) -> bool:
@@ -191,7 +215,9 @@ def starts(words: list[str]) -> list[str]:
 
 def chooses(words: list[str]) -> bool:
     """Whether a find takes only some of what it comes across, by name."""
-    return bool({"-name", "-iname", "-path", "-ipath", "-regex", "-iregex", "-empty"} & set(words))
+    said = {"-name", "-iname", "-path", "-ipath", "-wholename", "-regex", "-iregex"}
+    named = [value for test, value in itertools.pairwise(words) if test in said]
+    return "-empty" in words or any(not re.fullmatch(r"[.*?/]+", value) for value in named)
 
 
 def base(word: str | None) -> str | None:

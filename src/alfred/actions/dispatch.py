@@ -199,6 +199,9 @@ class Dispatch:
             if one.judgement.status == "staged"
         }
 
+        if asked:
+            ctx.slot.carded = True
+
         def write(tx: Tx, _seq: int = 0) -> None:
             if new:
                 calls_ledger.propose(tx, new)

@@ -1,9 +1,9 @@
 """Earned autonomy: the narrowest rules that would have covered what people allow again and again, unchanged.
 
-Invariants: only what people allowed counts, low or medium, unchanged, in runs without foreign text; what one yes allowed
-together counts once; nothing is proposed that would have covered a call which somebody refused or changed, or that a rule
-covers already. A rule is as narrow as its calls have it in common, and only a folder is ever wider than one of them. A
-person decides: this only finds.
+Invariants: only what people allowed counts, low or medium, unchanged, in runs without foreign text that work for no agent
+which asks about it itself; what one yes allowed together counts once; nothing is proposed that would have covered a call
+which somebody refused or changed, or that a rule covers already. A rule is as narrow as its calls have it in common, and
+only a folder is ever wider than one of them. A person decides: this only finds.
 """
 
 from __future__ import annotations
@@ -16,7 +16,16 @@ from typing import Any
 import structlog
 
 from alfred import errors, ids
-from alfred.actions import arguments, canonical, conditions, policy, rulemaking, surroundings, taint
+from alfred.actions import (
+    arguments,
+    canonical,
+    conditions,
+    judging,
+    policy,
+    rulemaking,
+    surroundings,
+    taint,
+)
 from alfred.actions.conditions import Asked
 from alfred.actions.context import Workspace
 from alfred.actions.declare import Action
@@ -82,6 +91,8 @@ class Earned:
         checked = arguments.validate(action, json.loads(row.args)) if action else None
         if action is None or not isinstance(checked, arguments.Valid):
             return None
+        if yes and row.parent_id and self._asks_for_another(store, tenant, row, action):
+            return None
         place = surroundings.workspace(row.run_id, row.workspace, self.around.home(tenant))
         asked = Asked(
             action=action,
@@ -91,6 +102,14 @@ class Earned:
             today=conditions.day(self.around.settings(tenant).timezone),
         )
         return Said(card=row.id, agent=row.agent, asked=asked, time=(row.run_id, row.turn), yes=yes)
+
+    def _asks_for_another(self, store: Store, tenant: str, row: Decided, action: Action) -> bool:
+        """Whether a call was asked about because of whom its run works for, which no rule for its agent changes."""
+        with store.read() as look:
+            run = rows.get(look, row.run_id)
+            above = judging.above(look, run) if run else ()
+        held = self.around.settings(tenant).policy
+        return policy.asks_itself(action, row.agent, above, held) is not None
 
     def _leads(
         self, store: Store, row: Decided, action: Action, args: dict[str, Any], place: Workspace

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from alfred import clock, errors, ids
-from alfred.actions import approvals, pipeline, taint
+from alfred.actions import approvals, pipeline, provenance
 from alfred.actions.approvals import Decision
 from alfred.actions.judging import facts
 from alfred.actions.kinds import Risk
@@ -20,13 +20,11 @@ from alfred.actions.ledger import allowances, calls
 from alfred.actions.ledger import approvals as cards
 from alfred.actions.ledger.approvals import Approval, NewCard
 from alfred.actions.pipeline import Judged, Proposal
-from alfred.actions.provenance import Source
 from alfred.actions.registry import Registry
 from alfred.actions.surroundings import Surroundings
 from alfred.runs import rows
 from alfred.store.connect import Store
 from alfred.store.tx import Tx
-from alfred.trust import labels
 
 FORM = clock.HOUR
 """So long a card does not approve itself while somebody has its form open."""
@@ -105,7 +103,7 @@ class Editing:
             facts=replace(
                 known,
                 rejected_before=lambda action, said: False,
-                heard=lambda: [_changed(call, args), *known.heard()],
+                heard=lambda: [provenance.edited(call.arguments, args), *known.heard()],
             ),
         )
         if judged.judgement.status == "refused":
@@ -132,7 +130,8 @@ class Editing:
             AlreadyDecided: somebody was first.
         """
         new = self._card(card, judged)
-        return self.store.transact(_edit, card, judged, new, wanted)
+        with approvals.noting(self.store, card.id, "edit", by=wanted.by, via=wanted.via):
+            return self.store.transact(_edit, card, judged, new, wanted)
 
     def _card(self, card: Approval, judged: Judged) -> NewCard:
         wants = self.around.settings(card.tenant).approvals
@@ -153,13 +152,6 @@ class Editing:
             supersedes=card.id,
             expire_us=wants.expire_after,
         )
-
-
-def _changed(call: calls.Call, args: dict[str, Any]) -> Source:
-    """What the person has written themselves, as a card names it."""
-    before = list(taint.scalars(call.arguments))
-    new = [str(value) for value in taint.scalars(args) if value not in before]
-    return Source(said="your edit of the card", text="\n".join(new), label=labels.SAID)
 
 
 def _edit(tx: Tx, seen: Approval, judged: Judged, new: NewCard, wanted: Edit) -> Approval:

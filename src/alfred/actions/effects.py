@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import concurrent.futures
 import contextlib
-import dataclasses
 import hashlib
 import hmac
 import queue
@@ -213,7 +212,7 @@ class Effects:
             end = invoke.attempt(action, call, key, context)
             after = labelled.of_reading(action, call, context)
             along = tuple(context.along) if end.status == "done" else ()
-            end = dataclasses.replace(end, label=labels.join(before, after), along=along)
+            end = Ended(end.status, end.result, end.error, labels.join(before, after), along)
             heard.put(end)
             if late.is_set() and key is not None:
                 self.record(ctx.lease, call, end)

@@ -1,7 +1,7 @@
 """What the gate would say about a call that nobody has made: every step of the resolution, and nothing is written.
 
-Invariant: it is the gate's own judgement (`pipeline.judge`), over a run that is none; an explanation of a call that was
-made is the one that was stored with it, not made anew.
+Invariant: it is the gate's own judgement (`pipeline.judge`), over a run that is none, after what its agent has done
+before; an explanation of a call that was made is the one that was stored with it, not made anew.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from alfred import errors, ids
-from alfred.actions import pipeline
+from alfred.actions import pipeline, risk
 from alfred.actions.grant import Grant
 from alfred.actions.ledger import approvals as cards
-from alfred.actions.ledger import calls
+from alfred.actions.ledger import calls, history
 from alfred.actions.ledger.calls import Call
 from alfred.actions.registry import Registry
 from alfred.actions.surroundings import Surroundings
@@ -64,7 +64,17 @@ def explain(
     """Judges a call that nobody has made."""
     run = _run(wanted)
     nothing: dict[str, Any] = dict.fromkeys(Call._fields)
-    call = Call(**nothing | {"id": ids.new(), "run_id": run.id})
+    call = Call(**nothing | {"id": ids.new(), "run_id": run.id, "turn": 0, "ordinal": 0})
+    whose = {"tenant": run.tenant, "agent": run.agent}
+
+    def used_before(action: str, schema: str) -> bool:
+        with store.read() as look:
+            return history.used_before(look, action=action, schema=schema, **whose)
+
+    def lows(action: str) -> int:
+        with store.read() as look:
+            return history.lows(look, call, run, action=action, within=risk.MANY_WITHIN)
+
     judged = pipeline.judge(
         pipeline.Proposal(
             call_id=call.id,
@@ -79,8 +89,8 @@ def explain(
         context=lambda: around.beside(store, run, call),
         facts=pipeline.Facts(
             rejected_before=lambda action, said: False,
-            used_before=lambda action: False,
-            lows=lambda action: 0,
+            used_before=used_before,
+            lows=lows,
         ),
     ).judgement
     said = json.loads(judged.decision or "{}")

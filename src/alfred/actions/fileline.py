@@ -34,12 +34,15 @@ _CHMOD_MODE = re.compile(r"[ugoa]*[+=-][rwxX]*(,[ugoa]*[+=-][rwxX]*)*|0?[0-7]{3}
 _OPEN_TO_ALL = re.compile(r"0?[0-7]{2}[2367]|(.*,)?[ugoa]*[oa][ugoa]*[+=][rxX]*w.*")
 
 _SUBSTITUTE = re.compile(
-    r"([0-9$]+(,[0-9$]+)?|/(\\.|[^/\\\n])*/)?"
-    r"(s([/|#,:@])(\\.|(?!\5)[^\\\n])*\5(\\.|(?!\5)[^\\\n])*\5[gIip0-9]*|[pdq=]|)"
+    r"(?:(?:[0-9]+|\$|/(?:\\.|[^/\\\n])*/)(?:,(?:[0-9]+|\$|/(?:\\.|[^/\\\n])*/))?)?"
+    r"(?:s(?P<d>[/|#,:@])(?:\\.|(?!(?P=d))[^\\\n])*(?P=d)(?:\\.|(?!(?P=d))[^\\\n])*(?P=d)[gIip0-9]*|[pdq=]|)"
 )
 """One sed command that can only print, delete or substitute: no `w` (writes), no `e` (executes)."""
 
-_AWK_ACTS = re.compile(r"[>|@]|system|getline|ENVIRON|extension|close|PROCINFO|SYMTAB")
+_AWK_ACTS = re.compile(
+    r"print.*>|[|@]|system|getline|ENVIRON|extension|close|PROCINFO|SYMTAB|ARGV|/inet", re.DOTALL
+)
+"""Writes (only behind a `print` is `>` no comparison), starts something, shows the environment or connects."""
 
 
 def delete(rest: tuple[Word, ...], place: Place) -> Risk:

@@ -29,6 +29,10 @@ _MAX_TEXT = 32_000
 _DEPTH = 5
 _LONG = 2_000
 """A word that only the shell knows and that is longer than this is not worked out."""
+_AGAIN = 64_000
+"""How many characters of loops are read again, all together."""
+_TURN = 1_000
+"""So many a turn counts at least."""
 _WORDS = 64
 """How many words of one command are tried as the start of another."""
 
@@ -40,7 +44,9 @@ _WRAPPERS = frozenset(
 _SHELLS = frozenset("bash sh dash zsh ksh ash fish mksh csh tcsh".split())
 _FED = _SHELLS | {"at", "batch", "ssh", "source", "."}
 """Programs that run what they read."""
-_INTERPRETER = re.compile(r"(python|pypy|perl|ruby|node|deno|bun|php|lua|tclsh|osascript)[\d.]*")
+_INTERPRETER = re.compile(
+    r"([gm]?awk|python|pypy|perl|ruby|node|deno|bun|php|lua|tclsh|osascript)[\d.]*"
+)
 
 _STRING = re.compile(r"\"((?:[^\"\\]|\\.)*)\"|'((?:[^'\\]|\\.)*)'")
 _ERASING_CALL = re.compile(
@@ -78,6 +84,7 @@ class _Look:
         self.home = syntax.home()
         self.ground = deadly.Ground(self.home, None if cwd is None else str(Path(cwd).absolute()))
         self.known = {"HOME": self.home, "IFS": " "}
+        self.again = _AGAIN
 
     def at(self, text: str, depth: int) -> str | None:
         if depth > _DEPTH:
@@ -101,6 +108,8 @@ class _Look:
                 self._assign(source, node)
             elif node.type == "function_definition":
                 reason = _bomb(source, node)
+            elif node.type == "for_statement":
+                reason = self._loop(source, node, depth)
             elif node.type in ("heredoc_body", "herestring_redirect"):
                 printed.append(source.of(node).removeprefix("<<<").strip().strip("'\""))
             elif node.type == "file_redirect":
@@ -142,10 +151,14 @@ class _Look:
         raw = re.sub(r"[\"']", "", raw)
         braces = re.fullmatch(r"([^{}]*)\{([^{}]*)\}([^{}]*)", raw)
         if braces is not None:
-            return [braces[1] + part + braces[3] for part in braces[2].split(",")[:_WORDS]]
+            parts = braces[2].split(",")[:_WORDS]
+            return [self._at_home(braces[1] + part + braces[3]) for part in parts]
         return [self._at_home(raw)]
 
     def _at_home(self, word: str) -> str:
+        other = re.match(r"~([a-z_][\w-]*)(?=/|$)", word)  # the home of somebody
+        if other is not None:
+            return ("/root" if other[1] == "root" else f"/home/{other[1]}") + word[other.end() :]
         return self.home + word[1:] if re.match(r"~(/|$)", word) else word
 
     def _assign(self, source: Source, node: Node) -> None:
@@ -155,6 +168,24 @@ class _Look:
             if text is not None:
                 self.known[source.of(name)] = text
 
+    def _loop(self, source: Source, node: Node, depth: int) -> str | None:
+        """What is done with each value, as far as these are told."""
+        name, body = node.child_by_field_name("variable"), node.child_by_field_name("body")
+        if name is None or body is None or not body.named_children:
+            return None
+        inside = body.named_children
+        text = source.between(inside[0].start_byte, inside[-1].end_byte)
+        before = dict(self.known)
+        for node_ in node.children_by_field_name("value")[:_WORDS]:
+            for value in self._expand(source.word(node_)):
+                if value is not None and (turn := max(len(text), _TURN)) <= self.again:
+                    self.again -= turn
+                    self.known[source.of(name)] = value
+                    if (reason := self.at(text, depth + 1)) is not None:
+                        return reason
+        self.known = before
+        return None
+
     def _command(self, words: list[str | None], depth: int) -> str | None:
         name = deadly.base(words[0])
         if name in ("cd", "pushd") and len(words) > 1 and words[1] is not None:
@@ -162,6 +193,11 @@ class _Look:
         first = words[0] or ""
         if re.search(r"\s", first.strip()):  # `rm${IFS}-rf${IFS}/`
             return self.at(" ".join(word or "''" for word in words), depth + 1)
+        if name == "find":
+            return self._found(words, depth)
+        if name in _SHELLS and "-c" in words:
+            behind = words[words.index("-c") + 2 :]
+            self.known |= {str(n): word for n, word in enumerate(behind) if word is not None}
         wraps = name in _WRAPPERS or name in _SHELLS
         for n in range(min(len(words), _WORDS) if wraps else 1):
             reason = self.ground.program(words[n:])
@@ -183,6 +219,17 @@ class _Look:
         if name == "eval":
             texts.append(" ".join(word for word in words[1:] if word is not None))
         return next(filter(None, (self.at(text, depth + 1) for text in texts)), None)
+
+    def _found(self, words: list[str | None], depth: int) -> str | None:
+        """A `find`, and what it starts."""
+        reason, n = self.ground.program(words), 0
+        while reason is None and n < len(words) and depth <= _DEPTH:
+            if words[n] in ("-exec", "-execdir", "-ok", "-okdir"):
+                end = next((m for m in range(n, len(words)) if words[m] in (";", "+")), len(words))
+                reason = self._command(words[n + 1 : end], depth + 1) if end > n + 1 else None
+                n = end
+            n += 1
+        return reason
 
     def _printed(self, words: list[str | None], before: list[str]) -> list[str]:
         """The literal text that a command gives to the next one in its pipe."""

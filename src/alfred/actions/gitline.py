@@ -76,6 +76,7 @@ _READS: dict[str, Options | None] = {
     "for-each-ref": None,
     "count-objects": None,
     "check-ignore": None,
+    "cherry": _options("v", "", "verbose abbrev"),
     "version": None,
 }
 """Reading subcommands; None: every option of it only reads."""
@@ -104,6 +105,7 @@ _CHANGES: dict[str, Options] = {
     "fetch": _options(
         "apqtv", "", "all prune tags no-tags quiet verbose depth unshallow dry-run deepen"
     ),
+    "ls-remote": _options("htq", "", "heads tags refs quiet"),
     "pull": _options(
         "qvp",
         "",
@@ -133,6 +135,8 @@ _PUSH = _options(
 _CONFIG_READ = _options(
     "lz", "", "get get-all get-regexp list local global system show-origin null"
 )
+_CONFIG_SECRETS = re.compile(r"extraheader|http\.|credential|token|password|cookie", re.I)
+"""Settings that hold what one logs in with."""
 _CONFIG_KEYS = re.compile(
     r"user\.(name|email)|color\.[a-z.]+|init\.defaultbranch|pull\.(rebase|ff)", re.I
 )
@@ -154,17 +158,26 @@ def judge(words: tuple[Word, ...], place: Place) -> Risk:
     n = _subcommand(words)
     if n is None:
         return Risk.NONE if _only_global(words) else Risk.HIGH
+    for at, word in enumerate(words[: n - 1]):
+        if word.text == "-C":
+            place = place.after_cd(words[at + 1].text or "")
     name, rest = words[n].text or "", words[n + 1 :]
     if name in _READS:
         options = _READS[name]
         return Risk.NONE if options is None or fits(rest, options) else Risk.HIGH
+    risk = _changing(name, rest, place)
+    return Risk.HIGH if risk > Risk.NONE and place.away() else risk
+
+
+def _changing(name: str, rest: tuple[Word, ...], place: Place) -> Risk:
+    """What may change something costs in the work tree that it stands in."""
     special = _SPECIAL.get(name)
     if special is not None:
         return special(rest, place)
     if name in _CHANGES:
         if not fits(rest, _CHANGES[name]):
             return Risk.HIGH
-        if name in ("fetch", "pull"):
+        if name in ("fetch", "pull", "ls-remote"):
             return _all(plain(rest), _REMOTE if len(plain(rest)) == 1 else _NAME)
         if name in ("add", "rm", "mv", "init", "restore"):
             return max((_path(w, place, name) for w in plain(rest)), default=Risk.MEDIUM)
@@ -276,6 +289,8 @@ def _clean(rest: tuple[Word, ...], place: Place) -> Risk:
 
 def _config(rest: tuple[Word, ...], place: Place) -> Risk:
     operands = plain(rest)
+    if any(_CONFIG_SECRETS.search(word.text or "") for word in rest):
+        return Risk.HIGH
     if operands and operands[0].text in ("get", "list"):
         return Risk.NONE if fits(rest, _CONFIG_READ) else Risk.HIGH
     if fits(rest, _CONFIG_READ):

@@ -48,6 +48,9 @@ def attempt(action: Action, call: Call, key: str | None, context: ActionContext)
         return Ended("done", results.stored(value))
     except errors.OutcomeUnknown as problem:
         return Ended("unknown", None, redact.redact(problem.detail))
+    except errors.StoreUnavailable as problem:
+        # It may have gone away behind the effect, when that was to be written down, or with the commit that was the effect.
+        return Ended(_cut_off(action), None, redact.redact(problem.detail))
     except errors.AlfredError as problem:
         said = {"code": problem.code, "detail": problem.detail, "next": problem.next}
         told = results.stored({"error": {k: v for k, v in said.items() if v}})
@@ -55,15 +58,20 @@ def attempt(action: Action, call: Call, key: str | None, context: ActionContext)
     except ConnectionRefusedError as problem:
         return Ended("failed", None, redact.redact(f"{type(problem).__name__}: {problem}")[:2000])
     except (TimeoutError, ConnectionError) as problem:
-        # The request may have arrived: only a pure call has failed for certain.
-        status = "failed" if action.effect is Effect.PURE else "unknown"
-        return Ended(status, None, redact.redact(f"{type(problem).__name__}: {problem}")[:2000])
+        # The request may have arrived.
+        said = redact.redact(f"{type(problem).__name__}: {problem}")[:2000]
+        return Ended(_cut_off(action), None, said)
     except (SystemExit, KeyboardInterrupt) as problem:
         # An action that ends its thread by these must not be waited for until its time is over.
         return Ended("failed", None, f"The action ended itself ({type(problem).__name__}).")
     except Exception as problem:
         log.warning("action.failed", action=action.id, call=call.id, exc_info=True)
         return Ended("failed", None, redact.redact(f"{type(problem).__name__}: {problem}")[:2000])
+
+
+def _cut_off(action: Action) -> str:
+    """How a call ended that did not get to its end: only a pure one has failed for certain."""
+    return "failed" if action.effect is Effect.PURE else "unknown"
 
 
 def invoke(
@@ -76,10 +84,9 @@ def invoke(
     all_of: bool = False,
 ) -> Any:
     """Calls an action's function with its arguments and whatever it asks for by name (`all_of`: a check gets both)."""
-    checked = arguments.validate(action, call.arguments)
-    if isinstance(checked, arguments.Invalid):
-        raise errors.CallFailed(f"The arguments of {action.id} are not right any more: {checked}")
-    given: dict[str, Any] = dict(checked.values)
+    given = arguments.values(action, call.args)
+    if isinstance(given, arguments.Invalid):
+        raise errors.CallFailed(f"The arguments of {action.id} are not right any more: {given}")
     if all_of or "key" in action.injects:
         given["key"] = key
     if all_of or "ctx" in action.injects:

@@ -34,6 +34,7 @@ from alfred.actions.context import ActionContext
 from alfred.actions.declare import Action
 from alfred.actions.grant import Grant
 from alfred.actions.kinds import Risk
+from alfred.actions.ledger import history
 from alfred.actions.ledger.calls import Judgement
 from alfred.actions.provenance import Source
 from alfred.actions.registry import Registry
@@ -64,7 +65,8 @@ class Facts:
     """What the checks ask the ledger, as functions, so that judging needs no database of its own."""
 
     rejected_before: Callable[[str, str], bool]
-    used_before: Callable[[str], bool]
+    used_before: Callable[[str, str], bool]
+    """Whether an action was carried out with this schema, by its hash."""
     lows: Callable[[str], int]
     """How many low calls of an action there were lately, those before this one in its turn included."""
     words: Callable[[], Sequence[str]] = tuple
@@ -129,7 +131,7 @@ def judge(
         )
     if problem := outgoing.refused(action, args, ctx):
         return refuse("secret_refused", problem.detail, next=problem.next)
-    said = canonical.canonical_json(args)
+    said = checked.text
     if facts.rejected_before(action.id, said):
         return refuse(
             "rejected_before", "A person said no to this very call in this run. Do something else."
@@ -150,11 +152,12 @@ def judge(
         floor=policy.floor_of(action, {*facts.above()} - {proposal.run.agent}, ctx.settings.policy),
         integrity="external" if proposal.run.external else "derived",
         contained=taint.sink(action) is taint.Sink.CONTAINED,
-        first_use=not action.built_in and not facts.used_before(action.id),
+        first_use=not action.built_in and not facts.used_before(action.id, action.schema_hash),
         dry_run=bool(proposal.run.dry_run),
         forbidden=assessed.forbidden,
         asked=lambda: conditions.asked(action, args, ctx),
         contract=bounds.lifts(grant.contract, outside),
+        undeclared=bounds.asks(grant.contract, action, outside),
     )
     if decision.verdict == "refuse":
         why = assessed.forbidden or f"{action.id} is switched off by the policy"
@@ -187,9 +190,11 @@ def judge(
         comes_from = provenance.of_call(
             action, args, visible, ctx, words=facts.words(), sources=facts.heard()
         )
-    bound = content_hash(action, args, target, proposal.run, decision.risk)
+    bound = content_hash(action, said, target, proposal.run, decision.risk)
     status = "skipped" if decision.skip else "staged" if decision.verdict == "stage" else "proposed"
     explanation = {
+        # first: it tells the calls of a foreign action that were made before it became another one
+        **({} if action.built_in else {history.SCHEMA: action.schema_hash}),
         "verdict": decision.verdict,
         "reason": decision.reason,
         "steps": _told(
@@ -222,8 +227,8 @@ def judge(
     )
 
 
-def content_hash(action: Action, args: dict[str, Any], target: Any, run: Run, level: Risk) -> str:
-    """SHA-256 over everything that an approval is about. Anything of it changed is another approval."""
+def content_hash(action: Action, args: str, target: Any, run: Run, level: Risk) -> str:
+    """SHA-256 over everything that an approval is about. Anything of it changed is another approval. `args`: as their text."""
     return canonical.args_hash(
         action=action.id,
         schema_hash=action.schema_hash,

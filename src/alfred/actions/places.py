@@ -83,6 +83,13 @@ class Place:
         root = self.root or _UNKNOWN_ROOT
         return any(_beneath(root, self.resolve(folder, text)) for folder in self.folders)
 
+    def away(self) -> bool:
+        """Whether it may stand outside of the workspace and of temporary folders."""
+        root = self.root or _UNKNOWN_ROOT
+        return not all(
+            _beneath(here, root) or self._temporary(f"{here}/x") for here in self.folders
+        )
+
     def zone(self, word: Word) -> Zone:
         """The worst zone that the word may lead to."""
         if not word.text or "\0" in word.text:

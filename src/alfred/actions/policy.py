@@ -3,7 +3,8 @@
 Invariants: what is high waits for a person under every mode (the floor); `off` refuses; a rule decides
 only which mode holds, never the floor; whatever is not known (a label, a reach) counts as the worse. A rule with
 conditions (`conditions`) only lifts `gated`, in a context without foreign text, and never for the first use of a foreign
-action. What a workflow may do by itself (`bounds`) lifts `gated` alone, too, and not for such a first use.
+action. What a workflow may do by itself (`bounds`) lifts `gated` alone, too, and not for such a first use; what leads
+elsewhere asks then, even if it risks nothing.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ Reason = Literal[
     "risk_none",
     "floor",  # high: a person decides, whatever the mode
     "external",  # the context holds foreign text, and the call reaches out
+    "undeclared",  # it leads where the contract of its workflow does not
     "gated",
     "autonomous",
 ]
@@ -94,6 +96,7 @@ def decide(
     forbidden: str | None = None,
     asked: Callable[[], Asked] | None = None,
     contract: str | None = None,
+    undeclared: bool = False,
 ) -> Decision:
     """Decides one call. Pure: the same arguments give the same decision.
 
@@ -110,6 +113,7 @@ def decide(
         forbidden: Why the call is never carried out (`risk.assess`), if so.
         asked: What rules with conditions look at in the call; without it there are none.
         contract: By which contract the run makes this call without asking; None: by none.
+        undeclared: The contract says that a person is asked, for the call leads where it does not.
     """
     risk = max(risk, action.risk)
     why = [f"risk {risk}: declared {action.risk}"]
@@ -129,7 +133,7 @@ def decide(
     if STRICTNESS[floor] < STRICTNESS[mode]:
         mode = floor
         why.append(f"the run may not be laxer than {floor}")
-    verdict, reason, said = _verdict(action, risk, mode, foreign, contained, forbidden)
+    verdict, reason, said = _verdict(action, risk, mode, foreign, contained, forbidden, undeclared)
     why.append(said)
     question = reason == "question"
     auto = verdict == "stage" and not question and risk is Risk.LOW and not novel and not foreign
@@ -162,6 +166,14 @@ def floor_of(action: Action, agents: Collection[str], policy: Policy) -> Mode:
     does for it."""
     modes = [resolve(action=action, agent=agent, policy=policy)[0] for agent in agents]
     return min(modes, key=STRICTNESS.__getitem__, default="autonomous")
+
+
+def asks_itself(action: Action, agent: str, above: Collection[str], policy: Policy) -> str | None:
+    """Of the agents that another one works for, one that may not do this by itself; None: there is none. Then the other one
+    asks, whatever rule with conditions covers its call."""
+    others = sorted({*above} - {agent})
+    found = (who for who in others if floor_of(action, [who], policy) != "autonomous")
+    return next(found, None)
 
 
 def resolve(*, action: Action, agent: str, policy: Policy) -> tuple[Mode, str]:
@@ -209,6 +221,7 @@ def _verdict(
     foreign: bool,
     contained: bool,
     forbidden: str | None,
+    undeclared: bool,
 ) -> tuple[Verdict, Reason, str]:
     if forbidden is not None:
         return "refuse", "forbidden", f"never, even if approved: {forbidden}"
@@ -220,6 +233,8 @@ def _verdict(
         return "stage", "floor", "staged: a person decides about high risks in every mode"
     if foreign and action.effect is not Effect.PURE and not contained:
         return "stage", "external", "staged: it reaches out, and the context holds foreign text"
+    if undeclared:
+        return "stage", "undeclared", "staged: it leads where its workflow does not declare"
     if risk is Risk.NONE:
         return "execute", "risk_none", "executes: it risks nothing"
     if mode == "autonomous" and not (foreign and not contained):

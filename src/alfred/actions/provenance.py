@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from alfred.actions import card, taint
+from alfred.actions import card, policy, taint
 from alfred.actions.declare import Action
 from alfred.actions.ledger.said import Heard
 from alfred.trust import display, labels, redact
@@ -42,8 +42,16 @@ class Source:
     label: Label
 
 
+def edited(before: Mapping[str, Any], after: Mapping[str, Any]) -> Source:
+    """What a person wrote into the arguments of a call themselves."""
+    had = list(taint.scalars(before))
+    new = [str(value) for value in taint.scalars(after) if value not in had]
+    return Source(said="your edit of the card", text="\n".join(new), label=labels.SAID)
+
+
 def fields(args: Mapping[str, Any], destinations: Sequence[str]) -> list[tuple[str, str]]:
-    """The fields of a call that say what it does to whom; every text of it when none does."""
+    """The fields of a call that say what it does to whom; every text of it when none does. Of more than `MOST` the others
+    are counted by `of`."""
     found = [(name, text) for name, text in card.aimed(args)]
     found += [("destination", text) for text in destinations]
     if not found:
@@ -53,7 +61,7 @@ def fields(args: Mapping[str, Any], destinations: Sequence[str]) -> list[tuple[s
             for text in taint.scalars(value)
             if isinstance(text, str)
         ]
-    return list(dict.fromkeys(found))[:MOST]
+    return list(dict.fromkeys(found))
 
 
 def of(
@@ -74,7 +82,7 @@ def of(
     """
     known = [(words, "your words"), (config, "your configuration")]
     told = []
-    for name, value in named:
+    for name, value in named[:MOST]:
         where, outside = OWN, False
         if value in owners:
             where = "your configuration"
@@ -89,6 +97,9 @@ def of(
         told.append(
             {"field": name, "value": _shown(value), "from": _shown(where), "outside": outside}
         )
+    if (more := len(named) - MOST) > 0:
+        rest = {"field": "and", "value": f"{more} more", "from": "not looked up"}
+        told.append({**rest, "outside": False})
     return told
 
 
@@ -122,7 +133,11 @@ def of_call(
 
 
 def source(heard: Heard) -> Source:
-    """What a run has read, as a card names it."""
+    """What a run has read, as a card names it. What a person answered is theirs, whatever the run had read when it asked."""
+    if heard.action == policy.QUESTION:
+        return Source(said="your answer to a question", text=heard.text, label=labels.SAID)
+    if heard.kind == "decision":
+        return Source(said="what you said to a card", text=heard.text, label=heard.label)
     if heard.kind == "assistant":
         said = "what the model said earlier in this conversation"
         return Source(said=said, text=heard.text, label=heard.label)

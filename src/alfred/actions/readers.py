@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from alfred.actions import options
 from alfred.actions.kinds import Risk
 from alfred.actions.options import Options
-from alfred.actions.syntax import Word
+from alfred.actions.syntax import Word, compares_plainly
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,14 +33,14 @@ READS: dict[str, Reads] = {
     **dict.fromkeys(
         "ls dir vdir cat head tail wc stat du df pwd echo true false : basename dirname realpath "
         "readlink nl tac rev cut paste comm join fold fmt expand unexpand od hexdump strings cksum sum "
-        "md5sum sha1sum sha224sum sha256sum sha384sum sha512sum b2sum cmp diff diff3 uname whoami id "
+        "md5sum sha1sum sha224sum sha256sum sha384sum sha512sum b2sum cmp diff uname whoami id "
         "groups nproc uptime free ps which seq sleep [ tr grep egrep fgrep zcat zgrep "
-        "tty arch lscpu lsblk column numfmt factor expr test pgrep vmstat bc type getconf locale "
+        "tty lscpu lsblk column numfmt factor expr test pgrep vmstat bc type getconf locale "
         "logname users who w lsof".split(),
         _ANY,
     ),
     # `bc` and `expr` calculate; `test` is here for its operators, its `-v` is told apart in `_test`
-    "date": _reads("uR", "dr", "utc date rfc-3339 iso-8601 reference rfc-email", operands=1),
+    "date": _reads("uR", "drI", "utc date rfc-3339 iso-8601 reference rfc-email", operands=1),
     "hostname": _reads("fsdiIA", "", "fqdn short domain", operands=0),
     "file": _reads("bilLNzskh", "", "brief mime mime-type mime-encoding dereference"),
     "uniq": _reads("cduiz", "fsw", "count repeated unique ignore-case", operands=1),
@@ -50,7 +50,18 @@ READS: dict[str, Reads] = {
         "numeric-sort reverse unique human-numeric-sort version-sort key field-separator stable check "
         "ignore-case general-numeric-sort month-sort zero-terminated",
     ),
-    "tree": _reads("adfilsSpughDFrtcUvAC", "LIPn", "dirsfirst noreport gitignore du prune"),
+    "cal": _reads("my13", operands=2),
+    "exit": _reads(operands=1),
+    "jobs": _reads("lpr"),
+    "netstat": _reads("tulnpaersW46", operands=0),
+    "ss": _reads("tulnpaoemirsxw46H", operands=0),
+    "tar": _reads("tvzjJ", "f", "list verbose gzip bzip2 xz"),
+    "top": _reads("bHci", "nopud"),
+    "unzip": _reads("lvZ1"),
+    "arch": _reads(operands=0),  # on a Mac it starts what it is given
+    "diff3": _reads("aAeExX3imT", "L", "text merge show-all easy-only"),
+    # its letters take the words behind them, so `-Lo 2 out` writes
+    "tree": _reads("adfilsSpughDFrtcUvACnLIP", "", "dirsfirst noreport gitignore du prune"),
     "xxd": _reads("bpiu", "lscg", "", operands=1),
     "base64": _reads("diw", "", "decode wrap ignore-garbage"),
     "rg": _reads(
@@ -70,8 +81,14 @@ READS: dict[str, Reads] = {
         "raw-output compact-output slurp null-input exit-status arg argjson sort-keys tab indent join-output",
     ),
     "printf": _reads(),
-    "set": _reads("euxo", "", ""),
+    "set": _reads("euxo"),
 }
+
+_MODES = re.compile(r"pipefail|errexit|nounset|xtrace|noclobber|--|\+[eux]+")
+"""What `set -o` may say. With `keyword` every `NAME=value` behind a program is a variable of its environment."""
+
+_LISTED = {"tar": re.compile(r"-?[vzjJ]*t[vzjJ]*f|--list"), "unzip": re.compile(r"-(l|lv|v|Z|Z1)")}
+"""The first word of what only lists what an archive holds."""
 
 _JOURNAL = Options(
     "xerkfqa",
@@ -102,31 +119,50 @@ def only_shows(name: str, words: tuple[Word, ...]) -> bool:
 def reading(name: str, rest: tuple[Word, ...]) -> Risk:
     """The risk of a program that reads, with these words."""
     known = READS[name]
-    if name == "set" and not rest:
-        return Risk.HIGH  # shows all variables, and they hold secrets
+    if name == "set" and (
+        not rest or not all(_MODES.fullmatch(w.text or "") for w in options.plain(rest))
+    ):
+        return Risk.HIGH  # alone it shows all variables, and they hold secrets
     if name == "printf" and rest and rest[0].option_like:
         return Risk.HIGH  # `printf -v` can execute
-    if name == "test" and any(w.text in ("-v", "-R") or "[" in (w.text or "") for w in rest):
-        return Risk.HIGH  # a variable's index can execute
+    if name == "test" and not compares_plainly([w.text or "" for w in rest]):
+        return Risk.HIGH
     if name == "jq" and any("env" in (w.text or "").lower() for w in rest):
         return Risk.HIGH  # the environment holds secrets
-    if name == "ps" and any(
-        "e" in (w.text or "") and not (w.text or "").startswith("-") for w in rest
-    ):
-        return Risk.HIGH  # `ps e` shows environments
+    if name == "ps" and _environments(rest):
+        return Risk.HIGH
+    if name in _LISTED and rest and not _LISTED[name].fullmatch(rest[0].text or ""):
+        return Risk.HIGH  # else it unpacks, and writes
+    if name == "tar" and any(":" in (w.text or "") for w in rest):
+        return Risk.HIGH  # another host, by a program of its own
+    if name == "xxd":
+        if any(re.match(r"-[a-z]{2}", w.text or "") and w.text != "-ps" for w in rest):
+            return Risk.HIGH  # it knows words such as `-cols`, where others know letters
+        rest = tuple(Word("-p", "-p") if w.text == "-ps" else w for w in rest)
     if name == "date" and any(
         not (w.text or "").startswith("+") for w in options.values(rest, "dr")
     ):
         return Risk.HIGH  # sets the clock
     if known.options is not None and not options.fits(rest, known.options):
         return Risk.HIGH
-    if (
-        known.operands is not None
-        and len(options.values(rest, known.options.valued if known.options else ""))
-        > known.operands
-    ):
-        return Risk.HIGH
+    if known.operands is not None:
+        named = options.values(rest, known.options.valued if known.options else "")
+        # a pattern may find more than one file, and a second one is written
+        if len(named) > known.operands or any(word.glob for word in named):
+            return Risk.HIGH
     return Risk.NONE
+
+
+def _environments(rest: tuple[Word, ...]) -> bool:
+    """Whether `ps` shows what the environments of processes hold: `e` without a dash, `-E` on a Mac, and a column
+    of that name."""
+    texts = [word.text or "" for word in rest]
+    bare = [word.text or "" for word in options.values(rest, "oOpuUgGtCs")]
+    return (
+        any("environ" in text.lower() for text in texts)
+        or any(re.match(r"-[A-Za-z]*E", text) for text in texts)
+        or any("e" in text and "," not in text for text in bare)
+    )
 
 
 def journal(rest: tuple[Word, ...]) -> Risk:

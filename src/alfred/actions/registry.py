@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from alfred import errors
+from alfred import home as places
 from alfred.actions import arguments, declare
 from alfred.actions.declare import Action
 
@@ -62,10 +63,11 @@ class Registry:
 
     def of(self, tenant: str, agent: str) -> Registry:
         """The actions that an agent may have: these, and those of its own, which take no name from these. Two of its own
-        that providers would be told by one name are both left out: a request with a name twice is refused whole."""
-        more = self._more(tenant, agent) if self._more else ()
-        if not more:
+        that providers would be told by one name are both left out: a request with a name twice is refused whole. What is
+        given stays as it is: asked whose it is again, it says itself."""
+        if self._more is None:
             return self
+        more = self._more(tenant, agent)
         told = Counter(one.wire for one in more)
         more = [one for one in more if told[one.wire] == 1 and one.wire not in self._by_wire]
         view = Registry()
@@ -142,7 +144,7 @@ class Registry:
 
         The files run with all rights of this process, so only what nobody else can write is read.
         """
-        folder = home / "actions"
+        folder = places.actions(home)
         try:
             files = sorted(p for p in folder.iterdir() if p.suffix == ".py" and p.name[0] != ".")
         except FileNotFoundError:
@@ -207,10 +209,15 @@ def _read_owned(path: Path) -> bytes:
     with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
         there = os.fstat(file.fileno())
         if not stat.S_ISREG(there.st_mode):
-            raise errors.ConfigError(f"{path} is no plain file.")
+            raise errors.ConfigError(
+                f"{path} is no plain file.", next="Move it out of this folder."
+            )
         for what, found in ((path, there), (path.parent, path.resolve().parent.stat())):
             if found.st_uid not in (os.geteuid(), 0):
-                raise errors.ConfigError(f"{what} belongs to another user (uid {found.st_uid}).")
+                raise errors.ConfigError(
+                    f"{what} belongs to another user (uid {found.st_uid}).",
+                    next=f"Run: chown {os.geteuid()} {what}",
+                )
             if found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
                 raise errors.ConfigError(
                     f"{what} can be written by others ({stat.filemode(found.st_mode)}).",

@@ -1,7 +1,8 @@
 """What came of a call: as its row keeps it, as a step gets it, as the model reads it.
 
 Invariant: what is stored is storable on both databases and holds no secret; what is cut says so, with length and
-hash. Nothing here raises for what an action returned, because by then the effect has taken place.
+hash; a model reads nothing that a person who looks at it would not see. Nothing here raises for what an action returned,
+because by then the effect has taken place.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from typing import Any
 
 from alfred import errors
 from alfred.actions.ledger.calls import Call
-from alfred.trust import redact, text
+from alfred.trust import display, redact, text
 
 RESULT_LIMIT = 30_000
 """Characters of a result that the model reads; of a longer one head and tail, with its length and hash."""
@@ -33,9 +34,10 @@ def value_of(call: Call) -> Any:
     said = json.loads(call.result) if call.result else {}
     detail = said.get("error", said) if isinstance(said, dict) else {}
     message = detail.get("detail") if isinstance(detail, dict) else None
+    next = detail.get("next") if isinstance(detail, dict) else None
     if call.status == "failed":
-        return errors.CallFailed(message or call.error or f"{call.action} failed.")
-    return errors.CallRefused(message or f"{call.action} was {call.status}.")
+        return errors.CallFailed(message or call.error or f"{call.action} failed.", next=next)
+    return errors.CallRefused(message or f"{call.action} was {call.status}.", next=next)
 
 
 def shown(call: Call) -> tuple[str, bool]:
@@ -49,7 +51,15 @@ def shown(call: Call) -> tuple[str, bool]:
         said = call.result or "null"
         value = json.loads(said)
         said = value if isinstance(value, str) else said
-    return shortened(said) + _changed(call), bad
+    said, hidden = display.unsmuggled(said)
+    return shortened(said) + _hidden(hidden) + _changed(call), bad
+
+
+def _hidden(count: int) -> str:
+    """That a text had what nobody sees in it, for the model: most who write so want it to be read by it alone."""
+    if not count:
+        return ""
+    return f"\n[{count} invisible or direction-changing characters of this result are written out, as \\u{{E0041}}.]"
 
 
 def _changed(call: Call) -> str:
@@ -57,8 +67,10 @@ def _changed(call: Call) -> str:
     if call.asked_args is None:
         return ""
     before, after = json.loads(call.asked_args), call.arguments
+    # hidden before they are cut: half a secret is known to nobody
+    old, new = redact.redact_data(before), redact.redact_data(after)
     lines = [
-        f"{name}: {_value(before, name)} -> {_value(after, name)}"
+        f"{name}: {_value(old, name)} -> {_value(new, name)}"
         for name in dict.fromkeys((*before, *after))
         if before.get(name) != after.get(name)
     ]
@@ -70,12 +82,12 @@ def _value(args: dict[str, Any], name: str) -> str:
     return said if len(said) <= CHANGE else f"{said[:CHANGE]}… ({len(said)} characters)"
 
 
-def shortened(said: str) -> str:
-    """A text cut honestly to what the model reads."""
-    if len(said) <= RESULT_LIMIT:
+def shortened(said: str, room: int = RESULT_LIMIT) -> str:
+    """A text cut honestly to so many characters, of which the note about what is left out is none."""
+    if len(said) <= room:
         return said
     digest = hashlib.sha256(said.encode("utf-8", "surrogatepass")).hexdigest()[:12]
-    half = RESULT_LIMIT // 2
+    half = room // 2
     return f"{said[:half]}\n… {len(said) - 2 * half} of {len(said)} characters left out, sha256 {digest} …\n{said[-half:]}"
 
 
@@ -89,6 +101,8 @@ def stored(value: Any) -> str:
         note = f"The result is no JSON ({type(problem).__name__}); it was thrown away."
         clean, changed = {"note": note}, False
     said = as_json(clean)
+    if len(said) <= STORED_LIMIT and not changed:
+        return said
     if len(said) > STORED_LIMIT:
         clean = shortened(clean if isinstance(clean, str) else said)
     if changed:

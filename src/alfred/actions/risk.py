@@ -8,6 +8,7 @@ at; the boundary is the sandbox.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -158,7 +159,8 @@ def _redirect(redirect: shell.Redirect, place: Place) -> Risk:
         return fileline.writes(target, place)
     if redirect.operator == "<":
         # bash opens connections for names in /dev/tcp and /dev/udp
-        network = target.text.startswith(("/dev/tcp", "/dev/udp")) or target.glob
+        network = target.text.startswith(("/dev/tcp", "/dev/udp"))
+        network = network or (target.glob and not re.match(r"[\w*.]", target.text))
         return Risk.HIGH if network or is_secret(target.text) else Risk.NONE
     return Risk.HIGH
 

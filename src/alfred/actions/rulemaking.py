@@ -2,8 +2,8 @@
 
 Invariants: a rule covers the calls that it is made of, by the same judgement as the gate's (`conditions`), and of what they
 have in common nothing less; none is made of a high risk, which asks under every rule, nor of a call of a run that has
-read what strangers wrote, whose arguments may be theirs; no secret, and no text that can be taken for another one, is
-written into a rule. Nothing is written here: the owner's yes comes first.
+read what strangers wrote, whose arguments may be theirs, nor of one that asks because of whom its run works for; no
+secret, and no text that can be taken for another one, is written into a rule. Nothing is written here: the owner's yes comes first.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from alfred import config_splice, config_text, errors
-from alfred.actions import arguments, conditions
+from alfred.actions import arguments, conditions, judging, policy
 from alfred.actions.conditions import Asked
 from alfred.actions.ledger import allowances, calls
 from alfred.actions.ledger.approvals import Approval
@@ -84,6 +84,7 @@ class Rulemaking:
             )
         with self.store.read() as look:
             call, run = calls.get(look, card.call_id), rows.get(look, card.run_id)
+            above = judging.above(look, run) if run else ()
         assert call is not None and run is not None
         if call.turn == allowances.TURN:
             raise _refused(
@@ -104,6 +105,11 @@ class Rulemaking:
         if action is None or not isinstance(checked, arguments.Valid):
             raise _refused(f"{call.action} is not there any more, or takes other arguments", None)
         ctx = self.around.beside(self.store, run, call)
+        if who := policy.asks_itself(action, run.agent, above, ctx.settings.policy):
+            raise _refused(
+                f"its run works for {who}, and what {who} may not do by itself nobody does for it",
+                f"Approve the card alone, or let {who} call {action.id} by itself, in config.yaml under `policy.rules`.",
+            )
         asked = conditions.asked(action, checked.args, ctx)
         until = conditions.day(ctx.settings.timezone, later=DAYS)
         wider = {"below": below, "begins": begins}

@@ -71,7 +71,7 @@ def problems(schema: dict[str, Any], value: Any) -> list[str]:
     found = []
     try:
         for problem in _errors(schema, value):
-            found.append(f"{problem.json_path}: {problem.message[:200]}")
+            found.append(f"{problem.json_path}: {redact.redact(problem.message)[:200]}")
             if len(found) == TOLD:
                 break
     except Exception as why:
@@ -140,7 +140,7 @@ def unusable(schema: Mapping[str, Any]) -> str | None:
         _kind(schema).check_schema(_checked(schema, top=True))
         list(_errors(schema, {}))
     except jsonschema.SchemaError as why:
-        return why.message[:200]
+        return redact.redact(why.message)[:200]
     except Tangled:
         return "it is too tangled to be checked"
     except RecursionError:
@@ -226,7 +226,7 @@ def _unique(validator: Any, said: Any, value: Any, _schema: Any) -> Iterator[Val
     if said and validator.is_type(value, "array"):
         texts = {json.dumps(_number(item), sort_keys=True) for item in value}
         if len(texts) < len(value):
-            yield ValidationError(f"non-unique elements in {str(value)[:100]}")
+            yield ValidationError(f"non-unique elements in {redact.redact(str(value))[:100]}")
 
 
 def _number(value: Any) -> Any:

@@ -43,12 +43,22 @@ def judge(words: tuple[Word, ...]) -> Risk:
         shown = any(_ENVIRONMENT.search(word.text or "") for word in rest)
         if shown or _says(words[1:], services.SECRET_WORDS):
             return Risk.HIGH
-        if options.fits(rest, Options("", service.letters, services.READING | service.long)):
+        if any(service.reach.search(word.text or "") for word in rest):
+            return Risk.HIGH
+        known = Options(service.flags, service.letters, services.READING | service.long)
+        if options.fits(rest, known):
             return Risk.NONE
         # an option that is not known may do more than read
-        return Risk.HIGH if _says(rest, raised) else Risk.MEDIUM
-    away = any(service.elsewhere.search(word.text or "") for word in rest)
+        return Risk.HIGH if _leads_away(service, rest) or _says(rest, raised) else Risk.MEDIUM
+    # behind `--` stand the options of another program
+    away = _leads_away(service, rest) or any(word.text == "--" for word in rest)
     return Risk.HIGH if away or _says(rest, raised) else risk
+
+
+def _leads_away(service: Service, words: tuple[Word, ...]) -> bool:
+    texts = [word.text or "" for word in words]
+    texts += [text.partition("=")[2] for text in texts if text.startswith("-")]
+    return any(service.elsewhere.search(text) for text in texts)
 
 
 def _verb(service: Service, words: tuple[Word, ...]) -> tuple[Risk, int] | None:

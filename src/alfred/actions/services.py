@@ -57,14 +57,18 @@ class Service:
     """Words of its own that are high."""
     mild: frozenset[str] = frozenset()
     """High words that are the name of a thing here."""
+    flags: str = ""
+    """Short options that let a reading verb only read, and may stand together."""
     letters: str = ""
-    """Short options that let a reading verb only read; their values may follow."""
+    """Those whose value follows."""
     long: frozenset[str] = frozenset()
     """Its own long ones: elsewhere a word such as `--log` may name a file to write."""
     other: Risk = Risk.MEDIUM
     """What no table knows."""
     elsewhere: re.Pattern[str] = re.compile(r"://|^[/~]|\.\.")
     """Operands that lead away: code from there, or files to there."""
+    reach: re.Pattern[str] = re.compile(r"^(https?|oci|git|ssh|ftp)\S*://|^git@")
+    """What makes a reading verb ask a place that the operand names, or run what lies there."""
 
 
 SECRET_WORDS = _words(
@@ -105,7 +109,8 @@ _AWS = Service(
     changes=_verbs(r"(ec2|rds|ecs) (start|stop|reboot)-[a-z-]+|ec2 create-tags"),
     before=_words("--region --profile --output"),
     high=_words(
-        "cp mv rb sync put presign website code function stack attach associate authorize modify run change"
+        "cp mv rb sync put presign website code function stack attach associate authorize modify run change "
+        "deployment execution pipeline environment job build desired register domain savings spot allocate export"
     ),
 )
 _KUBECTL = Service(
@@ -125,10 +130,12 @@ _KUBECTL = Service(
     before=_words("-n --namespace --context"),
     high=_words(
         "cp run attach port proxy debug edit set config taint expose clusterrole clusterrolebinding "
-        "rolebinding serviceaccount serviceaccounts f filename k kustomize"
+        "rolebinding serviceaccount serviceaccounts f filename k kustomize s create autoscale"
     ),
     mild=_words("deploy"),
-    letters="AowlLcfnpt",
+    flags="Awfp",
+    letters="olLcn",
+    other=Risk.HIGH,  # a verb that it does not know is a plug-in: any program
 )
 _DOCKER = Service(
     _verbs(
@@ -146,18 +153,21 @@ _DOCKER = Service(
         (container|image) (rm|stop|start|restart|pull|build|tag)
         network (create|connect|disconnect|rm)
         volume create
-        compose (build|pull|start|stop|restart)
+        compose (build|pull|start|stop|restart|config)
         buildx build
         """
     ),
     high=_words(
-        "run cp save load export commit swarm secret plugin trust inspect kill down up create volumes v volume mount privileged allow entitlement"
+        "run cp save load export commit swarm secret plugin trust inspect kill down up create volumes v volume mount privileged allow entitlement iidfile to fv vf"
     ),
-    letters="aqnflts",
+    flags="aqlts",
+    long=_words("no-stream"),
+    letters="nf",
+    other=Risk.HIGH,
 )
 _TERRAFORM = Service(
-    _verbs(r"(version|graph)|fmt -check|state list|workspace (list|show)|-?-?(help|version)"),
-    changes=_verbs(r"(validate|plan|init|fmt|show|output|refresh|workspace (new|select))"),
+    _verbs(r"version|fmt -check|state list|workspace (list|show)|-?-?(help|version)"),
+    changes=_verbs(r"(validate|graph|plan|init|fmt|show|output|refresh|workspace (new|select))"),
     high=_words("taint untaint mv unlock json console test replace out migrate backend plugin"),
 )
 _HELM = Service(
@@ -168,8 +178,10 @@ _HELM = Service(
         r"(repo (add|update)|dependency (update|build)|pull|package|create|get (values|manifest|all))"
     ),
     before=_words("-n --namespace"),
-    high=_words("renderer plugin test registry"),
-    letters="Aaonqlr",
+    high=_words("renderer plugin test registry apiserver"),
+    flags="Aaqr",
+    letters="onl",
+    other=Risk.HIGH,
 )
 _GCLOUD = Service(
     _verbs(
@@ -182,7 +194,10 @@ _GCLOUD = Service(
         """
     ),
     before=_words("--project --region --zone --format"),
-    high=_words("ssh scp add print access cp rsync mv call submit firewall allow"),
+    high=_words(
+        "ssh scp add print access cp rsync mv call submit firewall allow update run deployments migrate traffic "
+        "export resize flags"
+    ),
 )
 _LOCAL = re.compile(r"[/:]|^[.~]")
 """What is no plain name of a package."""
@@ -202,7 +217,8 @@ _NPM = Service(
     ),
     other=Risk.HIGH,  # it takes any beginning of a verb: `npm ins` installs
     elsewhere=_LOCAL,
-    letters="l",
+    reach=re.compile(r"^[^-@].*[/:]|^@.*/.*[/:]|^[.~]"),  # what no registry has is fetched with git
+    flags="l",
 )
 _SCRIPTS = dataclasses.replace(
     _NPM,
@@ -221,7 +237,7 @@ _PIP = Service(
         "download wheel sync index url find links editable e target t prefix host break system config"
     ),
     elsewhere=_LOCAL,
-    letters="lovq",
+    flags="lovq",
 )
 _GH = Service(
     _verbs(
@@ -231,14 +247,14 @@ _GH = Service(
         pr (checks|diff)
         run watch
         variable list
-        auth status
+        auth status$
         search (issues|prs|repos|commits|code)
         (status|help|version)
         """
     ),
     changes=_verbs(
         r"""
-        (pr|issue) (create|comment|close|reopen|edit|review|ready|lock|unlock|pin|unpin|checkout|develop)
+        (pr|issue) (create|comment|close|reopen|edit|ready|lock|unlock|pin|unpin|checkout|develop)
         label (create|edit|clone|delete)
         run (cancel|rerun|download)
         cache delete
@@ -250,7 +266,9 @@ _GH = Service(
         "merge api auth gist codespace cs extension ext alias variable workflow ruleset archive rename edit sync create key gpg org attestation web"
     ),
     other=Risk.HIGH,  # a noun that it does not know is an extension: any program
-    letters="LRsaAlqtSBcj",
+    flags="c",
+    letters="LRsaAlqtSBj",
+    reach=re.compile(r"(?!)"),  # it knows its own addresses
     long=_words("log log-failed"),
 )
 _SYSTEMCTL = Service(
@@ -259,13 +277,16 @@ _SYSTEMCTL = Service(
     ),
     changes=_verbs(r"(restart|reload|try-restart)"),
     other=Risk.HIGH,
-    letters="lanpqt",
+    flags="alq",
+    letters="npt",
 )
 _PACKAGES = Service(
     _verbs(r"(list|search|show|info|policy|depends|rdepends|outdated|deps|leaves|config|doctor)"),
     _verbs(r"(clean|autoclean|cleanup)"),
+    high=_words("o option"),  # a setting can name a program
     other=Risk.HIGH,
-    letters="aiq",
+    reach=_LOCAL,  # brew runs a formula that lies there
+    flags="aiq",
 )
 
 SERVICES: dict[str, Service] = {
@@ -279,7 +300,6 @@ SERVICES: dict[str, Service] = {
     "gcloud": _GCLOUD,
     "npm": _NPM,
     "pnpm": _SCRIPTS,
-    "yarn": _SCRIPTS,
     "pip": _PIP,
     "pip3": _PIP,
     "gh": _GH,
@@ -289,17 +309,16 @@ SERVICES: dict[str, Service] = {
     "apt-cache": _PACKAGES,
     "brew": _PACKAGES,
     **{
-        name: Service(_verbs(reads), _verbs(tidies), other=Risk.HIGH)
+        name: Service(_verbs(reads), _verbs(tidies), other=Risk.HIGH, elsewhere=_LOCAL)
         for name, reads, tidies in (
             ("go", "version|env$|help", "clean -cache|clean -testcache"),
-            ("uv", "version|tree|pip (list|show|freeze|check)", "cache (clean|prune)"),
+            ("uv", "version$|pip (list|show|freeze|check)", "cache (clean|prune)"),
             ("java", "-version", ""),
             ("crontab", "-l", ""),
             ("ulimit", "-a", ""),
             ("dpkg", "-l", ""),
             ("ruff", "version|rule|linter", "clean"),
             ("pre-commit", "help", "clean|gc"),
-            ("composer", "show|list|validate|outdated", "clear-cache"),
         )
     },
 }

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from alfred.actions.accounted import GROUPS, UNITS, accounted
-from alfred.actions.syntax import NOT_WORDS, Source, Word
+from alfred.actions.syntax import NOT_WORDS, Source, Word, compares_plainly
 
 if TYPE_CHECKING:
     from tree_sitter import Node
@@ -98,10 +98,10 @@ def read(
         script.unclear.append("half of a character")
         return script
     source = Source(text, home=home, known=known)
-    if source.root.has_error or not accounted(source):
-        script.unclear.append("cannot be parsed")
-        return script
     try:
+        if source.root.has_error or not accounted(source):
+            script.unclear.append("cannot be parsed")
+            return script
         _read(source.root, script, source, redirects=(), piped=False)
     except RecursionError:
         script.unclear.append("nested too deep")
@@ -225,6 +225,11 @@ def _test(node: Node, script: Script, source: Source, *, redirects: tuple[Redire
         if not re.fullmatch(r"[\w./:=!<>~\"'-]+|\[\[?|\]\]?|&&|\|\||[()]", source.of(leaf)):
             script.unclear.append("a test that is not plain")
             return
+    # one text may hold several comparisons
+    said = re.findall(r"[^\s&|()]+", source.of(node))
+    if not compares_plainly([text.strip("\"'") for text in said if text.strip("[]")]):
+        script.unclear.append("a test of what would be calculated")
+        return
     script.commands.append(Command((Word("[", "["),), (), redirects))
 
 

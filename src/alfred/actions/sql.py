@@ -14,6 +14,7 @@ import functools
 import re
 from typing import TYPE_CHECKING
 
+from alfred import clock
 from alfred.actions.kinds import Risk
 
 if TYPE_CHECKING:
@@ -63,16 +64,19 @@ _FUNCTIONS = frozenset(
     "json_build_object jsonb_build_object unnest generate_series typeof instr position left right "
     "split_part md5 percentile_cont percentile_disc stddev variance bool_and bool_or version replace "
     "current_user current_database database case if exists and or any xor "
+    "random rand reverse ascii chr initcap ln log exp cardinality array_length regexp_replace make_date row "
+    "pg_size_pretty pg_relation_size pg_total_relation_size pg_database_size sqlite_version "
+    "json_array_elements jsonb_array_elements jsonb_array_length jsonb_object_keys "
     # what the parser calls some of them
     "json_extract_scalar exploding_generate_series timestamp_trunc time_to_str str_position "
-    "str_to_date explode current_version logical_and logical_or json_array_agg ts_or_ds_add".split()
+    "str_to_date explode current_version pad logical_and logical_or json_array_agg ts_or_ds_add".split()
 )
 
 _READING = frozenset(
     "Add Alias All And Any Between Boolean CTE Case Cast Column DPipe DataType DataTypeParam Distinct Div "
     "EQ Escape Except Exists Fetch Filter From GT GTE Group Having ILike Identifier If In Intersect Interval "
-    "Is JSONPath JSONPathKey JSONPathRoot JSONPathSubscript Join LT LTE Lateral Like Limit Literal Mod Mul "
-    "NEQ Neg Not Null Offset Or Order Ordered Paren Parameter Placeholder Select Star Sub Subquery "
+    "Is JSONPath JSONPathKey JSONPathRoot JSONPathSubscript Join LT LTE Lateral Like Limit LimitOptions Literal Mod "
+    "Mul NEQ Neg Not Null NullSafeEQ NullSafeNEQ Offset Or Order Ordered Paren Parameter Placeholder Select Star Sub Subquery "
     "Table TableAlias Tuple Union Values Var Where Window WindowSpec With WithinGroup".split()
 )
 """Nodes that only read."""
@@ -82,6 +86,14 @@ _MAKING = _READING | frozenset(
     "NotNullColumnConstraint PrimaryKeyColumnConstraint UniqueColumnConstraint "
     "GeneratedAsIdentityColumnConstraint Constraint AddConstraint PrimaryKey ForeignKey Reference "
     "Index IndexParameters Properties TemporaryProperty".split()
+)
+_OWN_TABLES = re.compile(r"pg_\w+|sqlite_\w+", re.I)
+_OWN_SCHEMAS = frozenset(
+    "pg_catalog information_schema mysql sys performance_schema master msdb".split()
+)
+"""What databases keep of themselves: who may do what, above all."""
+_LOGINS = re.compile(
+    r"pg_authid|pg_shadow|pg_user_mappings?|pg_largeobject|pg_hba_file_rules|sql_logins", re.I
 )
 _DAY = re.compile(r"(19|20)[0-9]{2}-[0-9]{2}-[0-9]{2}([ T].*)?")
 
@@ -182,8 +194,12 @@ def _quiet() -> None:
 
 def _tree(tree: Expr) -> Risk:
     kind = type(tree).__name__
+    if _reads_logins(tree):
+        return Risk.HIGH
     if kind in ("Select", "Union", "Except", "Intersect", "Values", "Subquery"):
         return Risk.NONE if _made_of(tree, _READING) else Risk.HIGH
+    if _of_the_database(tree.this):
+        return Risk.HIGH
     if kind in ("Insert", "Update", "Delete"):
         if not _made_of(tree, _CHANGING) or tree.args.get("overwrite") or _nested_change(tree):
             return Risk.HIGH
@@ -223,6 +239,29 @@ def _made_of(tree: Expr, kinds: frozenset[str]) -> bool:
     return True
 
 
+def _of_the_database(changed: Expr | str | None) -> bool:
+    """Whether what is changed is a table in which a database keeps what it knows of itself."""
+    from sqlglot import expressions
+
+    table = None if not changed or isinstance(changed, str) else changed.find(expressions.Table)
+    if table is None:
+        return True
+    schema = str(table.args.get("db") or "").strip('"').lower()
+    return schema in _OWN_SCHEMAS or bool(_OWN_TABLES.fullmatch(table.name))
+
+
+def _reads_logins(tree: Expr) -> bool:
+    """Whether a table is named in which a database keeps passwords."""
+    from sqlglot import expressions
+
+    return any(
+        _LOGINS.fullmatch(table.name)
+        or (table.name.lower(), str(table.args.get("db") or "").strip('"').lower())
+        == ("user", "mysql")
+        for table in tree.find_all(expressions.Table)
+    )
+
+
 def _nested_change(tree: Expr) -> bool:
     """Whether a change holds a second one, such as a WITH that deletes."""
     changes = ("Insert", "Update", "Delete")
@@ -250,7 +289,7 @@ def _names_rows(where: Expr) -> bool:
     if kind == "Like":
         return _is_value(sides[1]) and not re.match(r"%|_|$", where.expression.name)
     if kind in ("LT", "LTE"):
-        return _is_day(sides[1])
+        return _is_day(sides[1])  # up to then
     return kind == "Between" and _is_day(where.args.get("low")) and _is_day(where.args.get("high"))
 
 
@@ -262,11 +301,12 @@ def _is_value(node: Expr | None) -> bool:
 
 
 def _is_day(node: Expr | None) -> bool:
-    """A day, or a time before now. A range over numbers may be all there are."""
+    """A day that is past, or a time before now. A range up to a day to come, or over numbers, may be all there are."""
     if node is None:
         return False
     if type(node).__name__ == "Literal":
-        return bool(node.args.get("is_string") and _DAY.fullmatch(node.name))
+        said = node.args.get("is_string") and _DAY.fullmatch(node.name)
+        return bool(said) and node.name[:10] <= (clock.rfc3339(clock.now()) or "")[:10]
     kinds = {type(part).__name__ for part in node.walk()}
     return (
         type(node).__name__ == "Sub"

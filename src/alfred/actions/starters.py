@@ -15,6 +15,7 @@ from alfred.actions.kinds import Risk
 from alfred.actions.options import Options
 from alfred.actions.places import Place, Zone
 from alfred.actions.syntax import Word
+from alfred.trust import names
 
 Judge = Callable[[tuple[Word, ...]], Risk]
 """Judges the command that is started."""
@@ -30,6 +31,12 @@ _FIND_PLAIN = frozenset(
 )
 _FIND_EXEC = frozenset({"-exec", "-execdir", "-ok", "-okdir"})
 
+_OF_GIT = frozenset(
+    "config hooks head index objects refs packed-refs logs info description modules worktrees orig_head fetch_head "
+    "pre-commit pre-push post-checkout post-commit post-merge commit-msg".split()
+)
+"""Names that lie in every `.git`."""
+
 _ENVIRONMENT = re.compile(
     r"LANG|LANGUAGE|LC_[A-Z]+|TZ|NO_COLOR|FORCE_COLOR|CLICOLOR|COLUMNS|LINES|TERM|CI|DEBUG|VERBOSE"
     r"|GIT_TERMINAL_PROMPT|GIT_OPTIONAL_LOCKS|PYTHONUNBUFFERED|PYTHONDONTWRITEBYTECODE|NODE_ENV"
@@ -38,6 +45,9 @@ _ENVIRONMENT = re.compile(
 
 Text = Callable[[str, Place], Risk]
 """Judges a text of shell."""
+
+_WHERE = re.compile(r"(\w[\w.-]*@)?\w[\w.:-]*")
+"""A host or a container; one that begins with a dash is an option to a program behind it."""
 
 _OPTIONS_ELSEWHERE = {
     "docker": ("it", ""),
@@ -89,10 +99,7 @@ def _find(rest: tuple[Word, ...], place: Place, judge: Judge) -> Risk:
         elif text in _FIND_TESTS:
             n += 1
             if text in ("-name", "-iname") and n < len(rest):
-                filtered = bool(
-                    re.match(r"[^.]*\w", rest[n].text or "")
-                    or re.match(r"\*\.\w", rest[n].text or "")
-                )
+                filtered = _chooses(rest[n].text or "")
         elif text == "-delete":
             risk = max(
                 risk, *(_found_deletion(start, place, filtered and simple) for start in starts)
@@ -121,6 +128,13 @@ def _found_deletion(start: Word, place: Place, filtered: bool) -> Risk:
     return fileline.deletion(inner, place, True)
 
 
+def _chooses(name: str) -> bool:
+    """Whether a name, or a pattern with an ending, leaves alone what configures git."""
+    if re.fullmatch(r"[\w*-]*\w?\.\w[\w.-]*", name):
+        return not names.sensitive(name)
+    return bool(re.fullmatch(r"[\w][\w.-]*", name)) and name.lower() not in _OF_GIT
+
+
 def _inner(start: Word) -> Word:
     text = (start.text or "").rstrip("/") + "/found"
     return Word(text, text, start.glob)
@@ -136,7 +150,10 @@ def _found(
     if program(words[0]) in ("rm", "unlink", "rmdir"):
         named = tuple(w for w in words[1:] if w.text != "{}")
         return max(fileline.delete(named, place), _found_deletion(start, place, filtered))
-    return judge(tuple(_inner(start) if w.text == "{}" else w for w in words))
+    risk = judge(tuple(_inner(start) if w.text == "{}" else w for w in words))
+    if risk is Risk.NONE or filtered:
+        return risk
+    return max(risk, _found_deletion(start, place, filtered))
 
 
 def _xargs(rest: tuple[Word, ...], place: Place, judge: Judge) -> Risk:
@@ -242,8 +259,10 @@ def elsewhere(words: tuple[Word, ...]) -> tuple[Word, ...]:
         at = next((n for n, word in enumerate(behind) if word.text == "--"), len(behind))
         where = options.values(behind[:at], known.valued)
         return behind[at + 1 :] if len(where) == 1 and options.fits(behind[:at], known) else ()
-    inner = (_after(behind, known.short, known.valued) or ())[1:]
-    return () if inner and inner[0].option_like else inner
+    where, *inner = _after(behind, known.short, known.valued) or (Word("", ""),)
+    if not _WHERE.fullmatch(where.text or ""):
+        return ()
+    return () if inner and inner[0].option_like else tuple(inner)
 
 
 def spoken(name: str, rest: tuple[Word, ...]) -> str | None:

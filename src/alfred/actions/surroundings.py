@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from alfred.actions import bounds
 from alfred.actions.context import ActionContext, Workspace
 from alfred.actions.grant import Grant
 from alfred.actions.ledger.calls import Call
@@ -60,7 +61,7 @@ class Surroundings:
     def _context(
         self, store: Store, run: Run, call: Call, label: Label, **told: Any
     ) -> ActionContext:
-        home = self.home(run.tenant)
+        home, grant = self.home(run.tenant), Grant.decode(run.grants)
         workspace = workspace_of(run, home)
         if workspace.made and not workspace.root.is_dir():
             workspace.root.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -76,8 +77,9 @@ class Surroundings:
             else {},
             external=label.external,
             private=label.private,
-            scratch=Grant.decode(run.grants).scratch,
+            scratch=grant.scratch,
             pad=run.root_id,
+            declared=bounds.held(grant.contract, external=label.external),
             settings=self.settings(run.tenant),
             store=store,
             secrets=lambda name: self.secrets(run.tenant, name),

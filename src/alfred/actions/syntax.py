@@ -38,6 +38,10 @@ _Part = tuple[str | None, bool, bool]
 """A piece of a word: its text (None when unknown), whether it was quoted, whether it was escaped."""
 
 
+_COMPARES = re.compile(r"-(eq|ne|lt|le|gt|ge)")
+_NUMBER = re.compile(r"-?[0-9]+")
+
+
 @dataclass(frozen=True, slots=True)
 class Word:
     """One word of a command, after the shell took its quotes away."""
@@ -58,6 +62,19 @@ class Word:
         return (
             self.text is None or self.text.startswith("-") or (self.glob and self.text[0] in "*?[")
         )
+
+
+def compares_plainly(words: list[str]) -> bool:
+    """Whether a test runs nothing: the index of a variable can, and so can a name where a number is compared, which
+    stands for a variable whose text is calculated."""
+    if any(text in ("-v", "-R") or "[" in text for text in words):
+        return False
+    return all(
+        _NUMBER.fullmatch(side)
+        for n, text in enumerate(words)
+        if _COMPARES.fullmatch(text)
+        for side in (*words[max(n - 1, 0) : n], *words[n + 1 : n + 2])
+    )
 
 
 def home() -> str:

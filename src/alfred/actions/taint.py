@@ -149,9 +149,7 @@ def standing(
     unknown = (
         [one.text for one in where if not one.owners] if where is not None else list(scalars(args))
     )
-    known = (*own(words()), *configured(ctx))
-    known = (*known, *hosts(known))
-    if unknown and all(verbatim(text, known) for text in unknown):
+    if named(unknown, ctx, words()):
         return Standing.NAMED
     if sink(action) is Sink.ASKING:
         said = list(scalars(args))
@@ -159,6 +157,13 @@ def standing(
         if said and all(isinstance(text, str) and text in found for text in said):
             return Standing.LINKED
     return Standing.NEW
+
+
+def named(values: Sequence[Any], ctx: ActionContext, words: Sequence[str]) -> bool:
+    """Whether each of these stands in the owner's own words or configuration, or is the host of an address there."""
+    known = (*own(words), *configured(ctx))
+    known = (*known, *hosts(known))
+    return bool(values) and all(verbatim(value, known) for value in values)
 
 
 def destinations(

@@ -118,9 +118,8 @@ class _Reader:
         path = (*here, named[0])
         agent = self._text(path, entry[named[0]])
         if agent and self.agents is not None and agent not in self.agents:
-            near = config_text.nearest(agent, self.agents)
+            told = f"names no agent{config_text.meant(agent, self.agents, '')}"
             known = ", ".join(self.agents)
-            told = "names no agent" + (f", did you mean {near}?" if near else "")
             self._tell(path, f"{told}; defined: {known}", agent, kind=UnknownAgent)
         return agent
 
@@ -138,10 +137,8 @@ class _Reader:
                 told = "belongs below its platform, as in {telegram: {type: dm}}"
                 self._tell((*here, key), told)
             else:
-                near = config_text.nearest(key, (*platforms.NAMES, *_AGENT, "match"))
-                told = (
-                    f", did you mean {near}?" if near else f"; known: {', '.join(platforms.NAMES)}"
-                )
+                known = f"; known: {', '.join(platforms.NAMES)}"
+                told = config_text.meant(key, (*platforms.NAMES, *_AGENT, "match"), known)
                 self._tell((*here, key), f"is no platform{told}")
                 named = named or ""  # it was meant to be one
         if named is None:
@@ -214,8 +211,8 @@ class _Reader:
             )
             self._tell(path, told, text)
         elif key == "chat_type" and text and text not in platforms.KINDS:
-            near = config_text.nearest(text, platforms.KINDS)
-            told = f", did you mean {near}?" if near else "; write dm, group, channel or thread"
+            ways = "; write dm, group, channel or thread"
+            told = config_text.meant(text, platforms.KINDS, ways)
             self._tell(path, f"is no kind of chat{told}", text)
         elif platform == "telegram" and text.startswith("@"):
             told = "is a name, which can change hands; Telegram's ids are numbers, as in -1001234567890"

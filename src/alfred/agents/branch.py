@@ -9,18 +9,28 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from alfred import errors
+from alfred import errors, ids
 from alfred.actions.grant import Grant
 from alfred.actions.ledger import calls as calls_ledger
 from alfred.actions.ledger.calls import Call
-from alfred.runs import forks
+from alfred.runs import forks, ledger
 from alfred.runs.forks import Point
 from alfred.runs.rows import Item
 from alfred.store.tx import Tx
 from alfred.trust import labels
 from alfred.trust.labels import Confidentiality, Integrity, Label
 
-_OF_THIS_BRANCH_ALONE = ("last", "cut", "blocked", "until", "out", "waited", "handed")
+_OF_THIS_BRANCH_ALONE = (
+    "last",
+    "needs",
+    "cut",
+    "blocked",
+    "until",
+    "out",
+    "waited",
+    "waits",
+    "handed",
+)
 """Keys of the state that a cap, an output limit, a provider's block or the children of the other run have left."""
 
 _CLOSED = Label(Integrity.TRUSTED, Confidentiality.PRIVATE)
@@ -80,7 +90,7 @@ def fork(
         )
     made = {call.tool_call_id for call in standing if call.turn == first_behind}
     items = [_closing(call, call["id"] in made, reject) for call in opened]
-    if brief is not None:
+    if brief is not None and point.begun:
         said = {"kind": "user", "text": brief}
         items.append(Item.of("user", said, labels.OWNER))
     state = {k: v for k, v in point.state.items() if k not in _OF_THIS_BRANCH_ALONE}
@@ -96,6 +106,9 @@ def fork(
         grants=_grants(point),
         by=by,
     )
+    if brief is not None and not point.begun:
+        # it is read behind what the run was asked in the first place, which is not in its transcript yet
+        ledger.message(tx, new_id, message_id=ids.below(new_id, 0), body=brief, author=by)
     return Branch(
         id=new_id, at=at, closed=tuple(call["tool"] for call in opened), standing=tuple(standing)
     )

@@ -7,7 +7,8 @@ is woken for nothing again and again: each time a person would be asked anew.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import itertools
+from collections.abc import Callable, Iterator
 from decimal import Decimal
 from typing import Any
 
@@ -20,6 +21,9 @@ from alfred.store.tx import Tx
 
 Settings = Callable[[str], Any]
 """The settings of a tenant as they are now."""
+
+AT_ONCE = 200
+"""So many runs a beat wakes for a cap that has room again."""
 
 
 def of_chain(tx: Tx, run: Run) -> tuple[int | None, list[Scope]]:
@@ -90,6 +94,24 @@ def of_run(scope: str, run: Run, settings: Any) -> str:
     return "max_cost" if own else "usd"
 
 
+def reached(cap: str, needs: int | None = None) -> str:
+    """That a run came to this cap of its own, in words.
+
+    Args:
+        needs: What the request that did not fit may have come to, in the unit of its cap.
+    """
+    dearest = dollars(needs or 0)
+    return {
+        "turns": "The run used all its turns.",
+        "wall_clock": "The run used all its time.",
+        "usd": f"What is left of the run's money does not carry another answer, which may cost {dearest} (budget.per_run_usd).",
+        "max_cost": f"What is left of --max-cost does not carry another answer, which may cost {dearest}.",
+        "tokens": f"What is left of the run's tokens does not carry another answer, which may take {needs or 0:,} (budget.per_run_tokens).",
+        "tree": "The run above has no money left, and it is the same.",
+        "tree_steps": "The run above and all below it used all their steps (limits.tree_steps).",
+    }[cap]
+
+
 def setting(scope: str, run: Run, settings: Any) -> str:
     """What a person changes to raise the cap of this scope: the key of a setting, or `--max-cost`."""
     whose, unit = scope.partition(":")[0], budget.unit(scope)
@@ -103,24 +125,36 @@ def setting(scope: str, run: Run, settings: Any) -> str:
 
 
 def wake_what_fits(store: Store, settings: Settings) -> None:
-    """Wakes the runs that wait for a cap which has been raised, or has room again: a beat of the sweep."""
-    promised: dict[tuple[str, str], int] = {}
+    """Wakes the runs that wait for a cap which has been raised, or has room again: a beat of the sweep. Some at each beat:
+    a cap may hold thousands, and those that are woken soon are at work or wait for a place."""
     with store.read() as look:
-        waiting = budget.unpaid(look)
+        fitting = list(itertools.islice(_fitting(look, settings), AT_ONCE))
+    for run in fitting:
+        store.transact(budget.wake_unpaid, run)
+
+
+def _fitting(look: Tx, settings: Settings) -> Iterator[budget.Waiting]:
+    """The runs that their caps have room for, beside those before them and those that were woken at earlier beats."""
+    waiting = budget.unpaid(look)
+    ahead = budget.woken(look) if waiting else {}
+    known: dict[str, Any] = {}
+    taken: dict[tuple[str, str], int] = {}
     for run in waiting:
-        try:
-            now = settings(run.tenant)
-        except errors.ConfigError:
-            continue  # nobody knows its caps now; the next day wakes it
+        if run.tenant not in known:
+            try:
+                known[run.tenant] = settings(run.tenant)
+            except errors.ConfigError:
+                known[run.tenant] = None  # nobody knows its caps now; the next day wakes its runs
+        now, of = known[run.tenant], (run.tenant, run.scope)
+        if now is None:
+            continue
         day = budget.day(now.timezone)
         most = cap(run.scope, now, agent=run.agent, root=run.root, max_cost=run.max_cost, day=day)
-        with store.read() as look:
-            held = budget.held(look, run.tenant, run.scope, day)
-        ahead = promised.get((run.tenant, run.scope), 0)
-        if (most is None or held + ahead + run.amount <= most) and store.transact(
-            budget.wake_unpaid, run
-        ):
-            promised[run.tenant, run.scope] = ahead + run.amount
+        if of not in taken:
+            taken[of] = budget.held(look, run.tenant, run.scope, day) + ahead.get(of, 0)
+        if most is None or taken[of] + run.amount <= most:
+            taken[of] += run.amount
+            yield run
 
 
 def micro(usd: Decimal | float | int | None) -> int | None:
@@ -129,6 +163,11 @@ def micro(usd: Decimal | float | int | None) -> int | None:
         return None
     exact = Decimal(str(usd)) * 1_000_000
     return int(exact.to_integral_value(rounding="ROUND_CEILING"))
+
+
+def dollars(micro_usd: int) -> str:
+    """Micro-USD for people, to the last digit: what one answer may cost is often less than a cent's hundredth."""
+    return f"${(Decimal(micro_usd) / 1_000_000).normalize():f}"
 
 
 def _least(*caps: int | None) -> int | None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from alfred import errors, home
-from alfred.agents.registry import AgentRegistry, installations
+from alfred.agents.registry import AgentRegistry
 from alfred.config_live import LiveSettings
 from alfred.llm import auto, catalog, cli_models, scenarios
 
@@ -25,18 +25,40 @@ def choose(
     """The model that was asked for, else the agent's, else the installation's, with `auto` resolved.
 
     Args:
-        env_file: Where a key that is missing would be put.
         agent: Whose run it is; the default agent's for None.
+        model: As somebody named it.
+
+    Raises:
+        errors.NoModel, errors.ConfigError: as `usable`.
+    """
+    agents = AgentRegistry.from_settings(settings)
+    wanted = agents.named(model, agent) if model else agents.effective(agent).asked
+    provider = agents.provider(agent)
+    return usable(wanted, provider=provider, secrets=secrets, env=env, env_file=env_file)
+
+
+def usable(
+    wanted: str,
+    *,
+    provider: str | None,
+    secrets: catalog.Secrets,
+    env: Mapping[str, str],
+    env_file: Path,
+) -> auto.Resolution:
+    """A model that can be asked from here, with `auto` resolved.
+
+    Args:
+        wanted: With its provider, or `auto`.
+        provider: The only one among whose models `auto` looks; None: among all.
+        env_file: Where a key that is missing would be put.
 
     Raises:
         errors.NoModel: No key or login that it needs is there, or `auto` found nothing.
         errors.ConfigError: It is no model, its scenario cannot be read, a key or an endpoint is none.
     """
-    own = model or AgentRegistry.from_settings(settings).get(agent).model
-    wanted = own or installations(settings)
     if wanted == "auto":
-        return auto.resolve(env, secrets)
-    name = catalog.parse(wanted)
+        return auto.resolve(env, secrets, provider=provider)
+    name = catalog.here(wanted, secrets, env)
     if name.provider == "scripted":
         if not Path(name.model).is_file():
             raise errors.ConfigError(

@@ -15,7 +15,8 @@ from typing import Any
 from alfred import clock
 from alfred.agents import caps
 from alfred.agents import ledger as agent_ledger
-from alfred.agents.metered import Blocked, Crowded, Failed, Meter, Unpaid
+from alfred.agents.metered import Meter
+from alfred.agents.unanswered import Blocked, Crowded, Failed, Unpaid
 from alfred.llm import catalog, sizes
 from alfred.llm.contract import ModelAnswer, ModelRequest
 from alfred.runs.rows import Item
@@ -92,8 +93,7 @@ def step(ctx: StepContext, *, meter: Meter, model: str) -> Verdict:
     )
     outcome = meter.request(ctx, request)
     own = run.model or ""
-    if isinstance(outcome, Failed) and _small_sister(model, own):
-        # Perhaps nobody chose that one, and the run itself can be answered: that is no reason to lose the work.
+    if isinstance(outcome, Failed) and _own_may_do(model, own, outcome):
         outcome = meter.request(ctx, replace(request, model=own))
     match outcome:
         case ModelAnswer():
@@ -108,7 +108,7 @@ def step(ctx: StepContext, *, meter: Meter, model: str) -> Verdict:
             return Next("boss-turn", after)
         case Unpaid() if outcome.of_run:
             cap = caps.of_run(outcome.scope, run, meter.settings(run.tenant))
-            return Next("boss-turn", {**after, "last": cap})
+            return Next("boss-turn", {**after, "last": cap, "needs": outcome.amount})
         case Unpaid():
             return outcome.park(ctx, state, meter.settings(run.tenant))
         case Blocked() | Crowded():
@@ -120,9 +120,11 @@ def step(ctx: StepContext, *, meter: Meter, model: str) -> Verdict:
     raise TypeError(f"{outcome!r} is no outcome of a model call")
 
 
-def _small_sister(model: str, own: str) -> bool:
-    """Whether it is another model of the run's own provider, as the cheap one is that nobody configured."""
-    return model != own and catalog.parse(model).provider == catalog.parse(own).provider
+def _own_may_do(model: str, own: str, failed: Failed) -> bool:
+    """Whether the run's own model is asked where another one failed: it holds what it was told, which one with a smaller
+    context does not; and a sister of its own provider is perhaps one that nobody chose. No reason to lose the work."""
+    sisters = catalog.parse(model).provider == catalog.parse(own).provider
+    return model != own and (failed.kind == "context" or sisters)
 
 
 def _cut(shown: Sequence[agent_ledger.Shown]) -> int | None:

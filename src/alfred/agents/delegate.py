@@ -2,7 +2,8 @@
 
 Invariants: a child is started with the outcome of the call, once, under ids that follow from the call's; nothing goes down
 but the brief, the folder and the inputs; a child has no tool that its caller has not, no lower label and no money of its own;
-nobody is started deeper, or beside more living ones, than every agent above allows.
+nobody is started deeper, or beside more living ones, than every agent above allows. Who gives its conversation away has nobody
+out whose answer it would not read.
 """
 
 from __future__ import annotations
@@ -22,10 +23,11 @@ from alfred.actions.grant import Grant
 from alfred.actions.kinds import Effect, Risk
 from alfred.agents import caps, folders, subagents
 from alfred.agents import ledger as agent_ledger
-from alfred.agents.registry import AgentRegistry
+from alfred.agents.registry import AgentRegistry, tiers
 from alfred.agents.tools import ToolPolicy
 from alfred.runs import budget, ledger, rows, sessions
 from alfred.runs.rows import NewRun, Run
+from alfred.trust import redact
 
 if TYPE_CHECKING:
     from alfred.actions.context import ActionContext
@@ -171,6 +173,11 @@ def _start(
             f"{has.agent} has this conversation by now, so nobody else is given anything of it.",
             next="It goes on there.",
         )
+    if takes_over and living:
+        raise errors.CallRefused(
+            f"{living} of your sub-agents are still out, and what they come to would be read by nobody.",
+            next="Give an answer: it is held until they are done, and you are told of them. Then give the conversation away.",
+        )
     agents = AgentRegistry.from_settings(ctx.settings)
     _within_limits(ctx.settings, agents, chain, living=living, wanted=len(said), steps=steps)
     target = agents.effective(agent or run.agent)
@@ -194,6 +201,8 @@ def _start(
         parent_id=run.id,
         root_id=run.root_id,
         depth=run.depth + 1,
+        # before what has not begun: its caller waits, with all that it has read
+        priority=-(run.depth + 1),
         max_cost=max_cost,
     )
     children = []
@@ -204,7 +213,8 @@ def _start(
             new,
             id=id,
             brief=brief,
-            title=brief.splitlines()[0][:80],
+            # hidden before it is cut: half a secret is known to nobody
+            title=redact.redact(brief).splitlines()[0][:80],
             grants=replace(grant, scratch=own).encode(),
             session_id=id,
             parent_call=f"{ctx.call_id}:{rows.TAKES_OVER if takes_over else n}",
@@ -314,7 +324,7 @@ def _no_repeat(chain: Sequence[Run], agent: str, briefs: Sequence[str]) -> None:
     for brief in briefs:
         if (agent, " ".join(brief.split())) in given:
             raise errors.CallRefused(
-                f"{brief[:80]!r} is what {agent} was asked in the first place.",
+                f"{redact.redact(brief)[:80]!r} is what {agent} was asked in the first place.",
                 next="Do it, or hand on a part of it.",
             )
 
@@ -341,16 +351,22 @@ def _model(
     from alfred.agents import choice
     from alfred.llm import catalog
 
-    tiers = {"helper": ctx.settings.models.helper, "cheap": ctx.settings.models.cheap}
+    configured = tiers(ctx.settings)
     for tier in subagents.TIERS:
         if wanted == tier:
-            wanted = catalog.tier(tier, boss=run.model or "", configured=tiers, env=os.environ)
-    found = choice.choose(
-        ctx.settings,
+            wanted = catalog.tier(
+                tier,
+                boss=run.model or "",
+                configured=configured,
+                secrets=ctx.secrets,
+                env=os.environ,
+            )
+    found = choice.usable(
+        wanted,
+        provider=agents.provider(target or run.agent),
         secrets=ctx.secrets,
         env=os.environ,
         env_file=places.env_file(ctx.home),
-        model=wanted,
     )
     return found.model
 

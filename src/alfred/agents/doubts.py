@@ -12,7 +12,7 @@ from alfred import config_text
 from alfred.agents import persona
 from alfred.agents.entries import MAIN
 from alfred.agents.registry import AgentRegistry, EffectiveAgent
-from alfred.agents.tools import TOOL_ALIASES, matches
+from alfred.agents.tools import TOOL_ALIASES, ToolPolicy, matches
 
 _OWN_WAY = ("claude-cli", "codex-cli")
 """Programs that answer in the place of a provider, and think as they are set up themselves."""
@@ -52,6 +52,7 @@ def doubts(
     for agent in every:
         found += _of_one(agent, [*tools, *TOOL_ALIASES.values()], home)
         found += _of_servers(agent, servers(agent.id))
+        found += _of_groups(agent, [*tools, *TOOL_ALIASES.values()], servers(agent.id))
         if agent.workspace is not None:
             folder = Path(os.path.realpath(agent.workspace.expanduser()))
             found += _shared(agent.id, folder, folders)
@@ -86,16 +87,38 @@ def _of_servers(
             continue
         tools = servers[server]
         if tools is not None and not any(matches(name, tool) for tool in tools):
-            near = config_text.nearest(name, tools)
-            meant = f", did you mean {near}?" if near else ""
+            meant = config_text.meant(name, tools, "")
             yield Doubt(agent.id, "tools", f"the MCP server {server} has no tool {shown}{meant}")
+
+
+def _of_groups(
+    agent: EffectiveAgent, tools: Sequence[str], servers: Mapping[str, Sequence[str] | None]
+) -> Iterator[Doubt]:
+    """Groups that nobody has, and names of tools whose group is not loaded."""
+    groups = sorted({tool.split(".")[0] for tool in tools} - {"mcp"})
+    groups += ["mcp", *(f"mcp.{server}" for server in servers)]
+    for name in agent.toolsets or ():
+        if name not in groups:
+            meant = config_text.meant(name, groups, "")
+            shown = config_text.shown(name)
+            yield Doubt(agent.id, "toolsets", f"no tool is of the group {shown}{meant}")
+    policy = agent.tool_policy
+    if policy is None or agent.toolsets is None:
+        return
+    loaded = ToolPolicy(toolsets=agent.policy.toolsets)
+    for name in sorted(policy.also_allow | (policy.allow or frozenset())):
+        meant = [tool for tool in tools if matches(name, tool)]
+        if meant and not loaded.apply(meant):
+            shown = config_text.shown(name)
+            yield Doubt(
+                agent.id, "tools", f"{shown} is of no group of toolsets, so it is not there"
+            )
 
 
 def _of_one(agent: EffectiveAgent, tools: Sequence[str], home: Path) -> Iterator[Doubt]:
     for name in sorted(agent.policy.names()):
         if not any(matches(name, tool) for tool in tools) and not name.startswith("mcp"):
-            near = config_text.nearest(name, [*tools, *TOOL_ALIASES])
-            meant = f", did you mean {near}?" if near else ""
+            meant = config_text.meant(name, [*tools, *TOOL_ALIASES], "")
             yield Doubt(agent.id, "tools", f"no tool is called {config_text.shown(name)}{meant}")
     said = (agent.personality or "").strip()
     a_file = said.lower().endswith((".md", ".txt")) and persona.path_of(said)
@@ -103,5 +126,5 @@ def _of_one(agent: EffectiveAgent, tools: Sequence[str], home: Path) -> Iterator
         yield Doubt(agent.id, "personality", "names no file, so these words are told")
     if agent.workspace is not None and not agent.workspace.expanduser().is_dir():
         yield Doubt(agent.id, "workspace", f"{agent.workspace} is no folder")
-    if agent.reasoning is not None and (agent.model or "").startswith(_OWN_WAY):
-        yield Doubt(agent.id, "reasoning", f"{agent.model} thinks as it is set up itself")
+    if agent.reasoning is not None and agent.asked.startswith(_OWN_WAY):
+        yield Doubt(agent.id, "reasoning", f"{agent.asked} thinks as it is set up itself")

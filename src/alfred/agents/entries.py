@@ -1,8 +1,7 @@
 """What a configuration says about agents, entry by entry, and everything that is wrong with it.
 
-Invariant: nothing that a configuration says about agents is passed over. A key that has no effect yet is wrong as a
-mistyped one is, and so is the name of an agent that nobody has: a policy that is quietly not applied is worse than
-none.
+Invariant: nothing that a configuration says about agents is passed over. A mistyped key is wrong, and so is the name of
+an agent that nobody has: a policy that is quietly not applied is worse than none.
 """
 
 from __future__ import annotations
@@ -56,36 +55,47 @@ class AgentConfig:
         id: Its name in commands, rows and paths.
         description: What it is for, for people and for agents that look for help.
         default: Whether it is meant when no agent is named.
-        model: `provider:model`, None for the installation's.
+        model: As it is written, None for the installation's.
+        provider: Whose its models are that do not say it themselves, a name of `llm.catalog.PROVIDERS`.
         fallback_model: Models that are tried in this order when its own is limited or away; None for the installation's.
         personality: How it speaks: the text, or the path of a file with it.
         workspace: The folder that its runs work in where none is named; None for that of whoever starts them.
         reasoning: A name of `REASONING`; None leaves it to the model.
         max_turns: Boss turns of a run at most, None for `limits.turns`.
         memory_enabled: Whether it has memories: in its prompt, and as tools.
+        toolsets: Groups of tools that there are for its runs; None for all.
         tool_policy: Which tools its runs have, of those that there are; None for all. Written `tools`.
         sandbox: Whether programs of its runs get one, where there is one; without it each is a high risk.
         subagents: How far its runs may hand work on.
         mcp_servers: MCP servers of its own by name, over those at the top; one that is None it has not got.
         dm_scope: What one conversation with it is in direct chats, a name of `sessions.DmScope`; None: the platform says,
             by how many people it lets in.
+
+    Raises:
+        InvalidAgentId: nobody can be called so.
     """
 
     id: str
     description: str = ""
     default: bool = False
     model: str | None = None
+    provider: str | None = None
     fallback_model: tuple[str, ...] | None = None
     personality: str | None = None
     workspace: Path | None = None
     reasoning: str | None = None
     max_turns: int | None = None
     memory_enabled: bool = True
+    toolsets: tuple[str, ...] | None = None
     tool_policy: ToolPolicy | None = None
     sandbox: Literal["auto", "off"] = "auto"
     subagents: SubagentPolicy = field(default_factory=SubagentPolicy)
     mcp_servers: Servers | None = None
     dm_scope: DmScope | None = None
+
+    def __post_init__(self) -> None:
+        if not _ID.fullmatch(self.id):
+            raise InvalidAgentId(f"{config_text.shown(self.id)} {_NO_ID}.")
 
 
 REASONING = ("off", "on", "minimal", "low", "medium", "high", "xhigh", "max")
@@ -93,6 +103,7 @@ REASONING = ("off", "on", "minimal", "low", "medium", "high", "xhigh", "max")
 
 INHERITED = (
     "model",
+    "provider",
     "fallback_model",
     "personality",
     "reasoning",
@@ -104,9 +115,6 @@ INHERITED = (
 """What an agent takes from the top of the configuration where its entry says nothing."""
 
 _ID = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")  # it becomes the name of a folder
-_INHERITED_LATER = ("provider",)
-_LATER = (*_INHERITED_LATER, "toolsets")
-"""Keys of agents that nothing reads yet; the first of them can be inherited from the top."""
 
 ATTRIBUTES = {"tools": "tool_policy"}
 """Where a key of the configuration is called otherwise than the attribute that it gives."""
@@ -128,12 +136,7 @@ def problems(tree: Mapping[str, Any]) -> list[Finding]:
 
 def read(tree: Mapping[str, Any]) -> tuple[dict[str, Given], list[Finding]]:
     """What each entry gives, by the id of its agent, as far as it is right, and everything that is wrong."""
-    found = [
-        Finding((key,), "has no effect in this version, take it out")
-        for key in _INHERITED_LATER
-        if tree.get(key) is not None
-    ]
-    found += [one for one in top(tree)[1] if one.path[0] in _RAW]
+    found = [one for one in top(tree)[1] if one.path[0] in _RAW]
     found += subagents.everyones(tree)[1]
     models = tree.get("models")
     listed = isinstance(models, Mapping) and models.get("fallback")
@@ -206,11 +209,9 @@ def _entry(name: str, entry: Any, above: Sequence[str]) -> tuple[Given, list[Fin
     found: list[Finding] = []
     for key, value in entry.items():
         path = (*here, str(key))
-        if key in _LATER:
-            found.append(Finding(path, "has no effect in this version, take it out"))
-        elif key not in _KEYS:
+        if key not in _KEYS:
             # the value is not shown: it may be a secret in the wrong place
-            message = f"is no setting of an agent{config_text.meant(str(key), (*_KEYS, *_LATER))}"
+            message = f"is no setting of an agent{config_text.meant(str(key), _KEYS)}"
             found.append(Finding(path, message))
         elif key == config_servers.KEY:
             given[key], wrong = config_servers.read(path, value, above=above)
@@ -234,11 +235,10 @@ def _taken(path: Where, key: str, value: Any, found: list[Finding]) -> Any:
     """What a value means; None, and a finding more, for one that means nothing."""
     if key == "fallback_model":
         return _models(path, value, found)
-    if key in ("tools", "tool_policy", "subagents"):
-        reads = subagents.read if key == "subagents" else tools.read
-        policy, problems = reads(config_text.resolve(value))
+    if (reads := _READ_BELOW.get(key)) is not None:
+        means, problems = reads(config_text.resolve(value))
         found += [replace(one, path=(*path, *one.path)) for one in problems]
-        return policy
+        return means
     wrong: str | None = None
     taken: Any = None
     if isinstance(value, Mapping | list | tuple):
@@ -305,12 +305,20 @@ def _folder(text: str) -> Read:
 
 def _one_of(names: Sequence[str]) -> Callable[[str], Read]:
     def read(text: str) -> Read:
-        near = config_text.nearest(text, names)
-        told = f"must be one of {', '.join(names)}" + (f", did you mean {near}?" if near else "")
-        return (text, None) if text in names else (None, told)
+        if text in names:
+            return text, None
+        return None, f"must be one of {', '.join(names)}{config_text.meant(text, names, '')}"
 
     return read
 
+
+_READ_BELOW: dict[str, Callable[[Any], tuple[Any, list[Finding]]]] = {
+    "tools": tools.read,
+    "tool_policy": tools.read,
+    "toolsets": tools.read_toolsets,
+    "subagents": subagents.read,
+}
+"""What is more than one word."""
 
 _READ: dict[str, Callable[[str], Read]] = {
     "id": _identity,

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from alfred import errors
+from alfred import home as places
 
 if TYPE_CHECKING:
     from alfred.agents.entries import AgentConfig
@@ -41,16 +42,18 @@ def workspace(
     try:
         root = chosen.expanduser().resolve(strict=True)
     except (OSError, RuntimeError) as problem:
+        why = getattr(problem, "strerror", None) or "it cannot be resolved"
         raise errors.UsageError(
-            f"The folder {str(chosen)!r} cannot be used: {problem.__class__.__name__}.",
+            f"The folder {str(chosen)!r} cannot be used: {why.lower()}.",
             next="Name a folder that exists.",
         ) from None
     if not root.is_dir():
         raise errors.UsageError(f"{str(chosen)!r} is no folder.", next="Name a folder with --in.")
+    whole = places.whole(home).resolve()  # a tenant's rows lie outside of its own folder
     home = home.resolve()
     own = (home / "workspaces", home / "worktrees")
-    if home.is_relative_to(root) or (
-        root.is_relative_to(home) and not any(root.is_relative_to(o) and root != o for o in own)
+    if whole.is_relative_to(root) or (
+        root.is_relative_to(whole) and not any(root.is_relative_to(o) and root != o for o in own)
     ):
         raise errors.UsageError(
             f"The folder {str(chosen)!r} holds alfred's own home, where its rows and secrets lie.",
@@ -82,8 +85,17 @@ def own_workspace(run_id: str, *, home: Path) -> dict[str, Any]:
 
 
 def work_tree() -> Path | None:
-    """The current folder when it lies inside a git work tree. Only names are looked at: git itself is not started."""
-    folder = Path.cwd()
-    return (
-        folder if any((parent / ".git").exists() for parent in (folder, *folder.parents)) else None
-    )
+    """The current folder when it lies inside a git work tree. Only names are looked at: git itself is not started.
+
+    Raises:
+        UsageError: it is gone, or cannot be looked into.
+    """
+    try:
+        folder = Path.cwd()
+        inside = any((parent / ".git").exists() for parent in (folder, *folder.parents))
+    except OSError as problem:
+        raise errors.UsageError(
+            f"The folder that you stand in cannot be used: {(problem.strerror or '').lower()}.",
+            next="Go to another one.",
+        ) from None
+    return folder if inside else None

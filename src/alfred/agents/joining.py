@@ -38,7 +38,11 @@ MENDS = 2
 """So often a child may give an answer in the wrong form again."""
 
 AGAIN = clock.HOUR
-"""How long a run that has nothing else to do waits for who is still out, before it is asked what to do."""
+"""How long a run that has nothing else to do waits for who is still out, before it is asked what to do; twice as long each
+time, for each time is an answer that is paid, and one of those that it has."""
+
+LONGEST_PAUSE = 2 * clock.DAY
+"""It is asked again after so long at the latest."""
 
 Joined = dict[str, tuple[str, Label]]
 """What the calls that started children have come to, by the calls' ids: text and label."""
@@ -60,7 +64,7 @@ def join(ctx: StepContext, settled: Sequence[Call], state: dict[str, Any]) -> Pa
         if any(child.live for child in heirs):
             until = max(until, now + AGAIN)
         if until > now:
-            return Park(Wait.CHILDREN, until - now, state={**state, "until": until})
+            return Park(Wait.CHILDREN, until - now, state={**state, "until": until}, children=out)
         state["out"] = [*state.get("out", ()), *out]
     told = {call.id: _told(children.get(call.id, [])) for call in starts}
     for child in heirs:
@@ -80,7 +84,7 @@ def conversation(tx: Tx, caller: Run) -> str:
         for item in agent_ledger.spoken(tx, caller.id)
         if item.get("text")
     ]
-    return _cut("\n".join(lines), 2 * LONGEST)
+    return results.shortened("\n".join(lines), 2 * LONGEST)
 
 
 def taken_over(ctx: StepContext, settled: Sequence[Call]) -> Run | None:
@@ -108,6 +112,7 @@ def late(ctx: StepContext, state: dict[str, Any]) -> list[tuple[str, Label]]:
     if out := [child.id for child in own if child.live]:
         state["out"] = out
     if over:
+        state.pop("waits", None)
         said, label = _told(over)
         return [(f"Sub-agents that were still out have ended:\n{said}", label)]
     if out and state.pop("waited", None):
@@ -124,7 +129,10 @@ def wait(state: dict[str, Any]) -> Park | None:
     """What a run does that has given its answer while somebody is out: the answer is not its last word yet."""
     if not state.get("out"):
         return None
-    return Park(Wait.CHILDREN, AGAIN, "boss-turn", {**state, "waited": True})
+    waits = state.get("waits", 0)
+    so_long = min(LONGEST_PAUSE, AGAIN * 2 ** min(waits, 10))
+    after = {**state, "waited": True, "waits": waits + 1}
+    return Park(Wait.CHILDREN, so_long, "boss-turn", after, state["out"], hears=True)
 
 
 def _told(children: Sequence[Run]) -> tuple[str, Label]:
@@ -154,15 +162,8 @@ def _line(child: Run, room: int) -> dict[str, Any]:
     if child.error:
         line["error"] = json.loads(child.error)["detail"]
     if child.result:
-        line["answer"] = _cut(child.result, room)
+        line["answer"] = results.shortened(child.result, room)
     return line | {"notes": rows.notes_of(child.id)}
-
-
-def _cut(said: str, room: int) -> str:
-    if len(said) <= room:
-        return said
-    half = room // 2
-    return f"{said[:half]}\n… {len(said) - 2 * half} of {len(said)} characters left out …\n{said[-half:]}"
 
 
 # ---- the child's side ----

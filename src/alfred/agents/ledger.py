@@ -8,8 +8,9 @@ a message that it did not come to read stands before that: what somebody said is
 
 from __future__ import annotations
 
+import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, NamedTuple
 
 from alfred.runs import rows, sessions
@@ -39,7 +40,15 @@ _ANSWERS = Sql(
     "select n,item from transcript where run_id=:run_id and kind='assistant' order by n limit 1 offset :turn"
 )
 _BRIEF = Sql("select brief from runs where id=:run_id")
-_HEAD = Sql("select item from transcript where run_id=:run_id and kind='system' order by n limit 1")
+_HEAD = Sql(
+    "select t.item,r.tenant from transcript t join runs r on r.id=t.run_id"
+    " where t.run_id=:run_id and t.kind='system' order by t.n limit 1"
+)
+_TOOLS = Sql("select body from tool_lists where tenant=:tenant and digest=:digest")
+_KEEP_TOOLS = Sql(
+    "insert into tool_lists(tenant,digest,body,at) values(:tenant,:digest,:body,alfred_now())"
+    " on conflict do nothing"
+)
 _IDLE = Sql(
     "select r.created_at-b.ended_at from runs r"
     " join session_turns own on own.session_id=r.session_id and own.run_id=r.id"
@@ -61,10 +70,30 @@ class Shown(NamedTuple):
     item: dict[str, Any]
 
 
+class ToolList(NamedTuple):
+    """The tools that a run is offered, as they are kept: once for all runs that are offered the same."""
+
+    digest: str
+    body: str
+
+    @classmethod
+    def of(cls, tools: list[dict[str, Any]]) -> ToolList:
+        body = json.dumps(tools, ensure_ascii=False)
+        return cls(hashlib.sha256(body.encode("utf-8", "surrogatepass")).hexdigest(), body)
+
+    def keep(self, tx: Tx, tenant: str) -> None:
+        """Stores it, in the transaction of the head that names it."""
+        tx(_KEEP_TOOLS, tenant=tenant, digest=self.digest, body=self.body)
+
+
 def stored_head(tx: Tx, run_id: str) -> dict[str, Any] | None:
-    """The head that the run began with, None before its first turn."""
-    found = tx(_HEAD, run_id=run_id).scalar()
-    return json.loads(found) if found else None
+    """The head that the run began with, its tools with it; None before its first turn."""
+    found = tx(_HEAD, run_id=run_id).one_or_none()
+    if found is None:
+        return None
+    head = json.loads(found.item)
+    tools = tx(_TOOLS, tenant=found.tenant, digest=head["tools"]).scalar_one()
+    return head | {"tools": json.loads(tools)}
 
 
 def answer(tx: Tx, run_id: str, turn: int) -> tuple[int, dict[str, Any] | None]:
@@ -109,6 +138,13 @@ def chain(tx: Tx, run_id: str) -> list[Run]:
     return found
 
 
+def begun_by(tx: Tx, run: Run) -> Run:
+    """The run whose brief it is that this one begins with: itself, or the one that it branched off from."""
+    while run.forked_from is not None and (of := rows.get(tx, run.forked_from)) is not None:
+        run = of
+    return run
+
+
 def items(tx: Tx, run_id: str, *, before: int = EVERY) -> list[dict[str, Any]]:
     """What the model is shown behind the head: everything, or the newest summary and what came after what it stands for.
 
@@ -131,10 +167,16 @@ def shown(tx: Tx, run_id: str, *, before: int = EVERY) -> list[Shown]:
         told.append(Shown(run_id, 0, {"kind": "note", "text": item["text"]}))
     whose = turns[first:]
     said: dict[str, list[Shown]] = {turn: [] for turn in whose}
-    for row in tx(_ITEMS, runs=whose).all():
-        if row.run_id != run_id or row.n < before:
-            said[row.run_id].append(Shown(row.run_id, row.n, json.loads(row.item)))
-    _close(tx, said, whose[:-1])
+    warned: set[str] = set()
+    found = [row for row in tx(_ITEMS, runs=whose).all() if row.run_id != run_id or row.n < before]
+    # read as one: a conversation has hundreds
+    for row, item in zip(
+        found, json.loads(f"[{','.join(row.item for row in found)}]"), strict=True
+    ):
+        said[row.run_id].append(Shown(row.run_id, row.n, item))
+        if item.get("soon"):
+            warned.add(row.run_id)
+    _close(tx, said, whose[:-1], warned)
     for turn in whose:
         start = behind if turn == whose[0] else 0
         told += [one for one in said[turn] if one.n > start and "summary_of" not in one.item]
@@ -162,17 +204,23 @@ def _summary(tx: Tx, turns: Sequence[str], before: int) -> tuple[int, int, dict[
     return of, item["summary_of"], item
 
 
-def _close(tx: Tx, said: dict[str, list[Shown]], turns: Sequence[str]) -> None:
-    """Says at the end of each of these turns, which are over, what its own answer does not."""
+def _close(
+    tx: Tx, said: dict[str, list[Shown]], turns: Sequence[str], warned: Collection[str]
+) -> None:
+    """Says at the end of each of these turns, which are over, what its own answer does not.
+
+    Args:
+        warned: Those in which it was said how little was left.
+    """
     if not turns:
         return
     more: dict[str, list[dict[str, Any]]] = {}
     for row in tx(_UNREAD, runs=turns).all():
         more.setdefault(row.run_id, []).append(_user(row.body))
-    warned = [turn for turn in turns if any(one.item.get("soon") for one in said[turn])]
-    for run in tx(_ENDED, runs=turns, warned=warned).all():
+    for run in tx(_ENDED, runs=turns, warned=[turn for turn in turns if turn in warned]).all():
         unread = more.setdefault(run.id, [])
-        if not said[run.id]:  # it was over before its first turn
+        # it was over before its first turn; a summary of what was before it is nothing of its own
+        if all("summary_of" in one.item for one in said[run.id]):
             unread.insert(0, _user(run.brief or ""))
         unread.append({"kind": "note", "text": _ended(run.status, run.error)})
     for turn, items in more.items():

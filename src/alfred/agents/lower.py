@@ -7,11 +7,12 @@ lower ones from answering, but for a place that is not free yet, leaves the run 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 from alfred.agents import caps
-from alfred.agents.metered import Crowded, Meter, Outcome, Unpaid
+from alfred.agents.metered import Heard, Meter, Outcome
+from alfred.agents.unanswered import Crowded, Unpaid
 from alfred.llm.contract import ModelAnswer, ModelRequest
 from alfred.runs.rows import Item
 from alfred.runs.workflow import StepContext
@@ -26,7 +27,7 @@ def ask(
     meter: Meter,
     models: Sequence[str],
     last: str | None,
-    on_text: Callable[[str], None] | None,
+    on_text: Heard | None,
 ) -> tuple[Outcome, str | None]:
     """Asks each of `models` until one answers: its answer and its name; `unpaid` and None when none does.
 

@@ -7,20 +7,22 @@ under its own id, also when the run was cancelled or taken over meanwhile; every
 from __future__ import annotations
 
 import contextlib
+import functools
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Protocol
 
 from alfred import clock, errors, ids
 from alfred.actions.ledger import allowances
-from alfred.agents import allowance, caps
+from alfred.agents import caps
 from alfred.agents.caps import micro
+from alfred.agents.unanswered import Blocked, Crowded, Failed, Unpaid
 from alfred.llm import catalog, client, prices, stream
 from alfred.llm.contract import ModelAnswer, ModelError, ModelRequest, Usage
-from alfred.runs import budget, events, places, views
+from alfred.runs import blocks, budget, places, spending
 from alfred.runs.budget import Scope
-from alfred.runs.states import Wait
-from alfred.runs.workflow import Park, StepContext
+from alfred.runs.workflow import StepContext
 from alfred.store.tx import Tx
 from alfred.trust import redact
 
@@ -41,96 +43,6 @@ _RETRIED = ("rate_limit", "overloaded", "network")
 
 
 @dataclass(frozen=True, slots=True)
-class Unpaid:
-    """The budgets do not hold this request: `scope` says which ('run:<id>', 'day', 'agent:<id>', with ':tokens')
-    and `amount` how much of its unit did not fit on this day."""
-
-    scope: str
-    amount: int
-    day: str
-
-    def park(self, ctx: StepContext, state: dict[str, Any], settings: Any) -> Park:
-        """Waits for the next day, for what did not fit to fit (`caps.wake_what_fits`), or for a person's yes."""
-        waits_for = {"scope": self.scope, "amount": self.amount}
-        until = budget.until_tomorrow(settings.timezone)
-        allowance.ask(
-            ctx,
-            scope=self.scope,
-            amount=self.amount,
-            day=self.day,
-            settings=settings,
-            for_us=until,
-        )
-        return Park(Wait.BUDGET, until, state={**state, budget.UNPAID: waits_for})
-
-    @property
-    def of_run(self) -> bool:
-        """Whether it is a cap of the run, which ends with it."""
-        return self.scope.startswith("run:")
-
-    @property
-    def of_money(self) -> bool:
-        """Whether a cheaper model could be carried."""
-        return budget.unit(self.scope) == "usd"
-
-
-@dataclass(frozen=True, slots=True)
-class Blocked:
-    """Nobody can be asked now; `provider` is the first that can again, after `for_us`. `detail` has its own words."""
-
-    for_us: int
-    detail: str
-    kind: str
-    provider: str
-
-    def park(self, ctx: StepContext, state: dict[str, Any]) -> Park:
-        """Waits for the provider, and tells the feed and whoever looks at the run why, and until when."""
-        why = {
-            "provider": self.provider,
-            "code": f"model:{self.kind}",
-            "detail": redact.redact(self.detail),
-            "until": clock.rfc3339(clock.now() + self.for_us),
-        }
-        ctx.watch("notice", why)
-        run = ctx.run
-        ctx.writes.append(
-            lambda tx, _seq: events.emit(tx, tenant=run.tenant, run_id=run.id, kind="notice", **why)
-        )
-        return Park(Wait.LIMIT, self.for_us, state={**state, views.BLOCKED: why})
-
-
-@dataclass(frozen=True, slots=True)
-class Crowded:
-    """As many runs as may ask this provider, do."""
-
-    provider: str
-    most: int
-
-    def park(self, ctx: StepContext, state: dict[str, Any]) -> Park:
-        """Waits for a place, and says so once."""
-        run = ctx.run
-        if state.get("waits_at") != self.provider:
-            ctx.emit(
-                "text",
-                note=f"at most {self.most} at once ask {self.provider} (limits.per_provider): waiting for a place",
-            )
-        ctx.writes.append(lambda tx, _seq: places.wait(tx, run.id, self.provider))
-        return Park(Wait.TIMER, places.LOOKS_AGAIN, state={**state, "waits_at": self.provider})
-
-
-@dataclass(frozen=True, slots=True)
-class Failed:
-    """The request failed for good; `detail` ends with what to do about it, where that is known."""
-
-    kind: str
-    detail: str
-
-    @classmethod
-    def of(cls, problem: ModelError) -> Failed:
-        return cls(problem.kind, " ".join(filter(None, (problem.detail, problem.next))))
-
-
-@dataclass(frozen=True, slots=True)
 class _Reserved:
     """The worst that a request may come to: micro-USD (0 where nobody knows a price before) and tokens."""
 
@@ -140,6 +52,15 @@ class _Reserved:
 
 Outcome = ModelAnswer | Unpaid | Blocked | Crowded | Failed
 Ask = Callable[..., ModelAnswer]
+
+
+class Heard(Protocol):
+    """Who hears an answer as it comes."""
+
+    def __call__(self, piece: str) -> None: ...
+
+    def flush(self) -> None:
+        """What was held back is all that comes: the next piece begins another answer."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -156,21 +77,26 @@ class Meter:
         request: ModelRequest,
         *,
         fallback: tuple[str, ...] = (),
-        on_text: Callable[[str], None] | None = None,
+        on_text: Heard | None = None,
     ) -> Outcome:
         """Asks `request.model`, then each of `fallback`, with the retries that its failures deserve."""
         held: list[Blocked] = []
         last: tuple[ModelError, str] | None = None
-        for model in (request.model, *fallback):
+        failed: ModelError | None = None
+        others = (self._here(ctx.run.tenant, model) for model in fallback)
+        for model in (request.model, *others):
             provider = catalog.parse(model).provider
             with ctx.store.read() as look:
-                until = budget.blocked_until(look, ctx.run.tenant, provider)
-            if until is not None and until > clock.now():
+                left = blocks.left(look, ctx.run.tenant, provider)
+            if left is not None:
                 told = f"{provider} is blocked since another request: it is not to be asked before then."
-                held.append(Blocked(until - clock.now(), told, "blocked", provider))
+                held.append(Blocked(left, told, "blocked", provider))
                 continue
+            if failed is not None:
+                ctx.emit("text", note=f"{failed.kind}: asking {model} instead")
             outcome = self._model(ctx, _for(request, model), on_text)
             if isinstance(outcome, ModelError):
+                failed = outcome
                 last = outcome, outcome.provider or provider
                 if (outcome.retry_after_s or 0) > LONGEST_RETRY:
                     # whoever asks before asks in vain, this run too
@@ -182,10 +108,26 @@ class Meter:
                 if not outcome.of_run:
                     held.append(self._unpaid(ctx, model, provider))
                 continue
+            if (
+                isinstance(outcome, Failed)
+                and outcome.kind == "auth"
+                and (held or last is not None)
+            ):
+                # Nor is one that has no key here; but whoever named it should know.
+                told = redact.redact(f"{model} cannot answer instead. {outcome.detail}")
+                ctx.emit("text", note=told)
+                continue
             return outcome
         if last is not None:
             held.append(self._block(ctx, *last))
         return min(held, key=lambda one: one.for_us)
+
+    def _here(self, tenant: str, model: str) -> str:
+        """A fallback, asked of whoever can be asked from here."""
+        with contextlib.suppress(errors.ConfigError):  # told when it is asked
+            secrets = functools.partial(self.secrets, tenant)
+            return str(catalog.here(model, secrets, os.environ))
+        return model
 
     def _unpaid(self, ctx: StepContext, model: str, provider: str) -> Blocked:
         """The next day has room for this fallback."""
@@ -195,18 +137,20 @@ class Meter:
     def _block(self, ctx: StepContext, problem: ModelError, provider: str) -> Blocked:
         """Nobody asks this provider before it said so, or for a while where it did not say."""
         wait = int((problem.retry_after_s or 0) * clock.SECOND) or BLOCK
-        until = clock.now() + wait
-        ctx.store.transact(budget.block, ctx.run.tenant, provider, until, problem.kind)
-        return Blocked(wait, problem.detail, problem.kind, provider)
+        ctx.store.transact(blocks.block, ctx.run.tenant, provider, wait, problem.kind)
+        told = " ".join(filter(None, (problem.detail, problem.next)))
+        return Blocked(wait, told, problem.kind, provider)
 
     def _model(
-        self, ctx: StepContext, request: ModelRequest, on_text: Callable[[str], None] | None
+        self, ctx: StepContext, request: ModelRequest, on_text: Heard | None
     ) -> Outcome | ModelError:
         tries, mends = 0, 0
         while True:
             outcome = self._once(ctx, request, on_text)
             if not isinstance(outcome, ModelError):
                 return outcome
+            if on_text is not None:
+                on_text.flush()
             if outcome.kind == "cancelled":
                 raise errors.LeaseLost(f"Run {ctx.run.id} was stopped while its model answered.")
             if outcome.kind in _RETRIED:
@@ -225,6 +169,7 @@ class Meter:
                 mends += 1
                 if mends > MENDS:
                     return Failed.of(outcome)
+                ctx.emit("text", note=f"{outcome.kind}: asking again")
                 request = _noted(request, outcome)
             elif outcome.kind == "budget":
                 return outcome
@@ -232,7 +177,7 @@ class Meter:
                 return Failed.of(outcome)
 
     def _once(
-        self, ctx: StepContext, request: ModelRequest, on_text: Callable[[str], None] | None
+        self, ctx: StepContext, request: ModelRequest, on_text: Heard | None
     ) -> ModelAnswer | Unpaid | Crowded | ModelError:
         """Asks once, at a place of its own where the provider has only so many."""
         provider = catalog.parse(request.model).provider
@@ -251,13 +196,13 @@ class Meter:
                 ctx.store.transact(places.hand_over, ctx.run.tenant, provider, most)
 
     def _paid(
-        self, ctx: StepContext, request: ModelRequest, on_text: Callable[[str], None] | None
+        self, ctx: StepContext, request: ModelRequest, on_text: Heard | None
     ) -> ModelAnswer | Unpaid | ModelError:
         run = ctx.run
         request_id = ids.new()
         with ctx.store.read() as look:
-            failed = budget.failed_requests(look, run.id, run.answers)
-        request = _with(request, failed_requests=failed if request.purpose == "boss" else 0)
+            failed = spending.failed_requests(look, run.id, run.answers)
+        request = replace(request, failed_requests=failed if request.purpose == "boss" else 0)
         settings = self.settings(run.tenant)
         size = request.prompt_bytes()
         cost = self._worst(request, size, settings)
@@ -286,6 +231,9 @@ class Meter:
                     return Unpaid(scope, full.amount, day)
                 beyond[scope] = more
         ctx.slot.extend(int((stream.DEADLINE_S + 60) * clock.SECOND))
+        settle = functools.partial(
+            self._settle, ctx, request_id, request, reserved=_Reserved(cost, most)
+        )
         try:
             answer = self.ask(
                 request,
@@ -294,30 +242,12 @@ class Meter:
                 cancelled=ctx.slot.stopped,
             )
         except ModelError as problem:
-            self._settle(
-                ctx,
-                request_id,
-                request,
-                problem.usage,
-                problem.kind,
-                problem.detail,
-                reserved=_Reserved(cost, most),
-            )
+            settle(problem.usage, problem.kind, problem.detail)
             return problem
         except BaseException:
-            self._settle(
-                ctx,
-                request_id,
-                request,
-                None,
-                "crash",
-                "the request did not end",
-                reserved=_Reserved(cost, most),
-            )
+            settle(None, "crash", "the request did not end")
             raise
-        self._settle(
-            ctx, request_id, request, answer.usage, "ok", None, reserved=_Reserved(cost, most)
-        )
+        settle(answer.usage, "ok", None)
         return answer
 
     def _worst(self, request: ModelRequest, size: int, settings: Any) -> int:
@@ -403,7 +333,7 @@ class Meter:
             budget.settle(tx, f"{request_id}:usd", paid)
             budget.settle(tx, f"{request_id}:tokens", used)
             budget.settle(tx, f"{request_id}:turns", int(outcome == "ok"))
-            budget.record_usage(
+            spending.record(
                 tx,
                 id=request_id,
                 run_id=run.id,
@@ -428,12 +358,8 @@ class Meter:
         ctx.store.record(write)
 
 
-def _with(request: ModelRequest, **changes: Any) -> ModelRequest:
-    return replace(request, **changes)
-
-
 def _for(request: ModelRequest, model: str) -> ModelRequest:
-    return request if model == request.model else _with(request, model=model)
+    return request if model == request.model else replace(request, model=model)
 
 
 def _noted(request: ModelRequest, problem: ModelError) -> ModelRequest:
@@ -441,4 +367,4 @@ def _noted(request: ModelRequest, problem: ModelError) -> ModelRequest:
         "kind": "note",
         "text": f"Your last answer could not be used ({problem.kind}). Answer again, in words or with tool calls.",
     }
-    return _with(request, items=[*request.items, note])
+    return replace(request, items=[*request.items, note])

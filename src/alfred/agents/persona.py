@@ -1,6 +1,7 @@
 """How an agent speaks, and what its owner tells it: the texts of the configuration and of the owner's files.
 
-    the agent's `personality`  ->  SOUL.md of its workspace  ->  `personality` for all  ->  SOUL.md of the home
+    the agent's `personality`  ->  SOUL.md of its workspace  ->  SOUL.md of `agents/<id>` in the home
+      ->  `personality` for all  ->  SOUL.md of the home
 
 The first of them that says anything is the whole. Invariant: a file that cannot be read ends no run: it is as if it were
 not there, and the log says so.
@@ -13,7 +14,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from alfred.trust import display
+from alfred import home as places
+from alfred.trust import display, redact
 
 if TYPE_CHECKING:
     from alfred.agents.registry import EffectiveAgent
@@ -49,11 +51,15 @@ def of(
     """
     said = text_of(agent.personality, home)
     source = agent.sources.get("personality", "agent")
-    ways: list[tuple[Path | str, str | None]] = [(workspace / SOUL, None), (home / SOUL, None)]
-    ways.insert(1 if source == "global" else 0, (source, said))
+    folders = dict.fromkeys((workspace, places.agents(home) / agent.id))
+    ways: list[tuple[Path | str, str | None]] = [(folder / SOUL, None) for folder in folders]
+    ways.insert(len(ways) if source == "global" else 0, (source, said))
+    ways.append((home / SOUL, None))
     for where, text in ways:
         if isinstance(where, Path):
-            text = None if foreign(where) else owner_file(where)
+            text = owner_file(where)
+            if text and foreign(where):
+                continue
         if text:
             return Persona(text, str(where))
     return None
@@ -75,7 +81,8 @@ def owner_file(path: Path) -> str | None:
     except OSError as problem:
         log.warning("%s cannot be read, so nothing of it is told: %s", path, problem.strerror)
         return None
-    text = display.inert(text.replace("\0", "")).strip()
+    # without secrets before it is cut: half of one is known to nobody
+    text = redact.redact(display.inert(text.replace("\0", ""))).strip()
     if len(text) > OWNER_FILE_LIMIT:
         return f"{text[:OWNER_FILE_LIMIT]}\n[the rest of {len(text)} characters is left out]"
     return text or None

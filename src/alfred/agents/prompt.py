@@ -17,7 +17,7 @@ from alfred.actions.declare import Action
 from alfred.actions.grant import Grant
 from alfred.actions.registry import Registry
 from alfred.agents import persona
-from alfred.agents.entries import AgentConfig
+from alfred.agents.registry import EffectiveAgent
 from alfred.llm.contract import ModelTool
 from alfred.memory.skills import VIEW, Skill, listing
 from alfred.trust import references
@@ -42,7 +42,7 @@ How you work:
 
 
 def head(
-    agent: AgentConfig,
+    agent: EffectiveAgent,
     *,
     personality: str | None,
     home: Path,
@@ -99,9 +99,9 @@ def head(
     }
 
 
-def settled(agent: AgentConfig) -> dict[str, Any]:
+def settled(agent: EffectiveAgent) -> dict[str, Any]:
     """What a run keeps of its agent to its end, whatever becomes of the configuration."""
-    fallback = list(agent.fallback_model or ())
+    fallback = list(agent.fallbacks)
     return {"max_turns": agent.max_turns, "reasoning": agent.reasoning, "fallback_model": fallback}
 
 

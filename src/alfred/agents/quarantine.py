@@ -7,7 +7,8 @@ budgets of the run, its agent and its day hold for it.
 from __future__ import annotations
 
 from alfred import errors
-from alfred.agents.metered import Blocked, Crowded, Meter, Unpaid
+from alfred.agents.metered import Meter
+from alfred.agents.unanswered import Blocked, Crowded, Unpaid
 from alfred.llm.contract import ModelAnswer, ModelRequest
 from alfred.runs.workflow import StepContext
 from alfred.trust import redact

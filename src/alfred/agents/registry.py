@@ -16,6 +16,7 @@ from alfred import config_text
 from alfred import home as places
 from alfred.agents import bindings, entries, persona, subagents, teams
 from alfred.agents.entries import MAIN, AgentConfig, UnknownAgent
+from alfred.agents.subagents import TIERS
 from alfred.agents.teams import Team
 from alfred.agents.tools import ToolPolicy
 from alfred.config_text import Finding
@@ -32,14 +33,32 @@ class EffectiveAgent(AgentConfig):
 
     Attributes:
         sources: Where each value comes from, by its name: the agent's entry, the top of the configuration, or neither.
+        naming: For `model` and `fallback_model` the provider that they are named with, and whether that is said beside them.
     """
 
     sources: Mapping[str, Source] = field(default_factory=dict)
+    naming: Mapping[str, tuple[str | None, bool]] = field(default_factory=dict)
+
+    @property
+    def asked(self) -> str:
+        """Who answers for it, with the provider: `auto`, or what `llm.catalog.parse` reads."""
+        return self._whole(self.model or "auto", "model")
+
+    @property
+    def fallbacks(self) -> tuple[str, ...]:
+        """Who answers in this order when that one is limited or away, each with its provider."""
+        return tuple(self._whole(one, "fallback_model") for one in self.fallback_model or ())
+
+    def _whole(self, model: str, key: str) -> str:
+        provider, beside = self.naming[key]
+        return _whole(model, provider, beside=beside)
 
     @property
     def policy(self) -> ToolPolicy:
-        """Which tools its runs have: what is offered to its model, and what their grants hold."""
-        policy = self.tool_policy or ToolPolicy()
+        """Which tools its runs have, of the groups that are loaded for them: what is offered to its model, and what their
+        grants hold."""
+        loaded = None if self.toolsets is None else frozenset(self.toolsets)
+        policy = replace(self.tool_policy or ToolPolicy(), toolsets=loaded)
         return policy if self.memory_enabled else replace(policy, deny=policy.deny | {"memory"})
 
 
@@ -128,7 +147,15 @@ class AgentRegistry:
             f.name: "agent" if f.name in given else "global" if f.name in values else "built-in"
             for f in fields(AgentConfig)
         }
-        return EffectiveAgent(**values, sources=sources)
+        own, top = given.get("provider"), self._inherited.get("provider")
+        whose = own or _whose(given.get("model"), top)
+        if whose != (own or top):
+            values["provider"], sources["provider"] = whose, "agent"
+        naming = {
+            key: (own, True) if own else (by, False) if key in given else (top, True)
+            for key, by in (("model", top), ("fallback_model", whose))
+        }
+        return EffectiveAgent(**values, sources=sources, naming=naming)
 
     def subagent_model(
         self,
@@ -138,18 +165,46 @@ class AgentRegistry:
         *,
         target: str | None = None,
     ) -> str | None:
-        """The model of a child of this agent's, as it is written, so that it may name a tier.
+        """The model of a child of this agent's, with its provider; it may be `auto`, or name a tier.
 
         Args:
             argument: What the agent asked for.
             parent_model: What it runs on itself, where nobody says anything.
-            target: The named agent that the child is; its own model goes before what its caller's entry says.
+            target: The named agent that the child is; its own model goes before what its caller's entry says. Whoever has
+                a provider of its own has a model of its own.
 
         Raises:
             UnknownAgent: nobody is called so.
         """
-        own = self.get(target).model if target is not None else None
-        return argument or own or self.get(id).subagents.model or self._subagent or parent_model
+        if argument:
+            return argument if argument in TIERS else self.named(argument, target or id)
+        if target is not None and (own := self.get(target)) and (own.model or own.provider):
+            return self.effective(target).asked
+        written = self.childrens(id)
+        if written is None or written in TIERS:
+            return written or parent_model
+        caller = self.get(id)
+        if caller.subagents.model is None:
+            return _whole(written, self.provider(id), beside=True)
+        return _whole(written, self.effective(id).provider, beside=caller.provider is not None)
+
+    def childrens(self, id: str | None) -> str | None:
+        """The model that the configuration gives children of this agent's, as it is written.
+
+        Raises:
+            UnknownAgent: nobody is called so.
+        """
+        return self.get(id).subagents.model or self._subagent
+
+    def provider(self, id: str | None) -> str | None:
+        """Whose models of this agent's are that do not say it themselves; of somebody who is not there any more those of
+        the installation. None: nobody says it."""
+        given = self._given.get(self.default.id if id is None else id, {})
+        return given.get("provider") or self._inherited.get("provider")
+
+    def named(self, model: str, id: str | None) -> str:
+        """A model that somebody names for a run of this agent, with its provider; `auto` stays what it is."""
+        return _whole(model, self.provider(id), beside=False)
 
     def may_spawn(self, id: str | None, running: int) -> bool:
         """Whether a run of this agent with so many living children may start one more.
@@ -189,6 +244,31 @@ def installations(settings: Any) -> str:
     if _by_environment(settings, "model") and not _by_environment(settings, "models", "boss"):
         return plain
     return boss or plain
+
+
+def tiers(settings: Any) -> dict[str, str | None]:
+    """The installation's models of small questions by their tier, with their providers; None where it names none."""
+    written = {tier: getattr(settings.models, tier) for tier in TIERS}
+    return {
+        tier: model and _whole(model, settings.provider, beside=True)
+        for tier, model in written.items()
+    }
+
+
+def _whole(model: str, provider: str | None, *, beside: bool) -> str:
+    if provider is None:
+        return model  # most commands only look, and load nothing for it
+    from alfred.llm import catalog
+
+    return catalog.whole(model, provider, beside=beside)
+
+
+def _whose(model: str | None, provider: str | None) -> str | None:
+    if model is None:
+        return provider
+    from alfred.llm import catalog
+
+    return catalog.whose(model, provider)
 
 
 def _by_environment(settings: Any, *path: str) -> bool:

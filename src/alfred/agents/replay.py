@@ -6,9 +6,10 @@ said at the turns before; the answers are compared and kept as notes, never put 
 
 from __future__ import annotations
 
-from alfred.agents import comparison, prompt
+from alfred.agents import caps, comparison, prompt
 from alfred.agents import ledger as agent_ledger
-from alfred.agents.metered import Blocked, Crowded, Failed, Meter, Unpaid
+from alfred.agents.metered import Meter
+from alfred.agents.unanswered import Blocked, Crowded, Failed, Unpaid
 from alfred.llm.contract import ModelAnswer, ModelRequest
 from alfred.runs.rows import Item
 from alfred.runs.workflow import Done, Fail, Next, StepContext, Verdict
@@ -32,16 +33,19 @@ def ask(ctx: StepContext, *, meter: Meter) -> Verdict:
         asked = comparison.turns(look, ctx.run.id)
     if head is None or recorded is None:
         return Done(comparison.summary(asked))
+    last = bool(shown and shown[-1].get("last"))
     request = ModelRequest(
         model=ctx.run.model or "",
         system=head["text"],
         items=shown,
-        tools=[] if shown and shown[-1].get("last") else prompt.tools(head),
+        tools=[] if last else prompt.tools(head),
         turn=state["turn"],
         brief=brief,
         run_id=ctx.run.id,
+        reasoning=None if last else head.get("agent", {}).get("reasoning"),
     )
     outcome = meter.request(ctx, request)
+    so_far = comparison.summary(asked) if asked else None
     match outcome:
         case ModelAnswer():
             found = comparison.compare(comparison.said(recorded), comparison.said(outcome.item()))
@@ -55,11 +59,12 @@ def ask(ctx: StepContext, *, meter: Meter) -> Verdict:
             ctx.answers = 1
             return Next(ASK, {"of": state["of"], "turn": state["turn"] + 1})
         case Unpaid() if outcome.of_run:
-            return Fail("cap:usd", f"The money of the replay ends at turn {state['turn'] + 1}.")
+            cap = caps.of_run(outcome.scope, ctx.run, meter.settings(ctx.run.tenant))
+            return Fail(f"cap:{cap}", caps.reached(cap, outcome.amount), result=so_far)
         case Unpaid():
             return outcome.park(ctx, state, meter.settings(ctx.run.tenant))
         case Blocked() | Crowded():
             return outcome.park(ctx, state)
         case Failed():
-            return Fail(f"model:{outcome.kind}", redact.redact(outcome.detail))
+            return Fail(f"model:{outcome.kind}", redact.redact(outcome.detail), result=so_far)
     raise TypeError(f"{outcome!r} is no outcome of a model call")

@@ -79,6 +79,22 @@ def read(tree: Mapping[str, Any], agents: Collection[str]) -> tuple[list[Team], 
     return teams, found
 
 
+def naming(tree: Mapping[str, Any], id: str) -> list[Where]:
+    """Where teams name this agent; of teams that are right."""
+    section = tree.get("teams") or {}
+    found: list[Where] = []
+    for name, team in section.items():
+        here: Where = ("teams", str(name))
+        members = team.get("members")
+        if team.get("lead") == id:
+            found.append((*here, "lead"))
+        if isinstance(members, list | tuple):
+            found += [(*here, "members", n) for n, one in enumerate(members) if one == id]
+        elif members == id:
+            found.append((*here, "members"))
+    return found
+
+
 def _unknown(at: Where, name: Any, agents: Collection[str]) -> Finding:
     if not isinstance(name, str):
         return Finding(at, "must name an agent", config_text.shown(name))

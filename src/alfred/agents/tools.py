@@ -1,21 +1,24 @@
-"""Which tools an agent has: a filter over the tools that there are, in four stages.
+"""Which tools an agent has: a filter over the tools that there are, in four stages, behind the groups that are loaded.
 
-    profile  ->  also_allow  ->  allow  ->  deny
+    toolsets  ->  profile  ->  also_allow  ->  allow  ->  deny
 
-Invariants: a policy chooses among tools and never makes one; deny wins over everything; an `allow` that is given narrows,
-an empty one to nothing; whether a tool stays depends on nothing but its name; a child has at most what its parent has.
+Invariants: a policy chooses among tools and never makes one; nothing brings back what is not loaded; deny wins over
+everything; an `allow` that is given narrows, an empty one to nothing, as an empty `toolsets` does; whether a tool stays depends on nothing but its name; a child has at most what its parent has.
 What cannot be understood is an error, never a wider policy.
 
 A tool is named by its id (`shell.run`), or as other assistants call it (`terminal`). A name means the tool and all below it:
 `shell` is every `shell.…`. In patterns `*` stands for any letters and `?` for one; a pattern means what it matches under
 any of its names. In tools of MCP servers `.` and `_` are the same: `mcp.github.*` is `mcp_github_*`. Only with dots a name says
 where that of the server ends: `mcp_git_*` means the tools of a server `git_admin` too, `mcp.git.*` does not.
+
+A group of tools is the first part of their ids (`shell`), and `mcp` or `mcp.SERVER` for those of servers.
 """
 
 from __future__ import annotations
 
 import fnmatch
 import functools
+import itertools
 import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
@@ -73,6 +76,7 @@ TOOL_PROFILES: Mapping[str, frozenset[str]] = {
 _KEYS = ("profile", "also_allow", "allow", "deny")
 _NAME = re.compile(r"[^\s\[\]\x00-\x1f\x7f]{1,200}")
 _SERVER = re.compile(r"mcp\.[^.*?]+")
+_NO_GROUP = "is no group of tools, as files, web, mcp or mcp.SERVER"
 _UNNAMED = "\0"
 """A member of every family, which nothing names: no tool has such a letter in its name."""
 
@@ -89,6 +93,7 @@ class ToolPolicy:
     """The tools of an agent, chosen among those that there are.
 
     Attributes:
+        toolsets: Groups of tools that are loaded, before all else; None for all of them.
         profile: A name of `TOOL_PROFILES` to begin with; None begins with every tool.
         also_allow: Added to the profile.
         allow: When it is given, everything else is taken away; empty, everything is.
@@ -96,8 +101,10 @@ class ToolPolicy:
 
     Raises:
         UnknownProfile: there is no such profile.
+        InvalidToolConfig: one of `toolsets` is no group.
     """
 
+    toolsets: frozenset[str] | None = None
     profile: str | None = None
     also_allow: frozenset[str] = frozenset()
     allow: frozenset[str] | None = None
@@ -106,11 +113,14 @@ class ToolPolicy:
     def __post_init__(self) -> None:
         if self.profile is not None and self.profile not in TOOL_PROFILES:
             raise UnknownProfile(f"{_no_profile(self.profile)}.")
-        for key in ("also_allow", "allow", "deny"):
+        for key in ("toolsets", "also_allow", "allow", "deny"):
             given: Any = getattr(self, key)
             if given is not None:  # a text is one name, not its letters
                 names = frozenset([given] if isinstance(given, str) else given)
                 object.__setattr__(self, key, names)
+        for name in self.toolsets or ():
+            if (wrong := _no_group(name)) is not None:
+                raise InvalidToolConfig(f"{config_text.shown(name)} {wrong}.")
 
     def apply(
         self, tools: Iterable[str], parent: ToolPolicy | Collection[str] | None = None
@@ -135,12 +145,16 @@ class ToolPolicy:
 
     def judge(self, tool: str) -> Ruling:
         """Whether one tool is allowed, and by which rule."""
+        group = self._group(tool)
+        if group is None:
+            return Ruling(False, "not in toolsets")
         if (entry := _named(tool, self.deny)) is not None:
             return Ruling(False, f"deny {entry}")
         allowed = None if self.allow is None else _named(tool, self.allow)
         if self.allow is not None and allowed is None:
             return Ruling(False, "not in allow")
-        also, rule = _named(tool, self.also_allow), "no restriction"
+        also = _named(tool, self.also_allow)
+        rule = f"toolset {group}" if group else "no restriction"
         if self.profile is not None:
             rule = f"profile {self.profile}"
             if _named(tool, TOOL_PROFILES[self.profile]) is None:
@@ -151,6 +165,8 @@ class ToolPolicy:
 
     def may_have(self, server: str) -> bool:
         """Whether some tool of an MCP server may be allowed, whatever it is called."""
+        if self._group(f"mcp.{server}.{_UNNAMED}") is None:
+            return False
         if self.judge(f"mcp.{server}.{_UNNAMED}").allowed:
             return True
         own = f"mcp_{server}_"
@@ -161,8 +177,15 @@ class ToolPolicy:
                 return True
         return False
 
+    def _group(self, tool: str) -> str | None:
+        """The group by which a tool is loaded, empty where all are; None: it is not."""
+        if self.toolsets is None:
+            return ""
+        loaded = (g for g in self.toolsets if matches(f"{g}.*" if "." in g else g, tool))
+        return min(loaded, default=None)
+
     def names(self) -> frozenset[str]:
-        """Every name and pattern that was written."""
+        """Every name and pattern that was written of single tools."""
         return self.also_allow | (self.allow or frozenset()) | self.deny
 
 
@@ -214,6 +237,41 @@ def read(value: Any) -> tuple[ToolPolicy | None, list[Finding]]:
     return (None if found else ToolPolicy(**given)), found
 
 
+def read_toolsets(value: Any) -> tuple[tuple[str, ...] | None, list[Finding]]:
+    """The groups that `toolsets` names as far as it is right, and all that is wrong, by its key below it. A text is one."""
+    if value is None:
+        return None, []
+    names = [value] if isinstance(value, str) else value
+    if not isinstance(names, list | tuple):
+        told = "must be groups of tools, as in [files, web]"
+        return None, [_wrong((), told, config_text.shown(value))]
+    found = []
+    for number, name in enumerate(names):
+        told = _no_group(name) if isinstance(name, str) else _NO_GROUP
+        if told is not None:
+            at = () if isinstance(value, str) else (number,)
+            found.append(_wrong(at, told, config_text.shown(name)))
+    return (None if found else tuple(dict.fromkeys(names))), found
+
+
+def _no_group(name: str) -> str | None:
+    """Why this is no group of tools; None: it is one, whether or not there are tools of it."""
+    if not _NAME.fullmatch(name):
+        return _NO_GROUP
+    pattern = bool({*"*?"} & {*name})
+    if _SERVER.fullmatch(name) or (
+        not pattern and "." not in name and name not in TOOL_ALIASES and not name.startswith("mcp_")
+    ):
+        return None
+    parts = _canonical(name).split(".")
+    whole = list(itertools.takewhile(lambda part: not {*"*?"} & {*part}, parts))
+    group = ".".join(whole[: 2 if whole[:1] == ["mcp"] else 1])
+    if not _SERVER.fullmatch(group) and not re.fullmatch(r"(?!mcp_)[^.*?]+", group):
+        return f"{_NO_GROUP}; `tools` chooses single ones"
+    what = "a pattern" if pattern else "one tool"
+    return f"is {what}: its group is {group}, and `tools` chooses single ones"
+
+
 def matches(entry: str, tool: str) -> bool:
     """Whether a name or a pattern means this tool."""
     tool = _canonical(tool)
@@ -260,9 +318,8 @@ def _wrong(path: config_text.Where, message: str, got: str | None = None) -> Fin
 
 
 def _no_profile(name: str) -> str:
-    near = config_text.nearest(name, TOOL_PROFILES)
-    meant = f"did you mean {near}?" if near else f"known: {', '.join(TOOL_PROFILES)}"
-    return f"{config_text.shown(name)} is no tool profile, {meant}"
+    meant = config_text.meant(name, TOOL_PROFILES)
+    return f"{config_text.shown(name)} is no tool profile{meant}"
 
 
 def _canonical(name: str) -> str:
@@ -293,7 +350,8 @@ def _members(tool: str, policies: Iterable[ToolPolicy]) -> list[str]:
         return [tool]
     found = [f"{tool}.{_UNNAMED}"]
     for policy in policies:
-        for entry in (*policy.also_allow, *(policy.allow or ())):
+        loaded = (f"{group}.{_UNNAMED}" for group in policy.toolsets or ())
+        for entry in (*policy.also_allow, *(policy.allow or ()), *loaded):
             for name in (_canonical(entry), entry.replace("*", tool, 1)):
                 member = name.replace("*", "").replace("?", _UNNAMED)
                 if member.startswith(f"{tool}."):

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +26,9 @@ from alfred.actions.ledger.calls import Call, NewCall
 from alfred.actions.registry import Registry
 from alfred.agents import caps, charter, compact, joining, lower, persona, prompt, registry
 from alfred.agents import ledger as agent_ledger
-from alfred.agents.metered import Blocked, Crowded, Failed, Meter, Unpaid
+from alfred.agents.metered import Meter
 from alfred.agents.registry import EffectiveAgent
+from alfred.agents.unanswered import Blocked, Crowded, Failed, Unpaid
 from alfred.llm import sizes
 from alfred.llm.contract import ModelAnswer, ModelRequest, ProposedCall
 from alfred.memory import skills
@@ -96,6 +97,8 @@ class Turns:
                 answered = rows.get(look, heir)
             return Done(answered.result if answered else None)
         told = dict(state)  # a turn that is not asked for leaves it as it was
+        if shown and shown[-1]["kind"] == "assistant":
+            told.pop("cut", None)  # that answer was whole, and a message came with it
         for said, label in joining.late(ctx, told):
             ctx.joins(label)
             shown.append(self._keep(ctx, "note", {"kind": "note", "text": said}, label))
@@ -150,11 +153,13 @@ class Turns:
                 return self._answered(ctx, outcome, {**told, "tier": tier}, why, settings)
             case Unpaid() if outcome.of_run:
                 if why:
-                    return Fail(f"cap:{why}", _cap_text(why), result=state.get("text"))
+                    return Fail(
+                        f"cap:{why}", caps.reached(why, outcome.amount), result=state.get("text")
+                    )
                 ctx.items.clear()
                 ctx.writes.clear()
                 cap = caps.of_run(outcome.scope, run, settings)
-                return Next("boss-turn", {**state, "last": cap})
+                return Next("boss-turn", {**state, "last": cap, "needs": outcome.amount})
             case Unpaid():
                 _forget(ctx)
                 return outcome.park(ctx, state, settings)
@@ -209,9 +214,12 @@ class Turns:
             skills=found.skills,
         )
         pinned = Item.of("system", head, labels.TRUSTED)
-        ctx.items.append(pinned)
+        tools = agent_ledger.ToolList.of(pinned.item["tools"])
+        ctx.items.append(replace(pinned, item=pinned.item | {"tools": tools.digest}))
+        ctx.writes.append(lambda tx, _seq: tools.keep(tx, run.tenant))
         with ctx.store.read() as look:
             caller = rows.get(look, run.parent_id) if run.parent_id else None
+            asked = agent_ledger.begun_by(look, run)
         # to one like its caller nothing goes down but the brief
         remembers = agent.memory_enabled and (caller is None or caller.agent != run.agent)
         first: list[dict[str, Any]] = []
@@ -224,8 +232,8 @@ class Turns:
             note = {"kind": "note", "text": remembered}
             first.append(self._keep(ctx, "note", note, ctx.label))
         brief = text.sanitize(run.brief or "")[0]
-        # the brief of a child is its caller's word, and never the owner's
-        whose = labels.OWNER if caller is None else ctx.label
+        # the brief of a child is its caller's word, and never the owner's, also in a branch, which is nobody's child
+        whose = labels.OWNER if asked.parent_id is None else ctx.label
         first.append(self._keep(ctx, "user", {"kind": "user", "text": brief}, whose))
         return pinned.item, first
 
@@ -273,10 +281,14 @@ class Turns:
             "tokens": answer.usage.input_tokens + answer.usage.output_tokens,
             "compacted_at": state.get("compacted_at"),
             "tier": state["tier"],
-            **{key: state[key] for key in ("out", "mends") if state.get(key)},
+            **{key: state[key] for key in ("out", "waits", "mends") if state.get(key)},
         }
         if why is not None:
-            return Fail(f"cap:{why}", _cap_text(why), result=said or state.get("text"))
+            return Fail(
+                f"cap:{why}",
+                caps.reached(why, state.get("needs")),
+                result=said or state.get("text"),
+            )
         if answer.calls:
             proposed = self._proposals(ctx, answer, item, settings.limits.calls_per_turn)
             ctx.writes.append(lambda tx, _seq: calls_ledger.propose(tx, proposed))
@@ -321,6 +333,7 @@ class Turns:
         joined = joining.join(ctx, settled, state)
         if isinstance(joined, Park):
             return joined
+        ctx.writes.append(lambda tx, _seq: calls_ledger.tell_unexecuted(tx, ctx.lease, settled))
         grown = 0
         for call in settled:
             said, bad = results.shown(call)
@@ -424,15 +437,3 @@ def _unread(call: ProposedCall, ordinal: int, most: int, *, denied: bool) -> str
     if call.problem and not denied:
         return pipeline.refusal("malformed_call", call.problem)
     return None
-
-
-def _cap_text(why: str) -> str:
-    return {
-        "turns": "The run used all its turns.",
-        "wall_clock": "The run used all its time.",
-        "usd": "The run used all its money (budget.per_run_usd).",
-        "max_cost": "The run used all its money (--max-cost).",
-        "tokens": "The run used all its tokens (budget.per_run_tokens).",
-        "tree": "The run above has no money left, and it is the same.",
-        "tree_steps": "The run above and all below it used all their steps (limits.tree_steps).",
-    }[why]

@@ -6,6 +6,7 @@ an address is one text: two identities never have one in common, whatever their 
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -16,6 +17,9 @@ from alfred.agents import platforms
 from alfred.agents.sessions import escaped
 
 _IDENTITY = re.compile(r"[A-Za-z0-9._-]{1,64}")
+
+LONGEST = 400
+"""Bytes of an id: a chat, a thread and a person together are a key, which an index of Postgres takes up to 2700."""
 
 
 class NotSent(errors.AlfredError):
@@ -42,6 +46,20 @@ class Address:
     identity: str
     chat: str
     thread: str | None = None
+
+    def __post_init__(self) -> None:
+        """A chat that cannot be kept is refused here, where a channel makes it: kept as something else, it would be another
+        chat, and what is said there would be lost.
+
+        Raises:
+            UsageError: an id is empty, or no text, or too long.
+        """
+        if not _kept(self.chat) or (self.thread is not None and not _kept(self.thread)):
+            given = self.chat if not _kept(self.chat) else self.thread
+            raise errors.UsageError(
+                f"{str(given)[:80]!r} is the id of no chat.",
+                next=f"An id is a text of at most {LONGEST} bytes; where there is no thread, it is None.",
+            )
 
     @property
     def channel(self) -> str:
@@ -78,7 +96,7 @@ class Envelope:
     to: Address
     """The chat that it was said in, which is where the answer goes."""
     key: str
-    """The platform's own id of it, the same however often it is brought; one among all messages to this identity."""
+    """The platform's own id of it, the same however often it is brought; one among all messages to this identity in this chat."""
     user: str
     """The platform's id of who wrote it: never a name, which can change hands."""
     text: str
@@ -87,6 +105,13 @@ class Envelope:
     """The chat around a thread that is a chat of its own."""
     guild: str | None = None
     team: str | None = None
+
+    def __post_init__(self) -> None:
+        """Raises:
+        UsageError: it has no id, so that all such messages would be one.
+        """
+        if not self.key:
+            raise errors.UsageError(f"A message in {self.to} has no id.", next="Give its key.")
 
 
 class Channel(Protocol):
@@ -182,12 +207,22 @@ NONE = Lines()
 """No channel."""
 
 PATIENCE = clock.DAY
-"""So long a message is tried; then it is given up."""
+TRIES = 10
+"""So long a message is tried, and at least so often, because it may have waited that long for a process; then it is given up."""
 
 
 def name(platform: str, identity: str) -> str:
     """The name of a channel: `platform:identity`."""
     return f"{platform}:{identity}"
+
+
+def _kept(part: object) -> bool:
+    """Whether a database keeps an id as it is."""
+    if not isinstance(part, str) or not part or "\0" in part:
+        return False
+    with contextlib.suppress(UnicodeEncodeError):  # half of a character
+        return len(part.encode()) <= LONGEST
+    return False
 
 
 def _plain(part: str) -> str:

@@ -11,11 +11,12 @@ to it goes back to where that was said.
 from __future__ import annotations
 
 import threading
+from functools import partial
 
 import structlog
 
 from alfred import clock, errors, ids
-from alfred.channels.base import PATIENCE, Address, Channel, NotSent, name
+from alfred.channels.base import PATIENCE, TRIES, Address, Channel, NotSent, name
 from alfred.runs import outbox
 from alfred.runs.outbox import Message
 from alfred.store.connect import Store
@@ -61,11 +62,12 @@ class Deliverer:
     def beat(self) -> int:
         """Sends everything that is due; how many messages were tried."""
         tried = 0
-        if not self._channel.deduplicates:
-            with self._store.read() as look:
-                lapsed = outbox.lapsed(look, self._tenant, self._name)
-            if lapsed:
-                self._store.transact(outbox.lapse, self._tenant, self._name)
+        # sent again where a repeat is dropped, but for what ends whoever sends it
+        last = {"age_us": PATIENCE, "tries": TRIES} if self._channel.deduplicates else {}
+        with self._store.read() as look:
+            lapsed = outbox.lapsed(look, self._tenant, self._name, **last)
+        if lapsed:
+            self._store.transact(outbox.lapse, self._tenant, self._name, **last)
         while not self._stopping.is_set() and self._one():
             tried += 1
         return tried
@@ -81,7 +83,8 @@ class Deliverer:
                 self.beat()
             except errors.StoreUnavailable as problem:
                 log.warning("deliver.store_away", detail=problem.detail)
-            except Exception:
+            except BaseException:
+                # a channel may want to end, or be cancelled: those behind it have messages too
                 log.exception("deliver.failed", channel=self._name)
 
     def _one(self) -> bool:
@@ -101,28 +104,35 @@ class Deliverer:
         return True
 
     def _send(self, message: Message, holder: str) -> None:
-        store = self._store
+        # what came of it is known here alone: a database that is away is waited for
+        settle = partial(self._store.record, holder=holder)
         try:
             address = Address.parse(message.target)
+        except errors.UsageError as problem:
+            settle(outbox.give_up, message, why=_shown(problem.detail))
+            return
+        try:
             ref = self._channel.send(address, display.inert(message.body), key=message.id)
-        except (NotSent, errors.UsageError) as problem:
-            why = _shown(problem.detail)
-            last = not isinstance(problem, NotSent) or problem.for_good or message.age > PATIENCE
-            if last:
-                store.transact(outbox.give_up, message, holder=holder, why=why)
+        except NotSent as problem:
+            why = _shown(str(problem.detail))
+            if problem.for_good or _long_enough(message):
+                settle(outbox.give_up, message, why=why)
             else:
-                pause = max(_pause(message.attempts), getattr(problem, "after_us", None) or 0)
-                store.transact(outbox.later, message, holder=holder, why=why, after_us=pause)
+                pause = max(_pause(message.attempts), problem.after_us or 0)
+                settle(outbox.later, message, why=why, after_us=int(min(pause, PATIENCE)))
         except Exception as problem:
             log.warning("deliver.unknown", message=message.id, exc_info=True)
-            if self._channel.deduplicates and message.age <= PATIENCE:
+            if self._channel.deduplicates and not _long_enough(message):
                 why = f"{outbox.UNKNOWN}: {type(problem).__name__}"
-                pause = _pause(message.attempts)
-                store.transact(outbox.later, message, holder=holder, why=why, after_us=pause)
+                settle(outbox.later, message, why=why, after_us=_pause(message.attempts))
             else:
-                store.transact(outbox.give_up, message, holder=holder, why=outbox.UNKNOWN)
+                settle(outbox.give_up, message, why=outbox.UNKNOWN)
         else:
-            store.transact(outbox.sent, message, holder=holder, ref=ref)
+            settle(outbox.sent, message, ref=None if ref is None else str(ref))
+
+
+def _long_enough(message: Message) -> bool:
+    return message.age > PATIENCE and message.attempts >= TRIES
 
 
 def _pause(attempts: int) -> int:

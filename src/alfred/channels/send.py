@@ -28,12 +28,16 @@ LONGEST = 4_000
 """Characters of a message."""
 
 
-def actions(lines: Lines) -> tuple[Callable[..., Any], ...]:
-    """The actions of these channels: none, where there is no channel."""
-    return (_send(lines),) if len(lines) else ()
+def actions(lines: Lines, tenant: str) -> tuple[Callable[..., Any], ...]:
+    """The actions of a tenant's channels: none, where there is no channel."""
+    return (_send(lines, tenant),) if len(lines) else ()
 
 
-def _send(lines: Lines) -> Callable[..., Any]:
+def _send(lines: Lines, tenant: str) -> Callable[..., Any]:
+    def theirs(ctx: ActionContext) -> list[str]:
+        """The channels behind which the run's agent sits."""
+        return [one.name for one in lines if (tenant, one.agent) == (ctx.tenant, ctx.agent)]
+
     def chat(args: dict[str, Any], ctx: ActionContext) -> tuple[Address, bool]:
         """Where it goes, and whether that is the run's own chat."""
         with ctx.store.read() as look:
@@ -43,18 +47,19 @@ def _send(lines: Lines) -> Callable[..., Any]:
             raise errors.CallRefused(
                 "This run was not spoken to from a chat.",
                 next="Say to whom, as platform:identity:chat; the channels are "
-                f"{', '.join(_theirs(lines, ctx.agent)) or 'none of yours'}.",
+                f"{', '.join(theirs(ctx)) or 'none of yours'}.",
             )
         try:
             address = Address.parse(wanted)
         except errors.UsageError as problem:
             raise errors.CallRefused(problem.detail, next=problem.next) from None
-        line = lines.get(address.channel)
+        # an agent of another tenant may be called as one that sits behind a line
+        line = lines.get(address.channel) if ctx.tenant == tenant else None
         if line is None or not _may(line.agent, address, ctx):
             raise errors.CallRefused(
                 f"{ctx.agent} does not speak in {wanted}.",
                 next="It speaks where it was spoken to"
-                + "".join(f", and on {name}" for name in _theirs(lines, ctx.agent))
+                + "".join(f", and on {name}" for name in theirs(ctx))
                 + ".",
             )
         return address, wanted == own
@@ -100,7 +105,7 @@ def _send(lines: Lines) -> Callable[..., Any]:
         if not text.strip():
             raise errors.CallRefused("There is nothing to say.")
         address, _ = chat({"to": to}, ctx)
-        tenant, run_id = ctx.tenant, ctx.run_id
+        run_id = ctx.run_id
         body = display.display(text.strip(), multiline=True)  # as the card shows it
 
         def write(tx: Tx) -> None:
@@ -125,7 +130,3 @@ def _may(agent: str | None, address: Address, ctx: ActionContext) -> bool:
         return agent == ctx.agent
     with ctx.store.read() as look:
         return listeners.known(look, ctx.tenant, ctx.agent, str(address))
-
-
-def _theirs(lines: Lines, agent: str) -> list[str]:
-    return [line.name for line in lines if line.agent == agent]

@@ -19,7 +19,6 @@ def problems(tree: Mapping[str, Any]) -> list[Finding]:
         return []  # which is told as such, where it is not nothing
     found = []
     for key in (str(key) for key in given if key not in KEYS):
-        near = config_text.nearest(key, KEYS)
-        told = f", did you mean {near}?" if near else f"; there is {', '.join(KEYS)}"
+        told = config_text.meant(key, KEYS, f"; there is {', '.join(KEYS)}")
         found.append(Finding(("channels", key), f"is no channel that alfred has{told}"))
     return found

@@ -45,7 +45,7 @@ def verify(file: Path | None = None, /, *, common: Common = DEFAULT) -> int:
         terminal.document({"ok": ok, "rows": rows, "kept_back": kept_back, "broken": found})
     elif broken is None:
         unseen = f" What {kept_back} of them say is kept back." if kept_back else ""
-        terminal.out(f"{rows} rows, the chain holds.{unseen}")
+        terminal.out(f"{terminal.count(rows, 'row')}, the chain holds.{unseen}")
     else:
         terminal.out(f"Row {broken.n} of {terminal.shown(broken.tenant)}: {broken.why}.")
     return int(broken is not None)
@@ -57,6 +57,11 @@ def export(*, out: Path | None = None, common: Common = DEFAULT) -> int:
     Args:
         out: The file, made new; standard output when it is not given.
     """
+    if out is None and common.json:
+        raise errors.UsageError(
+            "The chain is many lines, and --json prints one document.",
+            next="Leave --json away: each line is JSON. Or name a file: --out FILE.",
+        )
     with common.open() as base, backup.snapshot(base.store) as look:
         if out is None:
             _write(look, sys.stdout)

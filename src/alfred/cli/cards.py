@@ -9,6 +9,7 @@ import itertools
 import json
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 
 from alfred import clock
 from alfred.actions import approvals
@@ -17,7 +18,7 @@ from alfred.actions.ledger.approvals import Approval
 from alfred.actions.ledger.proposals import Proposal
 from alfred.cli import terminal
 from alfred.desk import Desk
-from alfred.errors import AlfredError
+from alfred.errors import AlfredError, StoreUnavailable
 
 SHOWN = 5
 """Calls that a proposal tells of."""
@@ -94,7 +95,8 @@ Always = Callable[[Approval], None]
 
 
 def ask(desk: Desk, group: Sequence[Approval], always: Always | None = None) -> bool:
-    """Shows the cards of a run on the terminal and takes the decision. False: the person leaves some of them open."""
+    """Shows the cards of a run on the terminal and takes the decision, here or from elsewhere. False: the person leaves some
+    of them open."""
     desk.shown(group)
     if len(approvals.together(group)) < 2:
         return all(_one(desk, card, always) for card in group)
@@ -108,9 +110,10 @@ def _together(desk: Desk, group: Sequence[Approval], always: Always | None) -> b
     chosen = approvals.together(group)
     rest = [card for card in group if card not in chosen]
     which = f"all {len(chosen)}" if not rest else f"{len(chosen)} of {len(group)}"
-    said = terminal.line(
-        f"  approve {which}? [y]es / [o]ne by one / [n]o / no, and [e]nd the run / [l]ater:"
-    ).lower()
+    with _while_open(desk, chosen):
+        said = terminal.line(
+            f"  approve {which}? [y]es / [o]ne by one / [n]o / no, and [e]nd the run / [l]ater:"
+        ).lower()
     if said in ("o", "one"):
         return all(_one(desk, card, always) for card in group)
     if said in ("y", "yes"):
@@ -127,7 +130,7 @@ def _together(desk: Desk, group: Sequence[Approval], always: Always | None) -> b
         # Whichever of them waits still: somebody else may have been first at one, and that ends no run.
         any(_tried(desk.decide, card.id, "reject_and_end", reason=why) for card in chosen)
         return True
-    return False
+    return _settled(desk, chosen) and all(_one(desk, card, always) for card in rest)
 
 
 def _one(desk: Desk, card: Approval, always: Always | None) -> bool:
@@ -138,12 +141,32 @@ def _one(desk: Desk, card: Approval, always: Always | None) -> bool:
         return True
     for line in render(card):
         terminal.say(line)
-    match card.kind:
-        case "question":
-            return _question(desk, card)
-        case "outcome":
-            return _outcome(desk, card)
-    return _action(desk, card, always)
+    with _while_open(desk, [card]):
+        match card.kind:
+            case "question":
+                done = _question(desk, card)
+            case "outcome":
+                done = _outcome(desk, card)
+            case _:
+                done = _action(desk, card, always)
+    return done or _settled(desk, [card])
+
+
+def _while_open(desk: Desk, group: Sequence[Approval]) -> AbstractContextManager[None]:
+    """Who is asked about these cards is let go when the last of them is decided elsewhere."""
+
+    def settled() -> bool:
+        try:
+            return _settled(desk, group)
+        except StoreUnavailable:
+            return False  # nobody knows, and the question stands
+
+    return terminal.until(settled)
+
+
+def _settled(desk: Desk, group: Sequence[Approval]) -> bool:
+    """Whether none of these cards waits for anybody."""
+    return all(desk.card(card.id).status != "pending" for card in group)
 
 
 def _tried(decide: Callable[..., object], *said: str, **more: str | None) -> bool:
@@ -151,7 +174,7 @@ def _tried(decide: Callable[..., object], *said: str, **more: str | None) -> boo
     try:
         decide(*said, **more)
     except AlfredError as problem:
-        terminal.say(f"  {problem.detail}")
+        terminal.say(f"  {terminal.shown(problem.detail, 600)}")
         return False
     return True
 

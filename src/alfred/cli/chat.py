@@ -8,7 +8,6 @@ import sys
 from collections.abc import Iterator
 from typing import IO, Any
 
-from alfred.actions.ledger.approvals import Approval
 from alfred.cli import chat_words, live, outcome, terminal
 from alfred.cli.chat_client import Chat
 from alfred.cli.leaving import Left, Signals
@@ -23,16 +22,10 @@ def chat(*, agent: str | None = None, common: Common = DEFAULT) -> int:
     """
     with common.open() as base:
         base.desk.refuse_if_stopped()
-
-        def always(card: Approval) -> None:
-            from alfred.cli import policy
-
-            policy.offer(base, card)
-
         if not common.json and terminal.interactive() and sys.stdout.isatty():
             from alfred.cli import chat_terminal
 
-            return chat_terminal.talk(base, agent, always)
+            return chat_terminal.talk(base, agent, live.offering(base))
         view = live.View(base.desk, quiet=common.json, ask=False)
         return _piped(Chat(base, view, agent), sys.stdin, common)
 

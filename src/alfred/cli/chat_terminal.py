@@ -148,6 +148,8 @@ class Client:
         self._input = create_input()
         self._above: queue.SimpleQueue[str] = queue.SimpleQueue()
         self._draft = ""
+        self._stopped = ""
+        """The turn that was ended here."""
         self._status = ""
         self._session: PromptSession[str | None] | None = None
         self._whose = ""
@@ -239,6 +241,7 @@ class Client:
         """Ctrl-C: ends the turn, and never the conversation."""
         run = self._run
         if run is not None and self._following():
+            self._stopped = run.id
             if self.chat.stop(run.id):
                 terminal.say("  Stopped.")
         elif not self._draft:
@@ -286,7 +289,8 @@ class Client:
         except _Gone:
             return
         except errors.AlfredError as problem:
-            self.screen._say(f"alfred: {problem.detail}")
+            told = " ".join(filter(None, (problem.detail, problem.next)))
+            self.screen._say(f"alfred: {terminal.shown(told, 900)}")
 
     def _watched(self, run_id: str) -> None:
         ended = self.screen.follow(run_id, wait=self._wait, worker=self.chat.worker, stay=True)
@@ -296,6 +300,8 @@ class Client:
                 self.screen._line()
         elif ended.status == Status.FAILED:
             self.screen._say(terminal.colour(_failed(ended), "red", sys.stderr))
+        elif ended.id != self._stopped:
+            self.screen._say("Stopped elsewhere.")
         self._note()
         self.screen.changed()
 

@@ -15,7 +15,7 @@ from alfred import clock, config_text, errors
 from alfred.actions.ledger.approvals import Approval
 from alfred.agents.registry import AgentRegistry
 from alfred.cli import cards, terminal, work
-from alfred.runs import views
+from alfred.runs import sessions, views
 from alfred.runs.sessions import Session
 
 if TYPE_CHECKING:
@@ -102,24 +102,26 @@ def _resume(chat: Chat, rest: str) -> None:
     if not listed:
         terminal.out("Nothing was said yet.")
         return
-    terminal.table(("session", "last", "turns", "began with"), [_line(chat, one) for one in listed])
+    here = chat.talk.session().id
+    with chat.base.store.read() as look:
+        at = {one.id: sessions.handed(look, one.id)[-1] for one in listed}
+    lines = [_line(one, here=at[one.id] == here) for one in listed]
+    terminal.table(("session", "last", "turns", "began with"), lines)
     terminal.out("/resume SESSION goes on with one.")
 
 
-def _line(chat: Chat, session: Session) -> list[str]:
-    here = "  <- here" if session.id == chat.talk.session().id else ""
+def _line(session: Session, *, here: bool) -> list[str]:
+    """One in the list.
+
+    Args:
+        here: Whether it is the one that is talked in, or was handed to whoever is talked with.
+    """
     return [
         terminal.short(session.id),
         str(clock.rfc3339(session.used_at))[:16].replace("T", " "),
         str(session.turns),
-        _beginning(session.title, 60) + here,
+        terminal.beginning(session.title, 60) + ("  <- here" if here else ""),
     ]
-
-
-def _beginning(text: str | None, length: int) -> str:
-    """How a text that the person has read before began, in one line."""
-    words = " ".join((text or "").split())
-    return terminal.shown(words if len(words) <= length else f"{words[:length].rstrip()} …", 1_000)
 
 
 def say_where(chat: Chat) -> None:
@@ -129,15 +131,15 @@ def say_where(chat: Chat) -> None:
         terminal.out(f"{session.agent}: a new conversation.")
         return
     many = terminal.count(len(turns), "turn")
-    terminal.out(f"{session.agent}: {_beginning(turns[0].brief, 60)} ({many} so far)")
-    terminal.out(f"  you: {_beginning(turns[-1].brief, 200)}")
+    terminal.out(f"{session.agent}: {terminal.beginning(turns[0].brief, 60)} ({many} so far)")
+    terminal.out(f"  you: {terminal.beginning(turns[-1].brief, 200)}")
     if turns[-1].result:
-        terminal.out(f"  {session.agent}: {_beginning(turns[-1].result, 200)}")
+        terminal.out(f"  {session.agent}: {terminal.beginning(turns[-1].result, 200)}")
 
 
 def _undo(chat: Chat, _rest: str) -> None:
     undone = chat.talk.undo()
-    terminal.out(f"Taken back: {_beginning(undone.run.brief, 100)}")
+    terminal.out(f"Taken back: {terminal.beginning(undone.run.brief, 100)}")
     for call in undone.standing:
         how = "still there" if call.status == "done" else "perhaps there"
         terminal.out(f"  {how}: {terminal.shown(call.action)} {terminal.shown(call.args, 100)}")
@@ -193,20 +195,28 @@ def _one(chat: Chat, rest: str, kind: str) -> tuple[Approval, str]:
     """The card that is meant, and what else was said: the only open one, unless the first word names another."""
     first, _, more = rest.partition(" ")
     open_ = [card for card in _waiting(chat) if card.kind == kind]
-    named = [card for card in open_ if first and terminal.short(card.id) == first.lower()]
+    called = first.lower()
+    named = [card for card in open_ if called in (terminal.short(card.id), card.id.lower())]
     if named:
         return named[0], more.strip()
     if len(open_) != 1:
         ids = ", ".join(terminal.short(card.id) for card in open_)
         raise errors.UsageError(
-            f"{len(open_)} cards of that kind wait: {ids}." if open_ else "No such card waits.",
+            f"{len(open_)} cards of that kind wait: {ids}."
+            if open_
+            else "Nothing of that kind waits.",
             next="Name one." if open_ else "`alfred approvals list` shows those of other runs.",
         )
     return open_[0], rest
 
 
 def _approve(chat: Chat, rest: str) -> None:
-    card, _ = _one(chat, rest, "action")
+    card, more = _one(chat, rest, "action")
+    if more:  # the id of a card that was there before is no yes to the one that is there
+        raise errors.UsageError(
+            f"{terminal.shown(more, 40)!r} is no card that this turn waits for.",
+            next=f"/approve {terminal.short(card.id)} allows {terminal.shown(card.title, 100)}.",
+        )
     for line in cards.render(card):
         terminal.say(line)
     chat.base.desk.shown([card])

@@ -7,10 +7,10 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from alfred import app, config, config_edit, errors, home
+from alfred import app, config_edit, config_values, errors, home
 from alfred.cli import terminal
 from alfred.cli.terminal import DEFAULT, Common
-from alfred.runs import delivery, views
+from alfred.runs import delivery, overview
 from alfred.runs.states import Status
 from alfred.store import backup as backups
 from alfred.store import connect, invariants, migrate
@@ -20,10 +20,15 @@ from alfred.store import restore as restoring
 def upgrade(*, common: Common = DEFAULT) -> int:
     """Bring the schema to this program's version, after a backup."""
     with app.base(folder=common.folder(), upgrade=False) as base:
-        migrate.upgrade(
+        before = migrate.upgrade(
             base.store, home.backups(base.home), extras=delivery.queue if base.store.pg else None
         )
-        return _said(common, {"schema": migrate.HEAD}, f"The schema is at {migrate.HEAD}.")
+        kept = f" What was before is in {terminal.shown(str(before), 400)}." if before else ""
+        return _said(
+            common,
+            {"schema": migrate.HEAD, "backup": before and str(before)},
+            f"The schema is at {migrate.HEAD}.{kept}",
+        )
 
 
 def backup(*, to: Path | None = None, common: Common = DEFAULT) -> int:
@@ -83,7 +88,12 @@ def move(
         force: Replace what is in that database now: what an earlier move left there, for one.
     """
     with app.base(folder=common.folder()) as base:
-        url = config.sqlite_url(base.home) if to == "sqlite" else to
+        if not config_values.is_database(to):  # it is written into config.yaml when all is done
+            raise errors.UsageError(
+                "What the ledger is to move to is no database.",
+                next="Write `sqlite`, which is the home's own, or `postgresql://host/name`.",
+            )
+        url = app.database_url(to, base.home)
         if url == base.store.url:
             raise errors.UsageError(
                 "The ledger is there already.", next="`alfred config show` says where: `database`."
@@ -96,9 +106,17 @@ def move(
         finally:
             target.close()
         config_edit.edit(base.home, "database", to, check=app.check)
+        place = base.settings.place("database") or ""
+    if place.startswith("env:"):  # it wins over the file, and leads to what was left behind
+        name = place.removeprefix("env:")
+        return _said(
+            common,
+            {"database": "moved", "unset": name},
+            f"Every row is there, and config.yaml points to it. Unset {name}, which still names where it was.",
+        )
     with app.base(folder=common.folder()) as there:
         with there.store.read() as look:
-            queued = views.counts(look, there.desk.tenant)[Status.QUEUED]
+            queued = overview.counts(look, there.desk.tenant)[Status.QUEUED]
         note = there.desk.ensure_worker() if queued else None
     done = _said(
         common, {"database": "moved"}, "Every row is there, and config.yaml points to it now."

@@ -28,6 +28,7 @@ from alfred import app, config, config_keys, errors
 from alfred import home as homes
 from alfred.actions.ledger import calls
 from alfred.actions.ledger.approvals import Approval
+from alfred.agents.folders import work_tree
 from alfred.cli import cards, demo_script, live, terminal
 from alfred.cli.leaving import Signals
 from alfred.desk import Desk
@@ -143,8 +144,7 @@ class _Demo:
     # ---- 1: the run begins ----
 
     def _repository(self) -> Path:
-        here = Path.cwd()
-        if any((folder / ".git").exists() for folder in (here, *here.parents)):
+        if (here := work_tree()) is not None:
             return here
         made = self.scratch / "repository"
         made.mkdir()
@@ -230,7 +230,7 @@ class _Demo:
                 continue
             self.wait(0.03)
         run = self._run(base, run_id)
-        waits = f", and goes on with {live.wakes(run.wait)}" if run.wait else ""
+        waits = f", and goes on with {live.wakes(run.wait, run.id)}" if run.wait else ""
         raise errors.AlfredError(
             f"The demo's run did not end in {PATIENCE:.0f} s: it is {run.status}{waits}."
             + (f" Its last error{_why(shapes.value(run.error))}" if run.error else ""),
@@ -268,7 +268,8 @@ class _Demo:
             terminal.say(f"  child {terminal.short(child['id'])} {child['status']}: {said}")
         for note in whole["scratch"]:
             if note["origin"]:
-                terminal.say(f"  shared: {note['path']}, from {note['origin']}: {note['reason']}")
+                why = f"{note['path']}, from {note['origin']}: {note['reason']}"
+                terminal.say(f"  shared: {terminal.shown(why, 300)}")
         self.second = {"run": run.id, "status": run.status, "children": len(whole["children"])}
         terminal.say(f"  {run.status}: {terminal.shown(run.result or '', 200)}")
 
@@ -323,7 +324,7 @@ class _Demo:
             terminal.say(f"  it did not complete{_why(whole['run']['error'])}")
         if resumed is not None:
             terminal.say(f"  resumed {resumed:.2f} s after the new worker was started")
-        terminal.say(f"  audit chain of {checked} rows {chain}")
+        terminal.say(f"  audit chain of {terminal.count(checked, 'row')} {chain}")
         report = [call for call in self._of_the_report(whole) if call["status"] != "rejected"]
         written = any(call["status"] == "done" for call in report)
         if written:

@@ -22,6 +22,8 @@ _NAMES = (REPORT, *(f"alfred-report-{number}.md" for number in range(2, 100)))
 
 _MOST = 100_000  # bytes of a report: 20 commits and 20 files
 
+NONE = "(none)"  # of a repository without a commit or a file
+
 _WRITTEN_BEFORE = re.compile(
     r"# What alfred saw in this repository\n\n"
     r"Written by run \w+, which was killed with -9 in the middle and went on\.\n\n"
@@ -117,11 +119,12 @@ def write_the_report(scenario: Path, run_id: str, calls: list[dict[str, Any]], n
             "",
             "## Latest commits",
             "",
-            *(f"    {line}" for line in log[:20]),
+            *(f"    {line}" for line in log[:20] or [NONE]),
             "",
             "## Files",
             "",
-            *(f"    {line}" for line in files[:20]),
+            *(f"    {line}" for line in files[:20] or [NONE]),
+            *([f"    … and {len(files) - 20} more"] if len(files) > 20 else []),
             "",
         ]
     )
@@ -160,17 +163,18 @@ def answer(scenario: Path, children: list[tuple[str, list[dict[str, Any]]]]) -> 
     Args:
         children: The prefix of each one's notes, and its calls so far, in the order of their briefs.
     """
-    said = [
-        f"{_result(calls, action)[0]} ({len(_result(calls, action))} in all)"
+    found = [
+        _result(calls, action)
         for (_, calls), action in zip(children, INVESTIGATIONS.values(), strict=True)
     ]
+    said = [f"{lines[0]} ({len(lines)} in all)" if lines else NONE for lines in found]
     promote = {
         "path": f"{children[0][0]}result",
         "to": "last-change",
         "reason": "It stands in the git log.",
     }
     share = {"say": "I share that.", "calls": [{"tool": "scratch.promote", "args": promote}]}
-    end = {"say": f"Last change: {said[0]}. First file: {said[1]}."}
+    end = {"say": f"Last change: {said[0]}. First in the folder: {said[1]}."}
     _second_scene(scenario, said, [share, end])
 
 
@@ -211,7 +215,8 @@ def _result(calls: list[dict[str, Any]], action: str) -> list[str]:
             value = call["result"]
             entries = value["entries"] if isinstance(value, dict) and "entries" in value else value
             if isinstance(entries, list):
-                return [_line(entry) for entry in entries]
+                lines = [_line(entry) for entry in entries]
+                return [line for line in lines if line != ".git"]  # which is the repository itself
             return str(value).splitlines()
     return ["(it could not be read)"]
 

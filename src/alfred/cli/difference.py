@@ -26,8 +26,18 @@ def between(first: dict[str, Any], second: dict[str, Any]) -> dict[str, Any]:
         "b": theirs["id"],
         "facts": facts,
         "transcript": _aligned(first["transcript"], second["transcript"], _said),
-        "calls": _aligned(first["calls"], second["calls"], _called),
+        "calls": _aligned(_calls(first, second), _calls(second, first), _called),
     }
+
+
+def _calls(run: dict[str, Any], other: dict[str, Any]) -> list[dict[str, Any]]:
+    """The calls of a run; of a branch of the other one those behind it, too, which it has in its transcript alone."""
+    behind: list[dict[str, Any]] = []
+    if run["run"]["forked_from"] == other["run"]["id"]:
+        at = run["run"]["forked_seq"]
+        until = next((step["ended_at"] for step in other["steps"] if step["seq"] == at), "")
+        behind = [call for call in other["calls"] if (call["ended_at"] or "~") <= until]
+    return behind + run["calls"]
 
 
 def _said(item: dict[str, Any]) -> str:

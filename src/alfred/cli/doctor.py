@@ -12,6 +12,7 @@ from cyclopts import Parameter
 
 from alfred import app, checks, config, errors, home
 from alfred.cli import terminal
+from alfred.store import connect
 from alfred.trust import modes
 
 _MARK = {
@@ -20,6 +21,11 @@ _MARK = {
     "warning": ("!!", "yellow"),
     "error": ("XX", "red"),
 }
+
+_OF_THE_FILE = (
+    "Look at the disk, and who may write there; where it is damaged, move `alfred.db*` away and put a backup in its place: "
+    "`alfred db restore <file>`."
+)
 
 
 def doctor(
@@ -49,6 +55,9 @@ def doctor(
         base = app.base(folder=folder)
     except errors.ConfigError as problem:
         trouble += _of_the_configuration(problem)
+    except (errors.StoreUnavailable, errors.SchemaMismatch) as problem:
+        advice = _OF_THE_FILE if problem.next == connect.DOCTOR else problem.next
+        trouble.append(checks.Finding("ledger", "error", problem.detail, advice))
     except errors.AlfredError as problem:
         trouble.append(checks.Finding("home", "error", problem.detail, problem.next))
     try:
@@ -82,7 +91,7 @@ def doctor(
                 f"{terminal.colour(mark, tone)} {finding.name:<12} {terminal.shown(finding.text, 400)}"
             )
             if finding.next and finding.level != "ok":
-                terminal.out(f"   {'':<12} -> {finding.next}")
+                terminal.out(f"   {'':<12} -> {terminal.shown(finding.next, 1_000)}")
         return int(bad)
     finally:
         if base:
@@ -104,12 +113,20 @@ def _smoke(base: app.Base | None) -> list[checks.Finding]:
 
 
 def _not_set_up(folder: Path, settings: config.Settings | None) -> Iterator[checks.Finding]:
-    """What agents could use, were it configured."""
+    """What agents could use, were it configured, or right."""
     from alfred.actions import availability
 
     if settings is None:
         return
-    for action in app.actions_of(folder)[0]:
+    actions, skipped = app.actions_of(folder)
+    for problem in skipped:
+        yield checks.Finding(
+            "actions",
+            "warning",
+            f"skipped {problem}",
+            "Correct it: until then no agent has what it declares.",
+        )
+    for action in actions:
         if lacks := availability.missing(action, settings):
             yield checks.Finding(action.id, "note", lacks.detail, lacks.next)
 

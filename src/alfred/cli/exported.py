@@ -59,6 +59,12 @@ class _Line(_Lenient):
     brief: str | None
 
 
+class _Message(_Lenient):
+    to: str
+    status: str
+    why: str | None
+
+
 class _Run(_Line):
     agent: str
     model: str | None
@@ -71,6 +77,7 @@ class _Run(_Line):
     error: _Error | None
     result: str | None
     label: str | None = None
+    messages: list[_Message] = []
 
 
 class _Step(_Lenient):

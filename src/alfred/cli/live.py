@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from alfred import clock, errors
+from alfred import app, clock, errors
 from alfred.actions.ledger import approvals
 from alfred.actions.ledger.approvals import Approval
 from alfred.cli import cards, terminal
@@ -23,6 +23,9 @@ from alfred.runs.states import Status, Wait
 AWAY = 60 * clock.SECOND
 """How long a database may be away before a command that follows a run gives up."""
 
+LOOKS_AGAIN = 3 * clock.SECOND
+"""How often it is looked whether anybody drives what is watched."""
+
 LEAVE_ON = (Wait.APPROVAL, Wait.QUESTION, Wait.OPERATOR, Wait.PAUSE, Wait.BUDGET, Wait.LIMIT)
 """Waits on which a command that drives a run leaves: a person, or a day, is needed first."""
 
@@ -30,9 +33,9 @@ _WAKES: dict[str, str] = {
     Wait.APPROVAL: "a decision: `alfred approvals list`",
     Wait.QUESTION: "your answer: `alfred answer`",
     Wait.OPERATOR: "your word on what happened: `alfred approvals list`",
-    Wait.PAUSE: "`alfred runs resume`",
-    Wait.BUDGET: "tomorrow's budget, your yes to its card, a raised cap, or `alfred runs resume`",
-    Wait.LIMIT: "the provider, or `alfred runs resume`",
+    Wait.PAUSE: "{resume}",
+    Wait.BUDGET: "tomorrow's budget, your yes to its card, a raised cap, or {resume}",
+    Wait.LIMIT: "its provider, when a worker asks that again, or {resume}",
     Wait.TIMER: "its timer",
     Wait.CHILDREN: "its children",
     Wait.EVENT: "its event",
@@ -42,7 +45,8 @@ _WAKES: dict[str, str] = {
 if TYPE_CHECKING:
     from alfred.runs.worker import Worker
 
-_STAGED = {"staged": "asks first", "skipped": "would ask or act: skipped"}
+_SAID = {"skipped": "would ask or act: skipped"}
+_TONES = {"done": "green", "failed": "red", "refused": "red", "unknown": "yellow"}
 
 
 _OF_CHILDREN = ("run.queued", "run.parked", "run.terminal")
@@ -67,9 +71,21 @@ def exit_code(run: Run) -> int:
     return 3
 
 
-def wakes(wait: str | None) -> str:
+def wakes(wait: str | None, run_id: str) -> str:
     """What a run that waits for this goes on with, in words; what only another version waits for as it is called."""
-    return _WAKES.get(wait, wait) if wait else "a free slot"
+    resume = f"`alfred runs resume {terminal.short(run_id)}`"
+    return _WAKES.get(wait, wait).replace("{resume}", resume) if wait else "a free slot"
+
+
+def offering(base: app.Base) -> cards.Always:
+    """Offers a rule of a card that was allowed here. What that needs is loaded when somebody wants it."""
+
+    def always(card: Approval) -> None:
+        from alfred.cli import policy
+
+        policy.offer(base, card)
+
+    return always
 
 
 class View:
@@ -95,24 +111,41 @@ class View:
         self._streamed = False
         self._away: int | None = None
         self._looks_at = 0
+        self._note: str | None = None
+        self._run: str | None = None
+        self._hears: dict[str, bool] = {}
         with desk.store.read() as look:
             self._cursor = events.newest(look, desk.tenant)
 
     def stream(self, run_id: str, kind: str, body: dict[str, Any]) -> None:
         """Text of a run of this process, as it comes; without a terminal the feed's pieces are enough."""
-        if kind != "stream" or not self._live:
+        if not self._live or (kind != "stream" and "note" not in body):
+            return
+        if not self._heard(run_id):
             return
         with self._lock:
-            self._streamed = True
             try:
+                if kind != "stream":
+                    self._line()  # said between two answers of one turn: the second begins anew
+                    return
+                self._streamed = True
                 if not self._column or body["turn"] != self._turn:
                     # What happened before this text stands before it.
                     self._line()
                     self._turn = body["turn"]
-                    self._news(run_id, streamed=True)
+                    self._news(self._run or run_id, streamed=True)
                 self._write(body["text"])
             except OSError:
                 self._live = False  # the terminal is gone; the run that talks here must not notice
+
+    def _heard(self, run_id: str) -> bool:
+        """Whether this run is the one that is followed, or has its conversation. Others below it talk at the same time
+        in this process: of them is told what became of them."""
+        if run_id not in self._hears:
+            with self.desk.store.read() as look:
+                run = rows.get(look, run_id)
+            self._hears[run_id] = run is not None and (run.depth == 0 or run.takes_over)
+        return self._hears[run_id] or run_id == self._run
 
     def repeats(self, result: str) -> bool:
         """Whether this text is what the person has just read on the same terminal."""
@@ -136,7 +169,9 @@ class View:
 
         Raises:
             StoreUnavailable: the database was away, or could not be written, for longer than AWAY.
+            NotFound: a backup was restored that does not know the run.
         """
+        self._run = run_id
         asked: set[str] = set()
         holder = None
         mine = worker.holder.worker if worker else None
@@ -145,7 +180,11 @@ class View:
                 with self.desk.store.read() as look:
                     # The run before the feed: of the end that it tells, the feed has told.
                     run = rows.get(look, run_id)
-                    assert run is not None
+                    if run is None:
+                        raise errors.NotFound(
+                            f"Run {terminal.short(run_id)} is in the ledger no more: another one was put in its place.",
+                            next="`alfred runs list` shows what is there.",
+                        )
                     out = views.below(look, run_id) if run.wait == Wait.CHILDREN else []
                     pending = [
                         approvals.get(look, one["id"]) for one in views.waiting(look, run_id)
@@ -174,13 +213,12 @@ class View:
                         if not stay:
                             return run
                         asked |= {card.id for card in fresh}
-                else:
-                    self._show(fresh)
-                    asked |= {card.id for card in fresh}
-            if worker is None and run.status == Status.RUNNING and self._holder_gone(run):
-                # Whoever drove it died: nobody watches a run that nobody will ever take.
-                note = self.desk.ensure_worker()
-                self._say(note or "Whoever drove it is gone; a worker takes it.")
+                    self._looks_at = 0  # it may go on by now, and somebody has to take it
+                    continue
+                self._show(fresh)
+                asked |= {card.id for card in fresh}
+            if worker is None and self._unattended(run, out):
+                self._attend()
             wait(0.05)
 
     def _show(self, group: Sequence[Approval]) -> None:
@@ -192,13 +230,27 @@ class View:
         for line in cards.how_together(group):
             self._say(line)
 
-    def _holder_gone(self, run: Run) -> bool:
-        """Looked at every few seconds."""
+    def _unattended(self, run: Run, below: Sequence[dict[str, Any]]) -> bool:
+        """Whether a worker has to take this run, or one below it: nobody drives it, or it may go on. Looked at every
+        few seconds."""
         if clock.monotonic() < self._looks_at:
             return False
-        self._looks_at = clock.monotonic() + 3 * clock.SECOND
+        self._looks_at = clock.monotonic() + LOOKS_AGAIN
+        if run.status != Status.RUNNING:
+            late = run.wake_at is not None and run.wake_at <= clock.now()
+            return late or Status.QUEUED in (run.status, *(one["status"] for one in below))
         with self.desk.store.read() as look:
-            return any(w.id == run.worker and leases.gone(w) for w in leases.workers(look))
+            # Of the same moment as the workers: one that has ended has left.
+            now = rows.get(look, run.id)
+            held = {w.id for w in leases.workers(look) if not leases.gone(w)}
+        return now is not None and now.status == Status.RUNNING and now.worker not in held
+
+    def _attend(self) -> None:
+        """Nobody watches a run that nobody will ever take."""
+        note = self.desk.ensure_worker()
+        if note is not None and note != self._note:
+            self._say(note)
+        self._note = note
 
     def _patience(self, trouble: errors.StoreUnavailable, run_id: str) -> None:
         """Says once that the database is away, and gives up when it stays so."""
@@ -214,7 +266,12 @@ class View:
 
     def _news(self, run_id: str, *, streamed: bool) -> None:
         with self._lock, self.desk.store.read() as look:
-            for event in events.after(look, self.desk.tenant, self._cursor):
+            try:
+                fresh = events.after(look, self.desk.tenant, self._cursor)
+            except events.CursorGone:
+                self._say("A backup was restored into the ledger.")
+                self._cursor, fresh = events.newest(look, self.desk.tenant), []
+            for event in fresh:
                 self._cursor = event.cursor
                 if event.run_id == run_id:
                     self._tell(event, streamed=self._live and streamed)
@@ -264,9 +321,11 @@ class View:
         match event.kind:
             case "call" if body.get("status") != "executing":
                 status = body["status"]
-                tone = {"done": "green", "failed": "red", "unknown": "yellow"}.get(status, "grey")
+                tone = _TONES.get(status, "grey")
                 dot = terminal.colour("·", tone, sys.stderr)
-                self._say(f"{dot} {terminal.shown(body['action'])} {_STAGED.get(status, status)}")
+                why = f": {terminal.shown(body['why'], 300)}" if body.get("why") else ""
+                said = f"{terminal.shown(body['action'])} {_SAID.get(status, status)}{why}"
+                self._say(f"{dot} {said}")
             case "text" if "note" in body:
                 self._say(terminal.shown(body["note"], 500))
             case "text" if "turn" in body and not streamed:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
+import re
+import shutil
 import sys
 import traceback
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TextIO
 
 import cyclopts
@@ -18,6 +22,12 @@ from alfred.version import VERSION
 
 _QUIET = cyclopts.Parameter(show_default=lambda value: value or None)
 """A switch that is off says nothing about its default."""
+
+_NARROW, _WIDE = 40, 1000
+"""Columns that help is laid out in, at least and at most."""
+
+_NO_THREAD = "can't start new thread"
+"""How Python says that the system has none left."""
 
 _HELP = "An assistant that keeps working when the window is closed, and never acts beyond what its owner allowed."
 
@@ -68,10 +78,10 @@ _GROUPS: dict[str, tuple[tuple[str, str, tuple[Command, ...]], ...]] = {
             "runs",
             "List, look at, watch, cancel and resume runs.",
             (
-                ("list", "show:runs_list", "Runs, newest first."),
+                ("list", "runs:runs_list", "Runs, newest first."),
                 (
                     "show",
-                    "show:runs_show",
+                    "runs:runs_show",
                     "One run: its steps, what was said, its calls and cards.",
                 ),
                 ("watch", "work:watch", "Watch a run until it ends."),
@@ -119,8 +129,8 @@ _GROUPS: dict[str, tuple[tuple[str, str, tuple[Command, ...]], ...]] = {
             (
                 ("list", "agents:agents_list", "Every agent, with its model and its tools."),
                 ("show", "agents:agents_show", "One agent, and where each value comes from."),
-                ("add", "agents:agents_add", "Write an agent into config.yaml."),
-                ("remove", "agents:agents_remove", "Take an agent out of config.yaml."),
+                ("add", "agents_edit:agents_add", "Write an agent into config.yaml."),
+                ("remove", "agents_edit:agents_remove", "Take an agent out of config.yaml."),
                 ("check", "agents:agents_check", "Say what is wrong or probably not meant."),
             ),
         ),
@@ -175,7 +185,8 @@ _GROUPS: dict[str, tuple[tuple[str, str, tuple[Command, ...]], ...]] = {
         ),
     ),
 }
-"""Commands of two words, in the same panels: their group, what it is about, its commands."""
+"""Commands of two words, in the same panels: their group, what it is about, its commands. One that has a `list` means
+that when it is said alone."""
 
 
 def tree() -> cyclopts.App:
@@ -202,15 +213,31 @@ def tree() -> cyclopts.App:
                 group=panel,
             )
             for inner, where, about_inner in below:
-                sub.command(f"alfred.cli.{where}", name=inner, help=about_inner)
+                alone = f" Also `alfred {name}` alone." if inner == "list" else ""
+                sub.command(f"alfred.cli.{where}", name=inner, help=about_inner + alone)
             root.command(sub)
     root.register_install_completion_command(name="--install-completion")
     return root
 
 
+def _lists(below: Sequence[Command]) -> bool:
+    return any(name == "list" for name, _where, _about in below)
+
+
+def _whole(argv: Sequence[str]) -> list[str]:
+    """What was meant: `alfred runs`, with or without options, is `alfred runs list`."""
+    listed = {name for panel in _GROUPS.values() for name, _about, below in panel if _lists(below)}
+    group, *rest = argv or ("",)
+    asks_how = {"--help", "-h", "--version"} & set(rest)
+    if group in listed and not asks_how and (not rest or rest[0].startswith("-")):
+        return [group, "list", *rest]
+    return list(argv)
+
+
 def main(argv: Sequence[str]) -> int:
     """Runs one command; its exit code. No traceback for a person's mistake."""
     as_json = "--json" in argv
+    _put_right()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             # Names of files may hold bytes that are no text, and a terminal may know few letters. What cannot be
@@ -228,6 +255,18 @@ def main(argv: Sequence[str]) -> int:
         return 1
 
 
+def _put_right() -> None:
+    """What libraries fail at in an environment: an account without a home, as a container's may be, has `/`, as Docker has
+    it; where no line of help fits, or the width is no number, help is written for one where it does."""
+    try:
+        Path.home()
+    except RuntimeError:
+        os.environ["HOME"] = "/"
+    width = shutil.get_terminal_size().columns
+    if "COLUMNS" in os.environ or width < _NARROW:
+        os.environ["COLUMNS"] = str(min(max(width, _NARROW), _WIDE))
+
+
 def _ended(argv: Sequence[str], *, as_json: bool) -> int:
     """The exit code of a command, and of whatever ended it.
 
@@ -235,17 +274,14 @@ def _ended(argv: Sequence[str], *, as_json: bool) -> int:
         OSError: what there is to say cannot be written.
     """
     try:
-        code = tree()(list(argv), exit_on_error=False, print_error=False)
+        code = tree()(_whole(argv), exit_on_error=False, print_error=False)
         sys.stdout.flush()
         return code if isinstance(code, int) else 0
     except errors.AlfredError as problem:
         return terminal.fail(problem, as_json=as_json)
     except cyclopts.CycloptsError as problem:
-        said = " ".join(str(problem).split())
-        if said.startswith('Unknown command "-'):
-            said = "A command comes first, its options behind it."
-        usage = errors.UsageError(said, next=f"`{_named(problem)} --help` shows how it is written.")
-        return terminal.fail(usage, as_json=as_json)
+        how = f"`{_named(problem)} --help` shows how it is written."
+        return terminal.fail(errors.UsageError(_told(problem), next=how), as_json=as_json)
     except KeyboardInterrupt:
         terminal.say("")
         return 130
@@ -256,14 +292,22 @@ def _ended(argv: Sequence[str], *, as_json: bool) -> int:
         raise
     except OSError as problem:
         name = f" {problem.filename!r}" if problem.filename else ""
+        next_ = (
+            "Check the path, its permissions and the free space; `alfred doctor` looks at the home."
+        )
+        if problem.errno in (errno.EMFILE, errno.ENFILE):
+            next_ = "Allow more open files: `ulimit -n`."
         return terminal.fail(
             errors.AlfredError(
-                f"The system refused{name}: {problem.strerror or problem}.",
-                next="Check the path, its permissions and the free space; `alfred doctor` looks at the home.",
+                f"The system refused{name}: {problem.strerror or problem}.", next=next_
             ),
             as_json=as_json,
         )
     except Exception as problem:
+        if isinstance(problem, MemoryError) or str(problem) == _NO_THREAD:
+            told = "The system gives this process no more memory or threads."
+            next_ = "Look at `ulimit -a`, and at the limits of the container; nothing that was committed is lost."
+            return terminal.fail(errors.AlfredError(told, next=next_), as_json=as_json)
         return _crashed(problem, as_json=as_json)
 
 
@@ -272,6 +316,19 @@ def _hush(stream: TextIO) -> None:
         stream.flush()
     except OSError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
+def _told(problem: cyclopts.CycloptsError) -> str:
+    """What is wrong with what was typed, in the words of who typed it."""
+    said = " ".join(str(problem).split())
+    if said.startswith('Unknown command "-'):
+        return "A command comes first, its options behind it."
+    if isinstance(problem, cyclopts.UnusedCliTokensError):
+        words = " ".join(problem.unused_tokens or ())
+        return f"Too much was said: {words!r}. What has spaces in it stands in quotes."
+    for kind, meant in (("int", "a whole number"), ("float", "a number")):
+        said = re.sub(rf'unable to convert (".*") into {kind}\.$', rf"\1 is not {meant}.", said)
+    return said
 
 
 def _named(problem: cyclopts.CycloptsError) -> str:

@@ -110,7 +110,7 @@ def ended(
             f"  {summary['error']['code']}: {terminal.shown(summary['error']['detail'], 1_000)}"
         )
     if run.status == Status.PARKED:
-        terminal.say(f"  It goes on with {live.wakes(run.wait)}.")
+        terminal.say(f"  It goes on with {live.wakes(run.wait, run.id)}.")
         for card in summary["waiting"]:
             if card["kind"] == "limit":
                 terminal.say(f"  {terminal.shown(card['title'], 900)}")

@@ -156,7 +156,7 @@ def offer(base: app.Base, card: Approval) -> None:
         rule = app.rulemaking(base).of_card(base.desk.card(card.id))
         _agreed(base, rule, DEFAULT, hash=None, approval=card.id)
     except errors.AlfredError as problem:
-        terminal.say(f"  {problem.detail}")
+        terminal.say(f"  {terminal.shown(problem.detail, 600)}")
 
 
 def _agreed(
@@ -196,6 +196,8 @@ def _say(found: Explained) -> None:
     what = json.dumps(found.args, ensure_ascii=False)
     terminal.out(f"{terminal.shown(found.action)} {terminal.shown(what, 300)}")
     risk = f" [{found.risk}]" if found.risk else ""
-    terminal.out(f"{_WOULD.get(found.verdict, found.verdict)}{risk}: {found.reason}")
+    terminal.out(
+        f"{_WOULD.get(found.verdict, found.verdict)}{risk}: {terminal.shown(found.reason, 600)}"
+    )
     for step in found.steps:
         terminal.out(f"  {terminal.shown(step, 1_000)}")

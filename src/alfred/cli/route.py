@@ -21,14 +21,14 @@ if TYPE_CHECKING:
 def route(
     *,
     platform: str,
-    chat: str | None = None,
-    parent: str | None = None,
+    chat: Annotated[str | None, Parameter(alias="--chat-id")] = None,
+    parent: Annotated[str | None, Parameter(alias="--parent-chat-id")] = None,
     peer: str | None = None,
-    user: str | None = None,
-    guild: str | None = None,
-    team: str | None = None,
-    type: str | None = None,
-    thread: str | None = None,
+    user: Annotated[str | None, Parameter(alias="--user-id")] = None,
+    guild: Annotated[str | None, Parameter(alias="--guild-id")] = None,
+    team: Annotated[str | None, Parameter(alias="--team-id")] = None,
+    type: Annotated[str | None, Parameter(alias="--chat-type")] = None,
+    thread: Annotated[str | None, Parameter(alias="--thread-id")] = None,
     explain: Annotated[bool, Parameter(negative="")] = False,
     common: Common = DEFAULT,
 ) -> int:
@@ -102,10 +102,9 @@ def route(
 def _check(noun: str, name: str, names: Collection[str]) -> None:
     """Refuses a name that nothing has."""
     if name not in names:
-        near = config_text.nearest(name, names)
         raise errors.UsageError(
             f"No {noun} is called {config_text.shown(name)}.",
-            next=f"Did you mean {near}?" if near else f"Known: {', '.join(names)}.",
+            next=config_text.advice(name, names),
         )
 
 

@@ -51,11 +51,11 @@ def _serve(
         raise errors.UsageError(
             f"--slots is {slots}.", next="Give 1 or more: how many runs at once."
         )
-    with Signals(signal.SIGTERM, signal.SIGINT) as signals, common.open() as base:
+    with Signals(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as signals, common.open() as base:
         logs.configure(base.home)
         whole = app.whole(base)
         for problem in whole.load_errors:
-            terminal.say(f"alfred: skipped {problem}")
+            terminal.say(f"alfred: skipped {terminal.shown(str(problem), 400)}")
         made = _started(whole, kind, slots)
         what = "worker, timers and sweep; no port is opened" if kind == "serve" else "worker"
         terminal.say(
@@ -74,13 +74,14 @@ def _serve(
                 signals.wait(0.1 if until_idle or until_eof else 1)
         except Left:
             pass
-        terminal.say("alfred: ends; what runs is handed back")
-        made.stop(grace=GRACE)
         if base.store.broken:
+            made.stop(grace=GRACE)
             raise errors.StoreUnavailable(
                 f"The database can no longer be written from this process: {base.store.broken}.",
-                next="Look at the disk, then start it again: nothing that was committed is lost.",
+                next="Start it again: nothing that was committed is lost.",
             )
+        terminal.say("alfred: ends; what runs is handed back")
+        made.stop(grace=GRACE)
         return _ended(common, kind, made, "eof" if until_eof and _at_eof() else "signal")
 
 

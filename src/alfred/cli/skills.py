@@ -49,7 +49,7 @@ def skills_list(
     if found.skills:
         terminal.table(
             ("skill", "from", "description"),
-            [(one.name, one.source, terminal.shown(one.description)) for one in found.skills],
+            [(one.name, one.source, terminal.beginning(one.description)) for one in found.skills],
         )
     else:
         terminal.out("No skills. One is a folder with a SKILL.md in `skills/` of the home.")

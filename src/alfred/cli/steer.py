@@ -36,8 +36,11 @@ def tell(run: str, text: str, /, *, common: Common = DEFAULT) -> int:
             )
         else:
             if told.follow_up:
+                there = terminal.short(told.follow_up)
                 terminal.out(
-                    f"The run was over; run {terminal.short(told.follow_up)} follows it up."
+                    f"It has handed its conversation over: run {there} has it."
+                    if base.desk.run(told.run_id).live
+                    else f"The run was over; run {there} follows it up."
                 )
             if told.consumed:
                 terminal.out("Taken as the answer to its question.")

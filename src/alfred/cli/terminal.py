@@ -9,8 +9,11 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import sys
-from collections.abc import Mapping, Sequence
+import termios
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -40,7 +43,7 @@ class Common:
     def folder(self) -> Path:
         """The home that this command works on; its children inherit it."""
         if self.home is not None:
-            os.environ["ALFRED_HOME"] = str(self.home.expanduser().absolute())
+            os.environ["ALFRED_HOME"] = str(home.expanded(self.home).absolute())
         return home.path()
 
     def open(self) -> app.Base:
@@ -100,14 +103,45 @@ def line(question: str) -> str:
 
 
 def line_or_end(question: str) -> str | None:
-    """The same; None: whoever was asked has ended the input (Ctrl-D)."""
+    """The same; None: whoever was asked has ended the input (Ctrl-D), or what is asked was settled without an answer."""
     sys.stderr.write(f"{redact.redact(question)} ")
     sys.stderr.flush()
-    with leaving.asking():
-        said = sys.stdin.readline()
+    said = ""
+    if _answerable():
+        with leaving.asking():
+            said = sys.stdin.readline()
     if not said:
         say("")  # nobody has ended the line of the question
     return said.strip() if said else None
+
+
+LOOKS = 0.5
+"""Seconds between two looks whether somebody elsewhere has settled what is asked here."""
+
+_settled: Callable[[], bool] | None = None
+
+
+@contextmanager
+def until(settled: Callable[[], bool]) -> Generator[None]:
+    """What is asked at the terminal in this block is asked until somebody answers, or it is settled elsewhere."""
+    global _settled
+    before, _settled = _settled, settled
+    try:
+        yield
+    finally:
+        _settled = before
+
+
+def _answerable() -> bool:
+    """Waits for a line of the terminal; False: what is asked was settled before one came. Half a line goes with it."""
+    while _settled is not None and sys.stdin.isatty():
+        with leaving.asking():
+            if select.select([sys.stdin], [], [], LOOKS)[0]:
+                break
+        if _settled():
+            termios.tcflush(sys.stdin, termios.TCIFLUSH)
+            return False
+    return True
 
 
 def fail(problem: errors.AlfredError, *, as_json: bool) -> int:
@@ -159,6 +193,12 @@ def short(identifier: str) -> str:
 def shown(text: str | None, limit: int = 80) -> str:
     """One line of somebody else's text."""
     return display.display(" ".join(redact.redact(text or "").split()), limit=limit)
+
+
+def beginning(text: str | None, length: int = 70) -> str:
+    """How a text began, in a list in which it is only to be found again: what is decided on is `shown`."""
+    whole = display.display(" ".join(redact.redact(text or "").split()))
+    return whole if len(whole) <= length else f"{whole[:length].rstrip()} …"
 
 
 def _lines(text: str) -> str:

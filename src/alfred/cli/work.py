@@ -11,13 +11,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import Parameter
 
 from alfred import app, errors, home, orders
-from alfred.actions.ledger.approvals import Approval
 from alfred.agents import comparison
 from alfred.cli import live, outcome, terminal
 from alfred.cli.leaving import Left, Signals
 from alfred.cli.terminal import DEFAULT, Common
 from alfred.orders import Order, make_folder
-from alfred.runs import leases, ledger, views
+from alfred.runs import leases, overview, views
 from alfred.runs.rows import Run
 from alfred.runs.states import Status
 from alfred.store.tx import Tx
@@ -97,7 +96,7 @@ def run(
         worker = whole.worker(kind="run", root=new.id)
 
         def start(tx: Tx) -> str:
-            ledger.start(tx, new)
+            base.desk.begin(tx, new)
             return new.id
 
         return _drive(whole, worker, view, new.id, lambda: worker.begin(start), common)
@@ -120,7 +119,7 @@ def resume(
         if all:
             woken = base.desk.resume_all()
             with base.store.read() as look:
-                queued = views.counts(look, base.desk.tenant)[Status.QUEUED]
+                queued = overview.counts(look, base.desk.tenant)[Status.QUEUED]
             note = base.desk.ensure_worker() if queued else None
             if common.json:
                 terminal.document({"resumed": woken, "note": note})
@@ -222,10 +221,6 @@ def watch(run: str, /, *, common: Common = DEFAULT) -> int:
     """
     with common.open() as base:
         found = base.desk.run(run)
-        if found.status in (Status.QUEUED, Status.RUNNING):
-            note = outcome.unattended(base, found)
-            if note:
-                terminal.say(note)
         view = _view(base, common)
         with Signals(signal.SIGINT, signal.SIGTERM) as signals:
             ended = view.follow(found.id, wait=signals.wait, stay=True)
@@ -256,13 +251,7 @@ def _ready(base: app.Base, common: Common, *, detach: bool) -> tuple[live.View, 
 
 def _view(base: app.Base, common: Common) -> live.View:
     """Who watches a run here, is asked what it waits for, and may make a rule of it."""
-
-    def always(card: Approval) -> None:
-        from alfred.cli import policy
-
-        policy.offer(base, card)
-
-    return live.View(base.desk, quiet=common.json, always=always)
+    return live.View(base.desk, quiet=common.json, always=live.offering(base))
 
 
 def _left(
@@ -294,7 +283,10 @@ def executing(base: app.Base, view: live.View) -> app.Whole:
     from alfred import logs
 
     logs.configure(base.home)
-    return app.whole(base, watch=view.stream)
+    whole = app.whole(base, watch=view.stream)
+    for problem in whole.load_errors:
+        terminal.say(f"skipped: {terminal.shown(str(problem), 400)}")
+    return whole
 
 
 def resolved(
@@ -354,6 +346,11 @@ def _drive(
                     terminal.say("waiting for a free slot")
                     base.dispatcher.notify([run_id])
             found = view.follow(run_id, wait=signals.wait, worker=worker)
+        except BrokenPipeError:
+            # Nobody can read what is said any more (`2>&1 | head -1`): as when the window closes.
+            worker.stop(grace=0)
+            base.desk.ensure_worker()
+            raise
         except Left as left:
             worker.stop(grace=0)
             if left.number == signal.SIGHUP:

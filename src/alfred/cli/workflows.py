@@ -50,18 +50,20 @@ class Standing:
     @property
     def paused(self) -> str | None:
         """Why the schedule of an active one starts nothing; None: it does, or there is none."""
-        if self.job is None or self.job.enabled or self.state != "active":
+        if self.job is None or self.state != "active" or self.contract.schedule is None:
             return None
-        return display.display(self.job.problem or "it was switched off")
+        if self.job.enabled and self.job.problem is None:
+            return None
+        return display.display(self.job.problem or "its time is past")
 
     def document(self) -> dict[str, Any]:
         """As JSON."""
-        starts = self.job is not None and self.state == "active" and self.job.enabled
+        starts = self.job is not None and self.state == "active" and self.paused is None
         return {
             "slug": self.slug,
             "state": self.state,
             "revision": self.held.revision if self.held else None,
-            "agent": self.contract.agent,
+            "agent": None if self.state == "wrong" else self.contract.agent,
             "brief": self.contract.brief,
             "schedule": self.contract.schedule,
             "next_fire_at": clock.rfc3339(self.job.next_fire_at) if self.job and starts else None,
@@ -95,9 +97,9 @@ def workflows_list(*, common: Common = DEFAULT) -> int:
             (
                 terminal.shown(one.slug),
                 one.state,
-                terminal.shown(one.contract.agent),
+                "-" if one.state == "wrong" else terminal.shown(one.contract.agent),
                 one.document()["next_fire_at"] or ("paused" if one.paused else "-"),
-                terminal.shown(one.contract.brief.partition("\n")[0], 60),
+                terminal.beginning(one.contract.brief, 60),
             )
             for one in there
         ],
@@ -111,13 +113,13 @@ def workflows_show(workflow: str, /, *, common: Common = DEFAULT) -> int:
     Args:
         workflow: Its name.
     """
-    from alfred.workflows import contracts
+    from alfred.workflows import wording
 
     with common.open() as base:
         one = _standing(base, workflow)
         if one.found is not None:
             one.found.written(base.home)
-        told = contracts.told(one.contract, base.settings)
+        told = wording.told(one.contract, base.settings)
     if common.json:
         text = one.found.draft.text if one.found else one.held.text if one.held else ""
         shown = asdict(one.contract) | {"destinations": list(one.contract.destinations)}

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal, Protocol
 
 from alfred import errors
-from alfred.trust import text
+from alfred.trust import redact, text
 
 MAX_DETAIL = 600  # characters of a program's own words that are kept
 MAX_LOGIN = 1_000_000  # bytes of a file with a login that are read
@@ -202,4 +202,5 @@ def shown(words: str, hide: str | None = None) -> str:
     clean = " ".join(str(text.sanitize(words)[0]).split())
     if hide:
         clean = clean.replace(hide, "[hidden]")
+    clean = redact.redact(clean)  # before it is cut: half a secret is known to nobody
     return clean if len(clean) <= MAX_DETAIL else clean[:MAX_DETAIL] + " …"

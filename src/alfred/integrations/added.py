@@ -1,6 +1,6 @@
 """What commits add: their messages, and the lines that each of them brings into a file.
 
-Invariant: the objects are read that a push would send (`engines.git` lets no replacement and no graft stand for them),
+Invariant: the objects are read that a push would send (with `engines.git_start` no replacement and no graft stands for them),
 every file as text whatever its attributes call it, and every commit by itself: a line that a later one takes out again is
 sent as well.
 """
@@ -11,7 +11,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 
 from alfred import errors
-from alfred.engines import git, refs
+from alfred.engines import git, git_start, refs
 
 _WHOLE = (
     *("-p", "-c", "--root", "--text", "--unified=0", "--no-renames", "--no-relative"),
@@ -23,7 +23,7 @@ def texts(here: git.Repository, *span: str) -> Iterator[tuple[str, str]]:
     """Each message and each file with what was added to it, over the commits of a span; (where, text).
 
     Raises:
-        CallFailed: it is more than `git.OUTPUT` bytes, or git failed.
+        CallFailed: it is more than `git_start.OUTPUT` bytes, or git failed.
     """
     said = _log(here, "--format=%h%x00%an%x00%ae%x00%cn%x00%B%x01", *span)
     for entry in filter(None, (one.strip() for one in said.split("\x01"))):
@@ -43,5 +43,5 @@ def texts(here: git.Repository, *span: str) -> Iterator[tuple[str, str]]:
 def _log(here: git.Repository, *args: str) -> str:
     done = git.run(here, "log", "--no-show-signature", *args)
     if done.cut:
-        raise errors.CallFailed(f"The commits hold more than {git.OUTPUT:,} bytes.")
+        raise errors.CallFailed(f"The commits hold more than {git_start.OUTPUT:,} bytes.")
     return done.text

@@ -25,15 +25,29 @@ MOST = 100_000
 """Bytes of code: a program takes no longer argument."""
 
 _WORD = re.compile(r"[^\s'\"|&;<>()\[\]{},$`=]+")
-_IMPORT = re.compile(r"^\s*(?:from|import)\s+([\w.]+)", re.M)
+# spaces of one line only: over empty lines each of them would look at all that follow
+_IMPORT = re.compile(r"(?:^|[;:])[ \t]*import[ \t]+([^\n;#]+)", re.M)
+_FROM = re.compile(
+    r"(?:^|[;:])[ \t]*from[ \t]+([\w.]+)[ \t]+import[ \t]*(?:\(([^)]{0,2000})|([^\n;#]*))", re.M
+)
 
 
 def _words(code: str) -> Iterator[str]:
     """What of the code may be the name of a file of the workspace."""
     yield from _WORD.findall(code)
-    for module in _IMPORT.findall(code):
+    for module in _modules(code):
         path = module.replace(".", "/")
         yield from (f"{path}.py", f"{path}/__init__.py")
+
+
+def _modules(code: str) -> Iterator[str]:
+    """What it imports, as far as that stands in it."""
+    for names in _IMPORT.findall(code):
+        yield from (name.split()[0] for name in names.split(",") if name.strip())
+    for module, *names in _FROM.findall(code):
+        yield module
+        parts = [part for part in "".join(names).split(",") if part.strip()]
+        yield from (f"{module}.{part.split()[0]}" for part in parts)
 
 
 def _target(args: dict[str, Any], ctx: ActionContext) -> Any:

@@ -16,10 +16,14 @@ from alfred.actions.context import ActionContext
 from alfred.actions.kinds import Probe
 from alfred.engines import git, refs
 from alfred.integrations import judged, marks, places, repository
+from alfred.trust import beneath
 from alfred.trust.redact import redact, redact_data
 
 TRAILER = "Alfred-Call"
 """The line of a commit's message that tells which call made it."""
+
+NAMED = 50
+"""Files that a card names."""
 
 LOOKED_BACK = 200
 """Commits among which the one of a call is looked for."""
@@ -39,8 +43,13 @@ def _target(args: dict[str, Any], ctx: ActionContext) -> Any:
 
 def _preview(args: dict[str, Any], ctx: ActionContext) -> str:
     made = repository.snapshot(ctx, args["paths"], shown=True)
-    head = f"commit {len(made.files)} files on {refs.head(repository.of(ctx)) or 'a detached HEAD'}"
-    return redact(f"{head}\n\n{args['message'].strip()}\n\n{made.diff}")
+    many = len(made.files)
+    head = f"commit {many} file{'s' * (many != 1)} on {refs.head(repository.of(ctx)) or 'a detached HEAD'}"
+    # before the diff, of which a card may show head and tail only
+    names = [f"  {beneath.display_name(path)}" for path in made.files[:NAMED]]
+    left = [f"  … and {many - NAMED} more"] if many > NAMED else []
+    said = args["message"].strip()
+    return redact("\n".join([head, *names, *left, "", said, "", made.diff]))
 
 
 def _committed(*, key: str, ctx: ActionContext, message: str, paths: list[str] | None) -> Probe:
@@ -147,4 +156,4 @@ def _answer(here: git.Repository, sha: str) -> dict[str, Any]:
         *("show", "--no-patch", "--no-show-signature", "--format=tformat:%s"),
         *("--end-of-options", sha),
     )
-    return {"sha": sha, "branch": refs.head(here), "subject": done.text.strip()[:500]}
+    return {"sha": sha, "branch": refs.head(here), "subject": redact(done.text.strip())[:500]}

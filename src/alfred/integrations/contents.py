@@ -55,7 +55,13 @@ def there(ctx: ActionContext, path: str) -> dict[str, Any]:
 
 
 def target(args: dict[str, Any], ctx: ActionContext) -> Any:
-    """What lies at the one or two places that a call names."""
+    """What lies at the one or two places that a call names. Nobody is asked about a change behind a symlink: it would
+    be refused, and what a person saw of it would be of another place."""
+    written = "content" in args or "diff" in args
+    for name in ("path", "to"):
+        if name in args:
+            place = places.writing(ctx, args[name])
+            paths.refuse_links(place.root, place.path, last=written)
     found = there(ctx, args["path"])
     return [found, there(ctx, args["to"])] if "to" in args else found
 

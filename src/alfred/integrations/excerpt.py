@@ -9,6 +9,8 @@ from __future__ import annotations
 import hashlib
 import json
 
+from alfred.trust import redact
+
 ROOM = 26_000
 """Characters of JSON that the one long text of a result may take."""
 
@@ -41,9 +43,9 @@ class Excerpt:
 
     @classmethod
     def of(cls, text: str) -> Excerpt:
-        """Of a text that is there already."""
+        """Of a text that is there already, without its secrets: half of one, at a cut, is known to nobody."""
         made = cls()
-        made.feed(text)
+        made.feed(redact.redact(text))
         return made
 
     def feed(self, piece: str) -> None:

@@ -21,7 +21,7 @@ from alfred.engines import process
 from alfred.integrations import excerpt, listing, marks, pages, places
 from alfred.integrations.edits import patch_, write
 from alfred.integrations.moves import delete, move
-from alfred.trust import paths
+from alfred.trust import paths, redact
 
 SEARCH_S = 45
 """Seconds that a search may take."""
@@ -120,6 +120,8 @@ def search(pattern: str, path: str = ".", *, ctx: ActionContext) -> dict[str, An
         raise errors.CallFailed(f"The pattern is no regular expression: {answer['bad']}.")
     room, kept = excerpt.ROOM, []
     for match in answer["matches"]:
+        before, behind = match.pop("beside")
+        match["text"] = redact.within(before, match["text"], behind)
         match["path"] = place.shown if place.root != ctx.workspace.root else match["path"]
         room -= len(json.dumps(match, ensure_ascii=False)) + 2
         if room < 0:

@@ -10,11 +10,12 @@ from pydantic import Field
 
 from alfred.actions import Effect, Risk, action
 from alfred.actions.context import ActionContext
-from alfred.engines import git, refs
+from alfred.engines import git, git_start, refs
 from alfred.integrations import excerpt, marks, repository
 from alfred.integrations.branch import branch
 from alfred.integrations.commit import commit
 from alfred.integrations.push import push
+from alfred.trust.redact import redact
 
 _FILES = 500  # files that a status tells
 
@@ -84,7 +85,13 @@ def log(
     for entry in filter(None, done.text.split("\0")):
         sha, author, email, date, subject = entry.split("\x1f", 4)
         commits.append(
-            {"sha": sha, "author": author, "email": email, "date": date, "subject": subject[:500]}
+            {
+                "sha": sha,
+                "author": author,
+                "email": email,
+                "date": date,
+                "subject": redact(subject)[:500],
+            }
         )
     return commits
 
@@ -135,11 +142,11 @@ def show(ref: str, *, ctx: ActionContext) -> dict[str, Any]:
 ACTIONS = (status, log, diff, show, commit, branch, push)
 
 
-def _told(name: str, done: git.Output) -> dict[str, Any]:
+def _told(name: str, done: git_start.Output) -> dict[str, Any]:
     made = excerpt.Excerpt.of(done.text)
     answer: dict[str, Any] = {name: made.shown(), "length": made.length}
     if done.cut:
-        answer["note"] = f"Only the first {git.OUTPUT} bytes were read."
+        answer["note"] = f"Only the first {git_start.OUTPUT} bytes were read."
     return answer
 
 

@@ -25,6 +25,9 @@ PROCESSOR_S = 90
 TEXT = 300
 """Characters of a matching line that are told."""
 
+AROUND = 4096
+"""Characters on both sides of these, for whoever knows the secrets that may reach into them: `beside` of a match."""
+
 VERSION_CONTROL = frozenset({".git", ".hg", ".svn"})
 """Folders that are not looked into."""
 
@@ -115,8 +118,10 @@ def _in_file(
         hit = pattern.search(text)
         if hit:
             begin = max(0, hit.start() - TEXT // 3)
-            shown = text[begin : begin + TEXT]
-            found.append({"path": path, "line": number, "offset": offset, "text": shown})
+            end = begin + TEXT
+            beside = text[max(0, begin - AROUND) : begin], text[end : end + AROUND]
+            told = {"path": path, "line": number, "offset": offset, "text": text[begin:end]}
+            found.append(told | {"beside": beside})
         offset += len(line)
         while len(line) == _LINE and not line.endswith(b"\n"):
             line = file.readline(_LINE)  # the rest of a line that is no text for anybody

@@ -129,15 +129,26 @@ class Servers:
         return standings(servers, pinned)
 
     def probe(
-        self, tenant: str, agent: str, *, beside: Container[Place] = ()
+        self,
+        tenant: str,
+        agent: str,
+        *,
+        beside: Container[Place] = (),
+        loads: Callable[[str], bool] = lambda server: True,
     ) -> dict[Place, str | Listing]:
-        """Connects to every server of an agent, all at once: what it lists, or why it cannot be used. Pins nothing.
+        """Connects to every server of an agent, all at once: what it lists, or why it cannot be used, also where that is
+        otherwise than what is pinned. Pins nothing, and asks nobody.
 
         Args:
             beside: These are left out.
+            loads: Whether the agent may have a tool of the server of this name; the others are left out too.
         """
         all_of = self._effective(tenant, agent)
-        servers = {place: server for place, server in all_of.items() if place not in beside}
+        servers = {
+            place: server
+            for place, server in all_of.items()
+            if place not in beside and loads(place.server)
+        }
 
         def one(place: Place) -> str | Listing:
             try:
@@ -147,10 +158,20 @@ class Servers:
                 return str(why)
             self.connections.start(link.close())
             assert link.listing is not None
-            return link.listing
+            pin = pinned.get(place)
+            if pin is None or pin.definition != servers[place].digest:
+                return link.listing
+            if pin.digest == link.listing.digest:
+                return link.listing
+            return (
+                "it describes its tools otherwise than when they were pinned: "
+                "`alfred approvals list`"
+            )
 
         if not servers:
             return {}
+        with self._store.read() as look:
+            pinned = {pin.place: pin for pin in pins.of(look, tenant, ["", agent])}
         with concurrent.futures.ThreadPoolExecutor(len(servers)) as pool:
             return dict(zip(servers, pool.map(one, servers), strict=True))
 

@@ -6,11 +6,10 @@ processes write it; one that cannot be written costs the program nothing.
 
 from __future__ import annotations
 
-import codecs
 import os
 from pathlib import Path
 
-from alfred.trust.redact import StreamRedactor
+from alfred.trust.redact import ByteRedactor
 
 MOST = 1_000_000
 """Bytes of a log; then it begins anew."""
@@ -25,8 +24,7 @@ class Complaints:
     def __init__(self, log: Path) -> None:
         self._path = log
         self._file: int | None = None
-        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
-        self._redactor = StreamRedactor()
+        self._redactor = ByteRedactor()
         self._last = ""
 
     @property
@@ -36,11 +34,10 @@ class Complaints:
 
     def feed(self, chunk: bytes) -> None:
         """The next bytes."""
-        self._take(self._redactor.feed(self._decoder.decode(chunk)))
+        self._take(self._redactor.feed(chunk))
 
     def close(self) -> None:
         """There are no more."""
-        self._take(self._redactor.feed(self._decoder.decode(b"", final=True)))
         self._take(self._redactor.close())
         if self._file is not None:
             os.close(self._file)

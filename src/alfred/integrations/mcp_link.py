@@ -14,7 +14,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
 from typing import Any
 
-from alfred import clock, errors, version
+from alfred import clock, errors, generators, version
 from alfred.integrations import mcp_listing
 from alfred.integrations.mcp_listing import Listing
 from alfred.integrations.mcp_wire import Allowance
@@ -81,7 +81,7 @@ class Link:
             Broken: it cannot be used, for this reason.
         """
         ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._task = asyncio.create_task(self._live(ready))
+        self._task = asyncio.create_task(generators.ended_with(self._live(ready)))
         try:
             await ready
         except asyncio.CancelledError:

@@ -45,6 +45,11 @@ def _target(args: dict[str, Any], ctx: ActionContext) -> Any:
 def _preview(args: dict[str, Any], ctx: ActionContext) -> str:
     pin = _pin(args, ctx)
     place = pin.place
+    if pin.seen != args["tools"]:  # the server was written otherwise meanwhile, and pinned anew
+        raise errors.CallFailed(
+            f"What the MCP server {place} says is pinned already.",
+            next="Nothing is to be accepted.",
+        )
     lines = list(difference(pin.offered, json.loads(pin.seen_tools or "[]")))
     if len(lines) > LINES:
         lines = [*lines[:LINES], f"… and {len(lines) - LINES} lines more"]

@@ -162,7 +162,7 @@ def read(html: str, base: str) -> dict[str, Any]:
     lines = (" ".join(line.split()) for line in "".join(pieces).splitlines())
     shown = visible(" ".join(title.text().split()) if title else "")[0]
     return {
-        "title": shown[:300],
+        "title": _short(shown, 300),
         "text": "\n".join(line for line in lines if line),
         "links": list(links),
         "hidden": hidden,
@@ -213,8 +213,13 @@ def _link(node: Any, base: str) -> str | None:
         return None
     if not address.lower().startswith(("http://", "https://", "mailto:")):
         return None
-    text = visible(" ".join(node.text(deep=True).split())[:80])[0]
+    text = _short(visible(" ".join(node.text(deep=True).split()))[0], 80)
     return f"{text} <{address}>" if text else f"<{address}>"
+
+
+def _short(text: str, most: int) -> str:
+    """The beginning of a text, cut between words only: of a key in it whoever hides it must see the whole."""
+    return text if len(text) <= most else text[: most + 1].rpartition(" ")[0]
 
 
 def main() -> None:

@@ -11,6 +11,7 @@ import re
 from dataclasses import dataclass, replace
 
 from alfred import errors
+from alfred.trust import redact
 
 _HEADER = re.compile(r"@@ -(\d+)(?:,(\d+))? \+(\d+)(?:,(\d+))? @@.*")
 _SHOWN = 80
@@ -210,6 +211,7 @@ def _lines(text: str) -> list[str]:
 
 
 def _shown(line: str) -> str:
+    line = redact.redact(line)  # before it is cut: half a secret is known to nobody
     cut = line if len(line) <= _SHOWN else line[:_SHOWN] + "…"
     return repr(cut.encode("utf-8", "backslashreplace").decode())
 

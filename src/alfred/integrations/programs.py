@@ -12,7 +12,6 @@ The effect is blind: nobody can tell from outside whether a program has run.
 
 from __future__ import annotations
 
-import codecs
 import hashlib
 import os
 from collections.abc import Callable, Iterable
@@ -25,7 +24,7 @@ from alfred.actions.context import ActionContext
 from alfred.engines import process
 from alfred.integrations import excerpt, judged, marks, places
 from alfred.trust import display, memory, paths, planted, sandbox
-from alfred.trust.redact import StreamRedactor, redact
+from alfred.trust.redact import ByteRedactor, redact
 
 LONGEST = 600
 """Seconds that a program may take at most."""
@@ -214,8 +213,7 @@ class _Output:
         self.problem: str | None = None
         """Why the log is not complete."""
         self._ctx = ctx
-        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
-        self._redactor = StreamRedactor()
+        self._redactor = ByteRedactor()
         self._said_at: int | None = None
         self._line = ""
         self._log: int | None = None
@@ -229,11 +227,10 @@ class _Output:
 
     def feed(self, chunk: bytes) -> None:
         """The next bytes."""
-        self._take(self._redactor.feed(self._decoder.decode(chunk)))
+        self._take(self._redactor.feed(chunk))
 
     def close(self) -> None:
         """The last ones were given."""
-        self._take(self._redactor.feed(self._decoder.decode(b"", final=True)))
         self._take(self._redactor.close())
         if self._log is not None:
             os.close(self._log)

@@ -17,12 +17,15 @@ from alfred import errors
 from alfred.actions import Destination, Effect, Happened, NotHappened, Risk, Unknown, action
 from alfred.actions.context import ActionContext
 from alfred.actions.kinds import Probe
-from alfred.engines import git, refs
+from alfred.engines import git, git_start, refs
 from alfred.integrations import added, judged, remotes, repository
 from alfred.trust.redact import redact
 
 PROTECTED = ("main", "master", "trunk", "release*", "releases/*", "production", "stable")
 """Branches whose push is high, besides the remote's default one."""
+
+COMMITS = 30
+"""Commits that a card names, of each kind."""
 
 TIMEOUT_S = 300
 
@@ -71,24 +74,26 @@ def _preview(args: dict[str, Any], ctx: ActionContext) -> str:
             f"(`git remote set-head {to.name} --auto`), so this counts as high"
         )
     if sha:
-        span = [sha, "--not", known] if known else [sha]
-        news = git.run(
-            here, "log", "--max-count=30", "--format=%h %s", "--no-show-signature", *span
-        )
-        lines += ["", news.text.strip()]
+        lines += ["", _commits(here, sha, "--not", *_there(here, to, known)) or "no new commit"]
         if known and args["force"]:
-            lost = git.run(
-                here,
-                "log",
-                "--max-count=30",
-                "--format=%h %s",
-                "--no-show-signature",
-                known,
-                "--not",
-                sha,
-            )
-            lines += ["", "overwritten there:", lost.text.strip() or "nothing"]
+            lost = _commits(here, known, "--not", sha)
+            lines += ["", "overwritten there:", lost or "nothing"]
     return redact("\n".join(lines))
+
+
+def _commits(here: git.Repository, *span: str) -> str:
+    """The newest commits of a span, a line each, and how many there are besides."""
+    told = git.run(
+        here, "log", f"--max-count={COMMITS}", "--format=%h %s", "--no-show-signature", *span
+    ).text.strip()
+    more = int(git.run(here, "rev-list", "--count", *span).text) - COMMITS
+    return f"{told}\n… and {more} older ones" if more > 0 else told
+
+
+def _there(here: git.Repository, to: remotes.Remote, known: str | None) -> list[str]:
+    """What the remote is known to have: the branch as it was last seen there, else every branch of it."""
+    seen = known is not None and refs.sha(here, f"{known}^{{commit}}")
+    return [known] if known and seen else [f"--remotes={to.name}"]
 
 
 def _pushed(*, key: str, ctx: ActionContext, remote: str, branch: str, force: bool) -> Probe:
@@ -120,8 +125,7 @@ def _sends(args: dict[str, Any], ctx: ActionContext) -> Iterator[tuple[str, str]
     if sha is None:
         return
     known = remotes.known(ctx, here, to, args["branch"])
-    there = [known] if known and refs.sha(here, f"{known}^{{commit}}") else [f"--remotes={to.name}"]
-    yield from added.texts(here, sha, "--not", *there)
+    yield from added.texts(here, sha, "--not", *_there(here, to, known))
 
 
 @action(
@@ -185,7 +189,7 @@ def _failed(
     to: remotes.Remote,
     branch: str,
     sha: str,
-    done: git.Output,
+    done: git_start.Output,
 ) -> None:
     """Says what a push that failed has come to; returns when it did arrive after all."""
     refused = re.search(r"^!\t[^\t]*\t(.*)$", done.text, re.MULTILINE)

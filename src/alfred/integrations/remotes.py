@@ -17,7 +17,7 @@ from pathlib import Path
 
 from alfred import errors
 from alfred.actions.context import ActionContext
-from alfred.engines import git, refs
+from alfred.engines import git, git_config, git_start, refs
 from alfred.integrations import places, web_settings
 from alfred.trust import urls
 
@@ -75,7 +75,7 @@ def _refuse_detours(name: str, url: str, names: list[str]) -> None:
         middle, _, last = rest.rpartition(".")
         detour = (
             (section == "url" and last in ("insteadof", "pushinsteadof"))
-            or (section == "http" and one not in git.HARMLESS_HTTP)
+            or (section == "http" and one not in git_config.HARMLESS_HTTP)
             or (section == "remote" and middle == name and last in ("vcs", "proxy"))
             or (section == "remote" and middle == url)
         )
@@ -94,9 +94,12 @@ def _judged(ctx: ActionContext, here: git.Repository, name: str, url: str) -> Re
         raise _refused(name, "it names a helper program")
     scheme = re.match(r"([A-Za-z][A-Za-z0-9+.-]*)://", url)
     if scheme:
+        if odd := next((c for c in url if c in "?#\\"), None):
+            # `https://a?@b/` leads to a, and reads as an address at b
+            raise _refused(name, f"it has a {odd!r}, so that programs and people read other hosts")
         kind = scheme[1].lower()
-        if kind not in git.TRANSPORTS:
-            raise _refused(name, f"{kind!r} is not one of {', '.join(git.TRANSPORTS)}")
+        if kind not in git_start.TRANSPORTS:
+            raise _refused(name, f"{kind!r} is not one of {', '.join(git_start.TRANSPORTS)}")
         try:
             parts = urllib.parse.urlsplit(url)
             host = parts.hostname or ""

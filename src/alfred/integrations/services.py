@@ -20,7 +20,7 @@ from typing import Any
 
 from alfred.integrations import excerpt
 from alfred.integrations import page as pages
-from alfred.trust import text, urls
+from alfred.trust import redact, text, urls
 
 TITLE = 200
 SNIPPET = 700
@@ -189,7 +189,9 @@ def _seen(said: Any, room: int, *, markup: bool) -> tuple[str, int]:
         said, hidden = "".join(reader.seen), reader.hidden
     said, drawn_nothing = pages.visible(said)
     said, controls = _CONTROL.subn("", said)
-    line = " ".join(said.split())
+    line = redact.redact(
+        " ".join(said.split())
+    )  # before it is cut: half a secret is known to nobody
     short = excerpt.head(line, room)
     return short + ("…" if short != line else ""), hidden + drawn_nothing + controls
 

@@ -17,13 +17,16 @@ from typing import Annotated, Any
 import pydantic
 
 from alfred import errors
-from alfred.actions import Effect, Risk, action
+from alfred.actions import Effect, Risk, action, taint
 from alfred.actions.context import ActionContext
+from alfred.actions.ledger import said as heard
 from alfred.engines import process
 from alfred.integrations import excerpt, web_settings
 from alfred.integrations import page as pages
 from alfred.integrations.web_settings import Search
 from alfred.trust import fetching, labels, references, urls
+
+FETCH = "web.fetch"
 
 PAGE_S = 20
 """Seconds that the reading of a page may take."""
@@ -94,8 +97,48 @@ def _label(args: dict[str, Any], ctx: ActionContext) -> labels.Label:
     return labels.Label(labels.Integrity.EXTERNAL, labels.Confidentiality.PRIVATE)
 
 
+def _refuse_undeclared(url: str, hop: urls.Target, ctx: ActionContext) -> None:
+    """A page leads no further than the gate has let the call: where a workflow has a contract, that was judged for one host.
+
+    Raises:
+        CallRefused: it redirects to another one, which the contract does not declare.
+    """
+    places = ctx.declared
+    if places is None or FETCH in places or hop.host in places or hop.host == urls.host_of(url):
+        return
+    raise errors.CallRefused(
+        f"The address redirects to {urls.shown(hop.host)}, which the workflow does not declare.",
+        next="Go on without it, or fetch that address itself.",
+    )
+
+
+def _refuse_unasked(url: str, hop: urls.Target, ctx: ActionContext) -> None:
+    """Reading is sending, also behind a redirect: what the model wrote into an address goes to no host that the gate has not
+    heard of, once the run has read strangers' words and something private.
+
+    Raises:
+        CallRefused: it redirects to such a host.
+    """
+    if not (ctx.external and ctx.private):
+        return
+    first = urls.host_of(url)
+    if hop.host.removeprefix("www.") == first.removeprefix("www."):
+        return
+    with ctx.store.read() as look:
+        words, links = heard.words(look, ctx.run_id), heard.links(look, ctx.run_id)
+    # an address that is somebody's as a whole takes nothing along
+    if url in links or taint.named([url], ctx, words):
+        return
+    if not taint.named(_host({"url": hop.url}, ctx), ctx, words):
+        raise errors.CallRefused(
+            f"The address redirects to {urls.shown(hop.host)}, and reading is sending: this run has read something private,"
+            " and strangers' words.",
+            next="Go on without it, or fetch that address itself, which asks the person.",
+        )
+
+
 @action(
-    "web.fetch",
+    FETCH,
     integration="web",
     risk=Risk.NONE,
     effect=Effect.PURE,
@@ -119,6 +162,8 @@ def fetch(
     given = references.headers(headers or {})
 
     def credentials(target: urls.Target) -> dict[str, str]:
+        _refuse_undeclared(url, target, ctx)
+        _refuse_unasked(url, target, ctx)
         bound = ctx.settings.secrets
         try:
             return references.resolved(given, target, bound=bound, secrets=ctx.secrets)

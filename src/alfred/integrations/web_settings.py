@@ -178,8 +178,7 @@ def _search(
     wrong += _unknown(path, given, ("provider", "url", "key"))
     provider = PROVIDERS.get(str(name))
     if provider is None:
-        near = config_text.nearest(str(name), (*PROVIDERS, MCP)) if name is not None else None
-        meant = f", did you mean {near}?" if near else ""
+        meant = "" if name is None else config_text.meant(str(name), (*PROVIDERS, MCP), "")
         said = f"must be {', '.join(PROVIDERS)} or {MCP}{meant}"
         wrong.append(Finding((*path, "provider"), said))
         return None
@@ -200,8 +199,7 @@ def _served(given: Mapping[str, Any], servers: Any, wrong: list[Finding]) -> Ser
     if len(parts) != 3 or parts[0] != MCP or not all(parts):
         wrong.append(Finding((*path, "tool"), "must be mcp.<server>.<tool>"))
     elif not isinstance(servers, Mapping) or servers.get(parts[1]) is None:
-        near = config_text.nearest(parts[1], list(servers or ()))
-        meant = f", did you mean {near}?" if near else ""
+        meant = config_text.meant(parts[1], list(servers or ()), "")
         wrong.append(Finding((*path, "tool"), f"names a server that mcp_servers has not{meant}"))
     if not isinstance(argument, str) or not argument:
         wrong.append(Finding((*path, "argument"), "must be the name of an argument of the tool"))

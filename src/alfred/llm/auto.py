@@ -10,7 +10,7 @@ import json
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -36,7 +36,11 @@ class Resolution:
 
 
 def resolve(
-    env: Mapping[str, str], secrets: catalog.Secrets, probe: Probe | None = None
+    env: Mapping[str, str],
+    secrets: catalog.Secrets,
+    probe: Probe | None = None,
+    *,
+    provider: str | None = None,
 ) -> Resolution:
     """The first model that this machine can use: a key, then a logged-in program, then Ollama on the loopback.
 
@@ -44,34 +48,28 @@ def resolve(
         env: The environment (`PATH`, `HOME` and the variables that move endpoints).
         secrets: Gives a secret by its name.
         probe: Asks a loopback URL (a body makes it a POST) and returns parsed JSON, None when nobody answers.
+        provider: The only one that may answer; None: any.
 
     Raises:
-        errors.NoModel: Nothing was found; it names the three shortest ways.
+        errors.NoModel: Nothing was found; it names the three shortest ways, or that of the provider.
+        errors.ConfigError: None can be found of this provider.
     """
-    for provider in catalog.AUTO:
-        for wanted in catalog.PROVIDERS[provider].keys:
-            if catalog.one_key(wanted, secrets):
-                return Resolution(
-                    f"{provider}:{catalog.PROVIDERS[provider].boss}", f"{wanted} is set."
-                )
+    if provider is not None:
+        return _of(provider, env, secrets, probe)
+    for one in catalog.AUTO:
+        if found := _by_key(one, secrets):
+            return found
     passed: tuple[str, ...] = ()
-    for provider in catalog.PROGRAMS:
-        program = catalog.PROVIDERS[provider].program
-        if (lacks := cli_models.missing(provider, env, secrets)) is None:
-            return Resolution(provider, f"No key is set, and `{program}` is logged in.")
+    for one in catalog.PROGRAMS:
+        program = catalog.PROVIDERS[one].program
+        if (lacks := cli_models.missing(one, env, secrets)) is None:
+            return Resolution(one, f"No key is set, and `{program}` is logged in.")
         if not lacks.program:
             passed = (*passed, f"{lacks.what[0].upper()}{lacks.what[1:]}.")
-    url = _ollama_url(env)
-    try:
-        local = _largest_local(url, probe or ask_loopback)
-    except errors.ConfigError as elsewhere:
-        local, passed = None, (*passed, elsewhere.detail)
+    local, more = _local(env, probe)
+    passed = (*passed, *more)
     if local is not None:
-        return Resolution(
-            f"ollama:{local}",
-            f"Ollama at {url} has it, its largest model that can call tools.",
-            passed,
-        )
+        return replace(local, passed_over=passed)
     raise errors.NoModel(
         " ".join(
             (
@@ -86,6 +84,59 @@ def resolve(
             "or give `--model provider:model`."
         ),
     )
+
+
+def _of(
+    provider: str, env: Mapping[str, str], secrets: catalog.Secrets, probe: Probe | None
+) -> Resolution:
+    """What `auto` means where only one provider may answer."""
+    if provider in catalog.AUTO:
+        if found := _by_key(provider, secrets):
+            return found
+        key = catalog.PROVIDERS[provider].keys[0]
+        raise _none_of(provider, f"{key} is not set", f"Set {key}")
+    if provider in catalog.PROGRAMS:
+        if (lacks := cli_models.missing(provider, env, secrets)) is not None:
+            raise _none_of(provider, lacks.what, lacks.next.removesuffix("."))
+        program = catalog.PROVIDERS[provider].program
+        return Resolution(provider, f"`{program}` is logged in.")
+    if provider not in catalog.FOUND:
+        raise errors.ConfigError(
+            f"auto finds no model of {provider!r}.", next=f"Write `model`, as in {provider}:NAME."
+        )
+    local, passed = _local(env, probe)
+    if local is None:
+        told = " ".join(("no Ollama with a model for tools answers.", *passed)).removesuffix(".")
+        raise _none_of(provider, told, "`ollama pull qwen3` and start Ollama")
+    return local
+
+
+def _none_of(provider: str, why: str, way: str) -> errors.NoModel:
+    return errors.NoModel(
+        f"No model of {provider} can be used: {why}.",
+        next=f"{way}; or name another `provider`, or a model with `--model provider:model`.",
+    )
+
+
+def _by_key(provider: str, secrets: catalog.Secrets) -> Resolution | None:
+    about = catalog.PROVIDERS[provider]
+    wanted = next((key for key in about.keys if catalog.one_key(key, secrets)), None)
+    return Resolution(f"{provider}:{about.boss}", f"{wanted} is set.") if wanted else None
+
+
+def _local(
+    env: Mapping[str, str], probe: Probe | None
+) -> tuple[Resolution | None, tuple[str, ...]]:
+    """A model of an Ollama here; and why one that answers is not asked."""
+    url = _ollama_url(env)
+    try:
+        local = _largest_local(url, probe or ask_loopback)
+    except errors.ConfigError as elsewhere:
+        return None, (elsewhere.detail,)
+    if local is None:
+        return None, ()
+    why = f"Ollama at {url} has it, its largest model that can call tools."
+    return Resolution(f"ollama:{local}", why), ()
 
 
 def _ollama_url(env: Mapping[str, str]) -> str:

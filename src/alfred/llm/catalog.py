@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
 
-from alfred import errors
+from alfred import errors, home
 from alfred.llm import pricelist
 from alfred.trust import redact
 
@@ -37,6 +37,8 @@ class Provider:
             its own choice where none is named.
         at_once: How many runs ask it at the same moment unless `limits.per_provider` says otherwise; None for all that
             are at work. A program is a process of some 200 MB for each.
+        vendors: Whether its ids begin with whose model it is, as in `anthropic/claude-sonnet-5.5`.
+        tags: Whether its ids have a colon of their own, as in `qwen3:8b`.
     """
 
     keys: tuple[str, ...] = ()
@@ -47,6 +49,8 @@ class Provider:
     keyless: Literal["always", "moved"] | None = None
     program: str | None = None
     at_once: int | None = None
+    vendors: bool = False
+    tags: bool = False
 
 
 PROVIDERS: dict[str, Provider] = {
@@ -76,8 +80,9 @@ PROVIDERS: dict[str, Provider] = {
         "anthropic/claude-sonnet-5.5",
         "anthropic/claude-haiku-5.5",
         "openrouter",
+        vendors=True,
     ),
-    "ollama": Provider(("OLLAMA_API_KEY",), "OLLAMA_BASE_URL", keyless="always"),
+    "ollama": Provider(("OLLAMA_API_KEY",), "OLLAMA_BASE_URL", keyless="always", tags=True),
     "claude-cli": Provider(
         ("CLAUDE_CODE_OAUTH_TOKEN",),
         "ANTHROPIC_BASE_URL",
@@ -95,9 +100,13 @@ PROVIDERS: dict[str, Provider] = {
 }
 AUTO = ("anthropic", "openai", "google", "openrouter")  # in this order
 PROGRAMS = ("claude-cli", "codex-cli")  # then these, in this order
+FOUND = (*AUTO, *PROGRAMS, "ollama")
+"""Providers of which `auto` can find a model."""
 _MODEL = re.compile(
     r"[A-Za-z0-9][A-Za-z0-9._:@/\[\]-]{0,127}"
 )  # what a program is given as an argument
+_VENDORS = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]*/[A-Za-z0-9][A-Za-z0-9._:-]*")
+"""An id of OpenRouter's. A vendor has no dot: `hf.co/…` is a place that an Ollama has models from."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,9 +120,60 @@ class Name:
         return f"{self.provider}:{self.model}" if self.model else self.provider
 
 
+def whole(text: str, provider: str | None, *, beside: bool) -> str:
+    """What `parse` reads: the name of a model, with the provider that is said elsewhere where the name says none itself.
+
+    Args:
+        provider: None: nobody says one.
+        beside: Whether it is said with the model, or for fewer than the model is: then an id with a slash is its own. A
+            provider that is only inherited has such an id where its ids carry vendors, and, on a server of one's own, where
+            the id begins with nobody's name; else the id says itself whose it is.
+    """
+    text = text.strip()
+    prefix, colon, _ = text.partition(":")
+    prefix = prefix.strip().lower()
+    if provider is None or text == "auto" or prefix in (PROVIDERS if colon else PROGRAMS):
+        return text
+    about = PROVIDERS.get(provider, Provider())
+    if colon and "/" not in prefix and not about.tags and _near(prefix, 0.8):
+        return text  # a mistyped provider is no part of an id
+    vendor, slash, rest = text.partition("/")
+    if slash and vendor.strip().lower() == provider:
+        return f"{provider}:{rest}"
+    ours = about.keyless and not about.program and not _near(vendor.strip().lower(), 0.8)
+    if slash and vendor and not beside and not about.vendors and not ours:
+        return text
+    return f"{provider}:{text}"
+
+
+def whose(text: str | None, provider: str | None) -> str | None:
+    """Whose the other models of an entry are that names this one and no provider: that of the one, where its name says it
+    itself; else the one that is inherited."""
+    with contextlib.suppress(errors.ConfigError):
+        return parse(whole(text or "", provider, beside=False)).provider
+    return provider
+
+
+def here(text: str, secrets: Secrets, env: Mapping[str, str]) -> Name:
+    """Whom a model is asked of from here: whom its name says, and OpenRouter where that one has no key and the name is
+    written with a slash, as OpenRouter has it, and there is a key for that. A name with a colon says whom to ask, and
+    nobody else is.
+
+    Raises:
+        errors.ConfigError: as `parse`; a key or an endpoint is none.
+    """
+    name, router = parse(text), Name("openrouter", text.strip())
+    slash, colon = text.find("/"), text.find(":")
+    own = slash < 0 or 0 <= colon < slash
+    if own or not needs_key(name, env) or key(name, secrets) is not None:
+        return name
+    return name if key(router, secrets) is None else router
+
+
 def parse(text: str) -> Name:
-    """Reads `provider:model` or `provider/model`; of a program its name alone is enough. The path of a scenario becomes
-    absolute, so that every worker finds the same file.
+    """Reads `provider:model` or `provider/model`; of a program its name alone is enough. What stands before a slash and is
+    nearly nobody's name is a vendor of OpenRouter's (`deepseek/…`). The path of a scenario becomes absolute, so that every
+    worker finds the same file.
 
     Raises:
         errors.ConfigError: No provider has this name (the nearest is named), the model is missing or none can be called so.
@@ -125,7 +185,9 @@ def parse(text: str) -> Name:
     if model.lower() in PROGRAMS and not provider:
         provider, model = model.lower(), ""
     if provider not in PROVIDERS:
-        raise _unknown(text, provider)
+        if not _VENDORS.fullmatch(text.strip()) or _near(provider, 0.8):
+            raise _unknown(text, provider)
+        provider, model = "openrouter", text.strip()
     if PROVIDERS[provider].program:
         if model and not _MODEL.fullmatch(model):
             raise errors.ConfigError(
@@ -139,7 +201,7 @@ def parse(text: str) -> Name:
             next=f"Write e.g. {provider}:{PROVIDERS[provider].boss or 'NAME'}.",
         )
     if provider == "scripted":
-        return Name(provider, str(Path(model).expanduser().absolute()))
+        return Name(provider, str(home.expanded(Path(model)).absolute()))
     if not model.isprintable() or any(letter.isspace() for letter in model):
         near = nearest(text)
         raise errors.ConfigError(
@@ -155,7 +217,7 @@ def nearest(text: str) -> str | None:
     if not {":", "/"} & set(text) and (whose := _provider_of(dashed)):
         return f"{whose}:{dashed}"
     provider, *rest = re.split(r"[:/\s]+", text.strip(), maxsplit=1)
-    near = difflib.get_close_matches(provider.lower(), PROVIDERS, n=1, cutoff=0.5)
+    near = _near(provider.lower(), 0.5)
     model = "-".join(rest[0].split()) if rest else ""
     model = model or (PROVIDERS[near[0]].boss or "" if near else "")
     for meant in (dashed, *(f"{name}:{model}" for name in near)):
@@ -165,6 +227,11 @@ def nearest(text: str) -> str | None:
     return None
 
 
+def _near(provider: str, cutoff: float) -> list[str]:
+    """The provider that was probably meant, if any."""
+    return difflib.get_close_matches(provider, PROVIDERS, n=1, cutoff=cutoff)
+
+
 def _unknown(text: str, provider: str) -> errors.ConfigError:
     known = list(PROVIDERS)
     whose = _provider_of(text) if not provider else None
@@ -172,7 +239,7 @@ def _unknown(text: str, provider: str) -> errors.ConfigError:
         return errors.ConfigError(
             f"The model {text!r} does not say whose it is.", next=f"Write {whose}:{text.strip()}."
         )
-    near = difflib.get_close_matches(provider or text.strip().lower(), known, n=1, cutoff=0.5)
+    near = _near(provider or text.strip().lower(), 0.5)
     return errors.ConfigError(
         f"No provider is named {provider or text!r} (in the model {text!r})."
         + (f" Did you mean {near[0]!r}?" if near else ""),
@@ -258,12 +325,17 @@ def base_url(provider: str, env: Mapping[str, str]) -> str | None:
 
 
 def tier(
-    which: Tier, *, boss: str, configured: Mapping[str, str | None], env: Mapping[str, str]
+    which: Tier,
+    *,
+    boss: str,
+    configured: Mapping[str, str | None],
+    secrets: Secrets,
+    env: Mapping[str, str],
 ) -> str:
-    """The model of a tier: what is configured; else for `cheap` the small model of the boss's own provider (unless
+    """The model of a tier: what is configured, by whoever can be asked from here; else for `cheap` the small model of the boss's own provider (unless
     its endpoint was moved: who knows what is served there); else the boss."""
     if which != "boss" and (chosen := configured.get(which)):
-        return str(parse(chosen))
+        return str(here(chosen, secrets, env))
     name = parse(boss)
     small = PROVIDERS[name.provider].cheap
     if which == "cheap" and small and base_url(name.provider, env) is None:
@@ -272,9 +344,11 @@ def tier(
 
 
 def lower(
-    boss: str, *, configured: Mapping[str, str | None], env: Mapping[str, str]
+    boss: str, *, configured: Mapping[str, str | None], secrets: Secrets, env: Mapping[str, str]
 ) -> tuple[str, ...]:
     """The models of the tiers below this one, the better one first; none where the tiers have the boss's own."""
     tiers: tuple[Tier, ...] = ("helper", "cheap")
-    found = (tier(which, boss=boss, configured=configured, env=env) for which in tiers)
+    found = (
+        tier(which, boss=boss, configured=configured, secrets=secrets, env=env) for which in tiers
+    )
     return tuple(dict.fromkeys(model for model in found if model != str(parse(boss))))

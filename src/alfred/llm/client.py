@@ -17,7 +17,7 @@ from concurrent import futures
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from alfred import errors
+from alfred import errors, generators
 from alfred.llm import catalog, failures, messages, opening, scripted, wire
 from alfred.llm.contract import (
     Cancel,
@@ -130,7 +130,7 @@ class _Thread:
         history = messages.build(request.items)
         heard: queue.SimpleQueue[str | None] = queue.SimpleQueue()
         stream = Stream(request, name, opened.model, history, heard if on_text else None)
-        future = asyncio.run_coroutine_threadsafe(stream.run(), self._loop)
+        future = asyncio.run_coroutine_threadsafe(generators.ended_with(stream.run()), self._loop)
         future.add_done_callback(lambda _: heard.put(None))
         try:
             self._wait(future, heard, on_text, cancelled)

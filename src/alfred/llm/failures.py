@@ -10,9 +10,10 @@ from __future__ import annotations
 import json
 
 from alfred.llm import contract
-from alfred.trust import text
+from alfred.trust import redact, text
 
 MAX_DETAIL = 600  # characters of a provider's own words that are kept
+_ENDS = (".", "!", "?", "…")
 
 # Lower-case phrases in an error's body, in the order in which they are looked for. Sources: the error pages of
 # Anthropic, OpenAI, OpenRouter and Gemini; llama.cpp's and vLLM's servers; Ollama. Gemini's "exceeded your current
@@ -63,11 +64,13 @@ def read(raised: Exception, *, provider: str, hide: tuple[str, ...]) -> contract
         if isinstance(raised, exceptions.ModelAPIError)
         else None
     )
-    words = _words(raised)
-    for secret in hide:
-        words = words.replace(secret, "[hidden]")
+    words = _words(raised, hide)
     status = getattr(raised, "status_code", None)
-    detail = f"{provider} answers {status}: {words}" if status else f"{provider}: {words}"
+    words += "" if words.endswith(_ENDS) else "."  # what to do about it is said behind it
+    if status and not getattr(raised, "body", None):
+        detail = f"{provider} answers {status}, and says no more."
+    else:
+        detail = f"{provider} answers {status}: {words}" if status else f"{provider}: {words}"
     return contract.ModelError(
         kind,
         detail,
@@ -136,16 +139,21 @@ def _body(raised: Exception) -> str:
     return body if isinstance(body, str) else json.dumps(body, ensure_ascii=False, default=str)
 
 
-def _words(raised: Exception) -> str:
-    """The provider's own sentence when it sent one, else the exception's."""
+def _words(raised: Exception, hide: tuple[str, ...]) -> str:
+    """The provider's own sentence when it sent one, else the exception's; without secrets before it is cut, for half of one
+    is known to nobody."""
     body = getattr(raised, "body", None)
     if isinstance(body, dict):
         inner = body.get("error", body)
         message = inner.get("message") if isinstance(inner, dict) else inner
         if isinstance(message, str) and message.strip():
             body = message
-    words = body if isinstance(body, str) and body.strip() else str(raised) or type(raised).__name__
+    said = isinstance(body, str) and body.strip()
+    words = body if said else (body and _body(raised)) or str(raised) or type(raised).__name__
     clean = " ".join(str(text.sanitize(words)[0]).split())
+    for secret in hide:
+        clean = clean.replace(secret, "[hidden]")
+    clean = redact.redact(clean)
     return clean if len(clean) <= MAX_DETAIL else clean[:MAX_DETAIL] + " …"
 
 

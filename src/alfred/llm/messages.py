@@ -165,7 +165,7 @@ def answer(
     if response.finish_reason == "content_filter":
         told = text.sanitize(str((response.provider_details or {}).get("refusal") or said))[0]
         raise contract.ModelError(
-            "refused", f"The model refuses: {told or 'it gave no reason'}", usage=usage
+            "refused", f"The model refuses: {told or 'it gave no reason.'}", usage=usage
         )
     if response.state != "complete" or response.finish_reason is None:
         raise contract.ModelError(

@@ -26,6 +26,7 @@ from alfred import config_mistake, errors
 from alfred.llm import contract
 
 MAX_BYTES = 8_000_000  # of a scenario file
+_NEXT = "Correct the scenario file and start again."
 ERRORS: tuple[contract.FailureKind, ...] = (
     *(
         "auth",
@@ -92,12 +93,14 @@ def load(path: str) -> Scenario:
 def _read(path: str, _mtime_ns: int, size: int) -> Scenario:
     if size > MAX_BYTES:
         raise errors.ConfigError(
-            f"The scenario {path} has {size} bytes; at most {MAX_BYTES} are read."
+            f"The scenario {path} has {size} bytes; at most {MAX_BYTES} are read.", next=_NEXT
         )
     try:
         text = Path(path).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as broken:
-        raise errors.ConfigError(f"{path}: this cannot be read as text: {broken}.") from None
+        raise errors.ConfigError(
+            f"{path}: this cannot be read as text: {broken}.", next=_NEXT
+        ) from None
     try:
         # JSON is YAML, and read as such it takes a hundred times as long; only YAML knows the line of what is wrong.
         return _Reader(path).scenario(json.loads(text, object_pairs_hook=_once))
@@ -120,9 +123,11 @@ def _yaml(path: str, text: str) -> Any:
         return YAML(typ="rt", pure=True).load(text)
     except MarkedYAMLError as broken:
         line, said = config_mistake.of(text, broken)
-        raise errors.ConfigError(f"{path}:{line}: this is no YAML: {said}.") from None
+        raise errors.ConfigError(f"{path}:{line}: this is no YAML: {said}.", next=_NEXT) from None
     except (YAMLError, RecursionError) as broken:
-        raise errors.ConfigError(f"{path}: this cannot be read as YAML: {broken}.") from None
+        raise errors.ConfigError(
+            f"{path}: this cannot be read as YAML: {broken}.", next=_NEXT
+        ) from None
 
 
 class _Reader:
@@ -283,8 +288,8 @@ class _Reader:
 
     def _fail(self, line: int | None, why: str) -> NoReturn:
         raise errors.ConfigError(
-            f"{self._path}{f':{line}' if line else ''}: {why}.",
-            next="Correct the scenario file and start again.",
+            f"{self._path}{f':{line}' if line else ''}: {why}{'' if why.endswith('?') else '.'}",
+            next=_NEXT,
         )
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from alfred import clock
 from alfred.runs import rows as run_rows
-from alfred.store import schema
+from alfred.store.accents import ACCENTED, BARE
 from alfred.store.statement import Sql
 from alfred.store.tx import Tx
 from alfred.trust import labels, redact
@@ -186,8 +186,8 @@ def search(tx: Tx, words: list[str], *, tenant: str, agent: str, limit: int) -> 
             _FOUND_PG,
             prefixes=" | ".join(f"{word}:*" if len(word) >= PREFIX else word for word in words),
             words=" | ".join(words),
-            accented=schema.ACCENTED,
-            bare=schema.BARE,
+            accented=ACCENTED,
+            bare=BARE,
             gaps=_GAPS,
             tenant=tenant,
             agent=agent,

@@ -22,7 +22,7 @@ from alfred.actions.kinds import Effect, Risk
 from alfred.memory import ledger
 from alfred.memory.ledger import Note
 from alfred.trust import labels
-from alfred.trust.redact import redact_data
+from alfred.trust.redact import redact, redact_data
 
 if TYPE_CHECKING:
     from alfred.actions.context import ActionContext
@@ -178,7 +178,7 @@ def promote(
         labels.join(found.label, ctx.label),
         author=found.author,
         origin=found.path,
-        reason=reason.strip()[:1000],
+        reason=redact(reason.strip())[:1000],
     )
     return {"path": name, "length": len(found.value), "origin": found.path}
 

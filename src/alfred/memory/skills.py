@@ -17,7 +17,9 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import Field
 
 from alfred import config_text, errors
 from alfred import home as places
@@ -26,7 +28,7 @@ from alfred.actions.kinds import Effect, Risk
 from alfred.actions.ledger import labels as file_labels
 from alfred.config_text import Document
 from alfred.memory import written
-from alfred.trust import display, labels, paths
+from alfred.trust import display, labels, paths, redact
 from alfred.trust.labels import Confidentiality, Integrity, Label
 
 if TYPE_CHECKING:
@@ -166,7 +168,7 @@ def listing(skills: Sequence[Skill]) -> str | None:
 
 
 def _line(skill: Skill, room: int) -> str:
-    said = skill.description
+    said = redact.redact(skill.description)  # before it is cut: half a secret is known to nobody
     if len(said) > room:
         said = f"{said[:room].rstrip()}…" if room else ""
     return f"- {skill.name}: {said}" if said else f"- {skill.name}"
@@ -259,21 +261,30 @@ def _label(args: dict[str, Any], ctx: ActionContext) -> Label:
 
 
 @action(VIEW, integration="skills", risk=Risk.NONE, effect=Effect.PURE, label=_label)
-def view(name: str, path: str | None = None, *, ctx: ActionContext) -> dict[str, Any]:
+def view(
+    name: str,
+    path: str | None = None,
+    offset: Annotated[int, Field(ge=0)] = 0,
+    *,
+    ctx: ActionContext,
+) -> dict[str, Any]:
     """Read a skill: the procedure that your owner keeps for this kind of work, or a file that belongs to it.
+
+    Of a long one the answer has `next_offset`: give it as `offset` to read on.
 
     Args:
         name: The name of the skill.
         path: A file of it, as the skill names it; else its SKILL.md.
+        offset: The character to start at.
     """
     path = path or None
     there = _of(ctx).skills
     skill = next((one for one in there if one.name == name), None)
     if skill is None:
-        near = config_text.nearest(name, [one.name for one in there])
+        otherwise = "Use one that your instructions name."
         raise errors.CallFailed(
             f"There is no skill {config_text.shown(name)}.",
-            next=f"Did you mean {near}?" if near else "Use one that your instructions name.",
+            next=config_text.advice(name, [one.name for one in there], otherwise),
         )
     shown = config_text.shown(path or FILE)
     try:
@@ -288,9 +299,10 @@ def view(name: str, path: str | None = None, *, ctx: ActionContext) -> dict[str,
     if path is None:
         found = written.parts(text, FILE)
         text = found.body if found else text
-    told: dict[str, Any] = {"name": name, "text": text[:SHOWN]}
-    if len(text) > SHOWN:
-        told["left_out"] = f"the last {len(text) - SHOWN} of {len(text)} characters"
+    text = redact.redact(text)  # before a piece of it is taken, which its reader chooses
+    told: dict[str, Any] = {"name": name, "text": text[offset : offset + SHOWN]}
+    if len(text) > offset + SHOWN:
+        told["next_offset"] = offset + SHOWN
     return told | ({"files": files(skill)} if path is None else {"path": path})
 
 

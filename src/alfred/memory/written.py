@@ -30,7 +30,7 @@ FRONT = 8_000
 DEEPEST = 20
 """Brackets that may be open in it at once: what reading costs grows with the square of them."""
 
-_FRONT = re.compile(r"\ufeff?---[ \t]*\r?\n(.*?)^---[ \t]*\r?$\n?", re.S | re.M)
+_FRONT = re.compile(r"---[ \t]*\r?\n(.*?)^---[ \t]*\r?$\n?", re.S | re.M)
 
 NO_FRONT = "does not begin with front matter between two `---`"
 
@@ -63,7 +63,7 @@ def text_of(root: Path, path: str) -> str:
     if len(data) > LARGEST:
         raise errors.CallFailed(f"it has more than {LARGEST} bytes")
     try:
-        text = data.decode("utf-8")
+        text = data.decode("utf-8-sig")
     except UnicodeDecodeError:
         raise errors.CallFailed("it is no text in UTF-8") from None
     return display.inert(text.replace("\r\n", "\n"))

@@ -22,14 +22,20 @@ _APPEND = Sql(
     "insert into audit(tenant,n,prev,hash,row,at) values(:tenant,:n,:prev,:hash,:row,:at)"
 )
 _ADVANCE = Sql("update audit_heads set n=:n, hash=:hash where tenant=:tenant")
+# Bytes on SQLite: what somebody wrote there need be no text, and has to be found all the same.
+_PREV, _HASH, _ROW = (
+    f"{{pg:{name}}}{{sqlite:cast({name} as blob)}} as {name}" for name in ("prev", "hash", "row")
+)
 _CHAIN = Sql(
-    "select n, prev, hash, row, at from audit where tenant=:tenant and n>:n order by n limit 1000"
+    f"select n,at,{_PREV},{_HASH},{_ROW} from audit where tenant=:tenant and n>:n order by n limit 1000"
 )
 _BEFORE_ALL = -(2**63)
 """Less than every number of a row, also of one that nobody has sealed."""
 _HEADS = Sql(
     "select t.tenant, h.n, h.hash from"
-    " (select tenant from audit_heads union select tenant from audit) t"
+    " (select tenant from audit_heads union select tenant from audit"
+    # whose rules were sealed has a chain, also when all of it was taken away
+    " union select substr(k,8) from meta where k like 'policy:%') t"
     " left join audit_heads h on h.tenant=t.tenant order by t.tenant"
 )
 _HELD = Sql("select v from meta where k=:key")
@@ -103,8 +109,12 @@ def chain(tx: Tx, tenant: str) -> Iterator[Sealed]:
     n = _BEFORE_ALL
     while page := tx(_CHAIN, tenant=tenant, n=n).all():
         for row in page:
-            yield Sealed(tenant, row.n, row.prev, row.hash, row.at, row.row)
+            yield Sealed(tenant, row.n, _text(row.prev), _text(row.hash), row.at, _text(row.row))
             n = row.n
+
+
+def _text(stored: Any) -> Any:
+    return stored.decode("utf-8", "replace") if isinstance(stored, bytes) else stored
 
 
 def verify(tx: Tx) -> tuple[int, Broken | None]:

@@ -18,11 +18,10 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from alfred import clock, errors
-from alfred.runs import events, ledger, rows, schedule, shapes
+from alfred.runs import ledger, rows, schedule
 from alfred.runs.states import Wait
 from alfred.store.statement import Sql
 from alfred.store.tx import Tx
-from alfred.trust import redact
 
 _RESERVE = Sql(
     "insert into reservations(id,tenant,run_id,attempt,seq,scopes,day,amount,status,expires_at)"
@@ -38,12 +37,16 @@ _TAKE = Sql(
     " and (cast(:cap as bigint) is null or reserved+spent+:amount<=:cap)"
 )
 _HELD = Sql("select reserved+spent from budgets where tenant=:tenant and scope=:scope and day=:day")
+_SHORT_SCOPE = "{pg:state::json->'unpaid'->>'scope'}{sqlite:json_extract(state,'$.unpaid.scope')}"
+_SHORT_BY = "{pg:state::json->'unpaid'->>'amount'}{sqlite:json_extract(state,'$.unpaid.amount')}"
 _UNPAID = Sql(
-    "select id,tenant,agent,root_id as root,max_cost,park_no,"
-    "{pg:state::json->'unpaid'->>'scope'}{sqlite:json_extract(state,'$.unpaid.scope')} as scope,"
-    "{pg:state::json->'unpaid'->>'amount'}{sqlite:json_extract(state,'$.unpaid.amount')} as amount"
+    f"select id,tenant,agent,root_id as root,max_cost,park_no,{_SHORT_SCOPE} as scope,{_SHORT_BY} as amount"
     " from runs where status='parked' and wait='budget' and wake_at>alfred_now()"
     " and state like '%\"unpaid\"%' order by wake_at,id"
+)
+_WOKEN = Sql(
+    f"select tenant,{_SHORT_SCOPE} as scope,sum(cast({_SHORT_BY} as bigint)) as amount from runs"
+    " where status='queued' and state like '%\"unpaid\"%' group by 1,2"
 )
 _FIND = Sql("select tenant,scopes,day,amount,status from reservations where id=:id {lock}")
 _SETTLED = Sql(
@@ -59,69 +62,15 @@ _EXPIRED = Sql(
 )
 _LAPSED = Sql("update reservations set status='lapsed' where id=:id and status='open'")
 
-_USAGE = Sql(
-    "insert into usage(id,run_id,tenant,agent,turn,seq,attempt,purpose,model,model_served,input_tokens,"
-    "output_tokens,cache_read_tokens,cache_write_tokens,cost,notional,outcome,detail,at)"
-    " values(:id,:run_id,:tenant,:agent,:turn,:seq,:attempt,:purpose,:model,:model_served,:input_tokens,"
-    ":output_tokens,:cache_read_tokens,:cache_write_tokens,:cost,:notional,:outcome,:detail,alfred_now())"
-    " on conflict do nothing"
-)
-_TREE = (
-    "with recursive tree(id) as (select id from runs where id=:root"
-    " union all select r.id from runs r join tree t on r.parent_id=t.id) select"
-    " {} from usage u join tree t on u.run_id=t.id"
-)
 _STEPS_OF_TREE = Sql(
-    "with recursive tree(id,seq) as (select id,seq from runs where id=:root"
-    " union all select r.id,r.seq from runs r join tree t on r.parent_id=t.id) select coalesce(sum(seq),0) from tree"
+    "with recursive tree(id,turn) as (select id,turn from runs where id=:root"
+    " union all select r.id,r.turn from runs r join tree t on r.parent_id=t.id) select coalesce(sum(turn),0) from tree"
 )
 _ABOVE = Sql(
     "with recursive up(id,parent_id,max_cost) as (select id,parent_id,max_cost from runs where id=:id"
     " union all select r.id,r.parent_id,r.max_cost from runs r join up on r.id=up.parent_id)"
     " select id,max_cost from up"
 )
-_CHARGED = "sum(case when notional=0 then cost end)"
-_SPENT_OF_TREE = Sql(_TREE.format(f"coalesce({_CHARGED},0)"))
-_TOKENS_OF_TREE = Sql(_TREE.format("coalesce(sum(input_tokens+output_tokens),0)"))
-_FAILED = Sql(
-    "select count(*) from usage where run_id=:run_id and turn=:turn and purpose=:purpose"
-    " and outcome not in('ok','crash','cancelled')"
-)
-_SINCE = "from usage where tenant=:tenant and at>=:since"
-_TODAY = Sql(f"select coalesce({_CHARGED},0) {_SINCE}")
-_HAS_NO_PRICE = "notional=0 and cost is null and input_tokens+output_tokens>0"
-_UNPRICED = Sql(f"select count(*) {_SINCE} and {_HAS_NO_PRICE}")
-COST = (
-    f"case when max(case when {_HAS_NO_PRICE} then 1 else 0 end)=1"
-    f" then {_CHARGED} else coalesce({_CHARGED},0) end"
-)
-"""What rows of `usage` cost together, wherever that is told: what is known of it, null where nothing is. What used no token,
-a request that was refused say, cost nothing, and so did what a subscription includes."""
-_BY_AGENT = Sql(f"select agent as name, {COST} as cost {_SINCE} group by agent order by agent")
-_BY_MODEL = Sql(
-    f"select coalesce(model_served,model) as name, {COST} as cost {_SINCE}"
-    " group by coalesce(model_served,model) order by name"
-)
-_TOKENS = ("input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens")
-_SUMS = ",".join(f"cast(coalesce(sum({name}),0) as bigint) as {name}" for name in _TOKENS)
-_USED = Sql(f"select {_SUMS} {_SINCE}")
-_BY_RUN = Sql(
-    f"select run_id, agent, {COST} as cost, {_SUMS} {_SINCE} group by run_id, agent"
-    f" order by coalesce({COST},0) desc, run_id desc limit :limit"
-)
-
-_BLOCK = Sql(
-    "insert into blocks(tenant,provider,until,reason,at)"
-    " values(:tenant,:provider,:until,:reason,alfred_now())"
-    " on conflict(tenant,provider) do update"
-    " set until=excluded.until,reason=excluded.reason,at=excluded.at where blocks.until<excluded.until"
-)
-_BLOCKED = Sql(
-    "select until from blocks where tenant=:tenant and provider=:provider and until>alfred_now()"
-)
-_CLEAR = Sql("delete from blocks where tenant=:tenant and (:provider='' or provider=:provider)")
-
-
 UNPAID = "unpaid"
 """Where the state of a run that waits on `budget` says what did not fit: `{"scope","amount"}`."""
 
@@ -254,9 +203,10 @@ def beyond(run_id: str, scope: str) -> str:
 
 
 def unit(scope: str) -> str:
-    """What a scope counts, by its name: `usd` (in millionths), `tokens` or `turns`."""
-    last = scope.rpartition(":")[2]
-    return last if last in ("tokens", "turns") else "usd"
+    """What a scope counts, by its name: `usd` (in millionths), `tokens` or `turns`; an agent may be called so itself."""
+    named = scope.split(":")[2:] if scope.startswith("beyond:") else scope.split(":")
+    whose = 1 if named[0] == "day" else 2
+    return named[-1] if len(named) > whose and named[-1] in ("tokens", "turns") else "usd"
 
 
 def _order(name: str) -> tuple[int, str]:
@@ -305,6 +255,12 @@ def unpaid(tx: Tx) -> list[Waiting]:
     ]
 
 
+def woken(tx: Tx) -> dict[tuple[str, str], int]:
+    """What those need that were woken for it and did not come to ask for it yet, by tenant and scope."""
+    rows_ = tx(_WOKEN).all()
+    return {(row.tenant, row.scope): int(row.amount) for row in rows_ if row.scope is not None}
+
+
 def held(tx: Tx, tenant: str, scope: str, day: str) -> int:
     """What is reserved and spent of a scope on this day, micro-USD, tokens or turns."""
     key = {"tenant": tenant, "scope": scope, "day": _day_of(scope, day)}
@@ -331,158 +287,15 @@ def until_tomorrow(zone: str) -> int:
     return schedule.midnight(now, zone, days=1) - now
 
 
-# ---- what was used ----
-
-
-def record_usage(
-    tx: Tx,
-    *,
-    id: str,
-    run_id: str,
-    tenant: str,
-    agent: str,
-    turn: int,
-    seq: int,
-    attempt: int,
-    purpose: str,
-    model: str,
-    outcome: str,
-    model_served: str | None = None,
-    input_tokens: int = 0,
-    output_tokens: int = 0,
-    cache_read_tokens: int = 0,
-    cache_write_tokens: int = 0,
-    cost: int | None = None,
-    notional: bool = False,
-    detail: str | None = None,
-) -> None:
-    """Writes the row of one model request, once, and tells whoever watches.
-
-    Args:
-        turn: Boss answers that the run had committed when it asked.
-        outcome: `ok`, or the kind of the failure; `crash` and `cancelled` are not the provider's.
-        cost: Micro-USD; None when no price is known.
-        notional: The figure is a subscription's own: it is kept, and never counted as spent.
-    """
-    made = tx(
-        _USAGE,
-        id=id,
-        run_id=run_id,
-        tenant=tenant,
-        agent=agent,
-        turn=turn,
-        seq=seq,
-        attempt=attempt,
-        purpose=purpose,
-        model=model,
-        model_served=model_served,
-        input_tokens=input_tokens,
-        output_tokens=output_tokens,
-        cache_read_tokens=cache_read_tokens,
-        cache_write_tokens=cache_write_tokens,
-        cost=cost,
-        notional=int(notional),
-        outcome=outcome,
-        detail=None if detail is None else redact.redact(detail),
-    )
-    if made.rowcount:
-        events.emit(
-            tx,
-            tenant=tenant,
-            run_id=run_id,
-            kind="spend",
-            id=id,
-            model=model,
-            purpose=purpose,
-            outcome=outcome,
-            cost=cost,
-            tokens=input_tokens + output_tokens,
-        )
-
-
-def spent_of_run(tx: Tx, root: str) -> int:
-    """Micro-USD that a run and everything below it was charged, as far as prices are known."""
-    return int(tx(_SPENT_OF_TREE, root=root).scalar_one())
-
-
-def tokens_of_run(tx: Tx, root: str) -> int:
-    """Tokens, in and out, of a run and everything below it."""
-    return int(tx(_TOKENS_OF_TREE, root=root).scalar_one())
+# ---- trees of runs ----
 
 
 def steps_of_tree(tx: Tx, root: str) -> int:
-    """Steps that a run and everything below it have committed."""
+    """Steps that a run and everything below it have committed, but for those in which they began to wait: whoever waits for
+    a place at a provider looks again four times a minute, and does nothing."""
     return int(tx(_STEPS_OF_TREE, root=root).scalar_one())
 
 
 def caps_of_chain(tx: Tx, run_id: str) -> dict[str, int | None]:
     """What a run and each one above it may cost at most, micro-USD, by their ids."""
     return {row.id: row.max_cost for row in tx(_ABOVE, id=run_id).all()}
-
-
-def failed_requests(tx: Tx, run_id: str, turn: int, *, purpose: str = "boss") -> int:
-    """How often the provider failed the run since its last committed answer."""
-    return tx(_FAILED, run_id=run_id, turn=turn, purpose=purpose).scalar_one()
-
-
-def spent_today(tx: Tx, tenant: str, zone: str) -> int:
-    """Micro-USD that the tenant was charged since its midnight."""
-    since = schedule.midnight(clock.now(), zone)
-    return int(tx(_TODAY, tenant=tenant, since=since).scalar_one())
-
-
-def unpriced_today(tx: Tx, tenant: str, zone: str) -> int:
-    """How many requests since the tenant's midnight used tokens whose price is not known."""
-    since = schedule.midnight(clock.now(), zone)
-    return tx(_UNPRICED, tenant=tenant, since=since).scalar_one()
-
-
-def tokens_today(tx: Tx, tenant: str, zone: str) -> dict[str, int]:
-    """Tokens that the tenant's requests used since its midnight: in, out, and of those in what was read from a provider's
-    cache, and written to it."""
-    since = schedule.midnight(clock.now(), zone)
-    return tx(_USED, tenant=tenant, since=since).one()._asdict()
-
-
-def spend(tx: Tx, tenant: str, zone: str, *, limit: int = 50) -> dict[str, Any]:
-    """Today's spending, as `alfred spend` tells it: the whole, the dearest runs, each agent, each model; in USD. Tokens
-    that were read from a provider's cache or written to it are among the input.
-
-    None where no price of anything is known. What has known and unknown prices is told as what is known, and so is the
-    whole: with `unpriced_today` it is a lower bound.
-    """
-    since = schedule.midnight(clock.now(), zone)
-    told = {"tenant": tenant, "since": since}
-    return {
-        "today_usd": shapes.usd(int(tx(_TODAY, **told).scalar_one())),
-        "runs": [
-            {
-                "id": row.run_id,
-                "agent": row.agent,
-                "cost_usd": shapes.usd(row.cost),
-                **{name: getattr(row, name) for name in _TOKENS},
-            }
-            for row in tx(_BY_RUN, **told, limit=limit).all()
-        ],
-        "by_agent": {row.name: shapes.usd(row.cost) for row in tx(_BY_AGENT, **told).all()},
-        "by_model": {row.name: shapes.usd(row.cost) for row in tx(_BY_MODEL, **told).all()},
-    }
-
-
-# ---- blocks ----
-
-
-def block(tx: Tx, tenant: str, provider: str, until: int, reason: str) -> None:
-    """Nothing is asked of the provider before `until` (microseconds); of two blocks the longer one stands."""
-    said = redact.redact(reason)
-    tx(_BLOCK, tenant=tenant, provider=provider, until=until, reason=said)
-
-
-def blocked_until(tx: Tx, tenant: str, provider: str) -> int | None:
-    """Until when the provider is blocked, None when it is not."""
-    return tx(_BLOCKED, tenant=tenant, provider=provider).scalar()
-
-
-def clear(tx: Tx, tenant: str, provider: str = "") -> int:
-    """Takes a provider's block away, or all of the tenant's. How many there were."""
-    return tx(_CLEAR, tenant=tenant, provider=provider).rowcount

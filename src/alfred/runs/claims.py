@@ -6,6 +6,7 @@ Invariant: `attempt` rises with every hold and never falls; caps are counted beh
 from __future__ import annotations
 
 import logging
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -29,16 +30,43 @@ _MAY = (
 _HINT = Sql(f"select id,agent,tenant from runs where id=:id and {_MAY} {{lock}}")
 
 _NEXT = Sql(
-    f"select id,agent,tenant from runs where {_MAY}"
-    " and tenant not in :full and tenant||'/'||agent not in :full"
-    " order by priority,ready_at,id limit 1 {skip}"
+    f"select id,agent,tenant from runs where {_MAY} order by priority,ready_at,id limit 1 {{skip}}"
 )
+
+# Whose runs are queued, by one look into the index for each: what is full may have thousands, which nobody walks through.
+_QUEUED = "from runs {sqlite:indexed by runs_queues} where status='queued'"
+# As a range: where few agents are known, Postgres takes the order of `runs_ready` for what is equal, and walks through all.
+_OF_AGENT = (
+    "{sqlite:indexed by runs_queues where tenant=%(t)s and agent=%(a)s}"
+    "{pg:where (tenant,agent)>=(%(t)s,%(a)s) and (tenant,agent)<=(%(t)s,%(a)s)}"
+    f" and {_MAY} order by {{pg:tenant,agent,}}priority,ready_at,id limit 1"
+)
+_HEADS = Sql(
+    f"with recursive owner(tenant) as (select (select min(tenant) {_QUEUED}) union all"
+    f" select (select min(tenant) {_QUEUED} and tenant>owner.tenant) from owner where tenant is not null),"
+    f" queue(tenant,agent) as (select tenant,(select min(agent) {_QUEUED} and tenant=owner.tenant) from owner"
+    " where tenant is not null union all"
+    f" select tenant,(select min(agent) {_QUEUED} and tenant=queue.tenant and agent>queue.agent) from queue"
+    " where agent is not null)"
+    f" select (select id from runs {_OF_AGENT % {'t': 'queue.tenant', 'a': 'queue.agent'}}) as id from queue"
+    " where tenant not in :full and tenant||'/'||agent not in :full"
+)
+_IN_ORDER = Sql("select tenant,agent from runs where id in :heads order by priority,ready_at,id")
+_NEXT_OF = Sql(
+    f"select id,agent,tenant from runs {_OF_AGENT % {'t': ':tenant', 'a': ':agent'}} {{skip}}"
+)
+
+_RUNS = "status='running' and not (driver='process' and lease_until<alfred_mono())"
+_PLACES = Sql(
+    f"select tenant,agent,count(*) as taken from runs where {_RUNS} group by tenant,agent order by tenant,agent"
+)
+_STOPPED = Sql("select tenant from switches where name='stop'")
 
 _TAKEN = Sql(
     "select count(*) total, coalesce(sum(case when agent=:agent then 1 else 0 end),0) mine,"
     "(select at from switches where tenant=:tenant and name='stop') stopped,"
     "(select v from meta where k='schema') made_for from runs"
-    " where tenant=:tenant and status='running' and not (driver='process' and lease_until<alfred_mono())"
+    f" where tenant=:tenant and {_RUNS}"
 )
 
 _HOLDS = (
@@ -52,7 +80,7 @@ _STARTED = (
 
 _CLAIM = Guarded(
     "update runs set status='running',attempt=attempt+1,worker=:worker,lease_until=alfred_mono()+:lease_us,"
-    "lease_boot=:boot,running_since=alfred_mono()"
+    "lease_boot=:boot,running_since=alfred_mono(),asks=case when asks like '+%' then asks end"
     " where id=:id and status='queued' and driver=:driver and cancel=0"
     f" returning {rows.RUN_COLUMNS}",
     _HOLDS,
@@ -111,7 +139,7 @@ def claim(
     elif hint:
         found = tx(_HINT, id=hint, **may).one_or_none()
     else:
-        found = tx(_NEXT, full=list(full), **may).one_or_none()
+        found = _next(tx, full, may)
     if found is None:
         return None
     tx.alone(f"cap:{found.tenant}")
@@ -139,6 +167,36 @@ def claim(
         lease_us=holder.lease_us,
     )
     return _held(tx, row, holder)
+
+
+def full(look: Tx, caps: Callable[[str, str], Caps]) -> list[str]:
+    """What no claim would get now, each as `str(Full)`, by one look: who holds many places would else be found full one
+    claim after the other, each behind the ledger's lock."""
+    found = set(look(_STOPPED).scalars())
+    total: dict[str, int] = defaultdict(int)
+    for row in look(_PLACES).all():
+        total[row.tenant] += row.taken
+        try:
+            cap = caps(row.tenant, row.agent)
+        except errors.ConfigError:
+            found.add(row.tenant)
+            continue
+        if total[row.tenant] >= cap.total:
+            found.add(row.tenant)
+        if row.taken >= cap.per_agent:
+            found.add(str(Full(row.tenant, row.agent)))
+    return sorted(found)
+
+
+def _next(tx: Tx, full: Sequence[str], may: dict[str, Any]) -> Any | None:
+    """The oldest run that is ready and nobody else is just taking, of those that something is not full of. Beside what is
+    full the one behind stands for an agent's oldest that somebody is just taking."""
+    if not full:
+        return tx(_NEXT, **may).one_or_none()
+    heads = [id for id in tx(_HEADS, full=list(full), **may).scalars() if id is not None]
+    queues = tx(_IN_ORDER, heads=heads).all()
+    taken = (tx(_NEXT_OF, tenant=of.tenant, agent=of.agent, **may) for of in queues)
+    return next((found for one in taken if (found := one.one_or_none())), None)
 
 
 def take(tx: Tx, holder: Holder, run_id: str, *, seen: int) -> tuple[Lease, Run] | None:

@@ -6,16 +6,16 @@ is stored; a removed trigger leaves its tombstone, so that a seed that was remov
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
-from sqlalchemy import exc
-
 from alfred import errors
-from alfred.runs import events, schedule
+from alfred.runs import events, rows, schedule
 from alfred.store.statement import Sql
+from alfred.store.trouble import IntegrityError
 from alfred.store.tx import Tx
 from alfred.trust import redact
 
@@ -120,6 +120,10 @@ _CHANGE = Sql(
     "rev=rev+1,next_fire_at=:next_fire_at,problem=:problem"
     " where id=:id and rev=:rev and removed=0"
 )
+_DUE = Sql(
+    f"select {COLUMNS} from triggers where enabled=1 and removed=0 and next_fire_at<=alfred_now()"
+)
+_PASS = Sql("update triggers set next_fire_at=:next where id=:id")
 _REMOVE = Sql(
     "update triggers set removed=1,enabled=0,next_fire_at=null,rev=rev+1 where id=:id and removed=0"
 )
@@ -194,7 +198,7 @@ def update(tx: Tx, trigger_id: str, *, zone: str, **changes: Any) -> Trigger:
             next_fire_at=following if new.enabled else None,
             problem=problem,
         )
-    except exc.IntegrityError as clash:
+    except IntegrityError as clash:
         raise _taken(new.name) from clash
     changed = get(tx, trigger_id)
     tell(tx, changed, "changed")
@@ -246,6 +250,21 @@ def pause(tx: Tx, trigger: Trigger, problem: str | None) -> bool:
     return True
 
 
+def pass_over(tx: Tx) -> None:
+    """What has come due is not fired: every trigger goes on with the slot that comes next.
+
+    Whose zone the tenant's settings know is taken for one of this machine, and whose rule has no next slot is put far off:
+    the next beat puts either right.
+    """
+    now = tx(NOW).scalar_one()
+    for trigger in (Trigger(*row) for row in tx(_DUE).all()):
+        following = None
+        with contextlib.suppress(errors.UsageError):
+            rule = schedule.parse(trigger.spec)
+            following = rule.next_after(now, trigger.tz or schedule.machine_zone(trigger.tenant))
+        tx(_PASS, id=trigger.id, next=following or now + rows.FOREVER)
+
+
 def next_fires(trigger: Trigger, zone: str, *, count: int = 5) -> list[int]:
     """The slots to come of a trigger, as its rule says now; none of one that is switched off or has a problem."""
     if trigger.next_fire_at is None:
@@ -268,7 +287,7 @@ def locked(tx: Tx, trigger_id: str) -> Trigger:
 def _found(row: Any, trigger_id: str) -> Trigger:
     if row is None:
         raise errors.NotFound(
-            f"No schedule has the id {trigger_id!r}.", next="`alfred cron list` shows them."
+            f"No schedule has the id {trigger_id!r}.", next="`alfred workflows list` shows them."
         )
     return Trigger(*row)
 

@@ -80,8 +80,9 @@ def terminal(
     """Any live status -> the end, once. The caller has locked the parent, then the run.
 
     Cards are cancelled, calls that did not start are skipped, open intents become `unknown` (their outcome may
-    still be recorded), one terminal event is written, and the last child to end wakes its parent. What somebody said to a child that
-    had the conversation, and that it has not read, is its parent's to read when it does not answer.
+    still be recorded), one terminal event is written, and the last child of a call to end wakes its parent: others may be
+    out still, of calls that it waits for no more. What somebody said to a child that had the conversation, and that it has
+    not read, is its parent's to read when it does not answer.
     """
     shown = None if result is None else redact.redact(result)
     said = _said(run_id, status, shown)
@@ -107,7 +108,8 @@ def terminal(
         events.emit(tx, tenant=run.tenant, run_id=run_id, kind="notice", unread=unread)
     if intents := json.loads(run.intents or "[]"):
         events.emit(tx, tenant=run.tenant, run_id=run_id, kind="notice", unknown=intents)
-    last = run.parent_id and tx(rows.OPEN_CHILDREN, id=run.parent_id).scalar() == 0
+    of = (run.parent_call or "").partition(":")[0] + "%"
+    last = run.parent_id and tx(rows.OPEN_OF_CALL, id=run.parent_id, of=of).scalar() == 0
     if last and tx(_PARENT_WAKES, id=run.parent_id).rowcount:
         tx.wakes.add(run.parent_id)
     return True

@@ -31,9 +31,6 @@ _PAGE = Sql(
     " {pg:and xid<pg_snapshot_xmin(pg_current_snapshot())}"
     " order by {pg:events.xid,} id limit :limit"
 )
-_OF_RUN = Sql(
-    "select id, kind, body, at from events where run_id=:run_id order by xid, id limit :limit"
-)
 _NEWEST = Sql(
     "select id, {pg:xid::text::bigint as} xid from events"
     " where tenant=:tenant {pg:and xid<pg_snapshot_xmin(pg_current_snapshot())}"

@@ -82,6 +82,7 @@ def drive(
             committed = _step(runtime, context, lease_us)
             if committed is None or committed.status is not Status.RUNNING:
                 return
+            slot.suspect = False
             # a turn that this very commit has begun has no calls, unless the step has written some with it
             begun = committed.after["turn"] > run.turn and not committed.earlier
             there = frozenset[int]() if begun and not context.writes else None
@@ -139,7 +140,7 @@ def commit(
     match verdict:
         case Next(to):
             return ledger.advance(tx, lease, run.seq, step, to=to, lease_us=lease_us)
-        case Park(wait, for_us, to):
+        case Park(wait, for_us, to, children=children, hears=hears):
             return ledger.park(
                 tx,
                 lease,
@@ -148,6 +149,8 @@ def commit(
                 to=to or run.step,
                 wait=wait,
                 for_us=for_us,
+                children=children,
+                hears=hears,
                 lease_us=lease_us,
             )
         case Done(result):
@@ -195,7 +198,8 @@ def _body(runtime: Runtime, context: StepContext) -> Verdict:
         return Defer(RECONNECT)
     except errors.AlfredError as problem:
         _drop_rows(context)
-        return Fail(problem.code, runtime.redact(problem.detail))
+        told = " ".join(filter(None, (problem.detail, problem.next)))
+        return Fail(problem.code, runtime.redact(told))
     except Exception as problem:
         _drop_rows(context)
         log.exception("step.crashed", run=run.id, step=run.step)

@@ -33,6 +33,7 @@ _UNKNOWN = Sql(
 _SAID = Sql(
     "select kind,item from transcript where run_id=:id and seq<=:at and kind in('assistant','result') order by n"
 )
+_BEGUN = Sql("select 1 from transcript where run_id=:id and seq<=:at and kind='system' limit 1")
 _ITEMS = Sql("select count(*) from transcript where run_id=:id and seq<=:at")
 
 _FORK = Guarded(
@@ -49,7 +50,7 @@ _FORK = Guarded(
     f" select held.id,:behind+{rows.ITEM_NUMBER},:at,{rows.ITEM_COLUMNS},alfred_now() from held,{rows.ITEMS}",
     "insert into scratch(run_id,path,value,author,origin,reason,form,integrity,confidentiality,at)"
     " select held.id,s.path,s.value,s.author,s.origin,s.reason,s.form,s.integrity,s.confidentiality,s.at from held,scratch s"
-    " where s.run_id=:pad and (s.path like :own or s.path like 'shared.%') and s.at<=:ended",
+    " where s.run_id=:pad and (substr(s.path,1,length(cast(:own as text)))=:own or substr(s.path,1,7)='shared.') and s.at<=:ended",
     "insert into events(tenant,run_id,kind,body,at) select held.tenant,held.id,'run.queued',:told,alfred_now() from held",
 )
 
@@ -72,6 +73,8 @@ class Point:
     """Calls of this turn and later ones were made behind it."""
     answers: int
     ended: int
+    begun: bool
+    """Whether what its prompt begins with was there by then: whoever waits for money before the first answer has none."""
     said: tuple[dict[str, Any], ...]
     """The model's answers and the results of its calls up to here, oldest first."""
 
@@ -120,6 +123,7 @@ def point(tx: Tx, run_id: str, at: int) -> Point:
         turn=found.turn,
         answers=found.answers,
         ended=found.ended or 0,
+        begun=tx(_BEGUN, id=run_id, at=at).scalar() is not None,
         said=tuple(json.loads(row.item) for row in tx(_SAID, id=run_id, at=at).all()),
     )
 
@@ -151,7 +155,7 @@ def fork(
         id=point.run_id,
         at=point.seq,
         pad=point.root_id,
-        own=f"{rows.notes_of(point.run_id)}%" if point.root_id != point.run_id else "%",
+        own=rows.notes_of(point.run_id) if point.root_id != point.run_id else "",
         new=new_id,
         title=title,
         model=model,

@@ -36,7 +36,8 @@ _REGISTER = Sql(
 _BEAT = Sql("update workers set beat=alfred_now() where id=:id")
 _LEAVE = Sql("delete from workers where id=:id")
 _WORKERS = Sql(
-    "select id,host,boot,pidns,pid,pid_start,kind,slots,beat,version from workers order by id"
+    "select id,host,boot,pidns,pid,pid_start,kind,slots,beat,version,{sqlite:null}{pg:alfred_now()-beat} as silent"
+    " from workers order by id"
 )
 _FORGET = Sql("delete from workers where beat<alfred_now()-:age")
 _RENEW = Sql(
@@ -80,6 +81,8 @@ class Worker:
     slots: int
     beat: int
     version: str | None
+    silent: int | None
+    """Microseconds since its last beat; None where all that use the ledger are on one machine."""
 
 
 @functools.cache
@@ -182,7 +185,10 @@ def gone(worker: Worker) -> bool | None:
     if worker.host != platform.node():
         return None
     if worker.boot != boot():
-        return True
+        # It was of this machine before that was started again; but one that was heard of since is another's with its name, as
+        # may be one that beats no oftener than this machine, which has just been started, has been there.
+        since = worker.silent is not None and worker.silent < max(clock.monotonic(), ALIVE)
+        return None if since else True
     if worker.pidns != pid_namespace():
         return None
     return started(worker.pid) != worker.pid_start

@@ -15,7 +15,7 @@ from dataclasses import fields, replace
 from typing import Any
 
 from alfred import clock
-from alfred.runs import commits, endings, events, rows
+from alfred.runs import commits, endings, events, outbox, rows
 from alfred.runs.commits import Committed
 from alfred.runs.rows import Lease, NewRun, Run, Step
 from alfred.runs.states import ON_A_PERSON, Status, Wait
@@ -125,9 +125,23 @@ def advance(tx: Tx, lease: Lease, seq: int, step: Step, *, to: str, lease_us: in
 
 
 def park(
-    tx: Tx, lease: Lease, seq: int, step: Step, *, to: str, wait: Wait, for_us: int, lease_us: int
+    tx: Tx,
+    lease: Lease,
+    seq: int,
+    step: Step,
+    *,
+    to: str,
+    wait: Wait,
+    for_us: int,
+    lease_us: int,
+    children: Sequence[str] = (),
+    hears: bool = False,
 ) -> Committed:
     """running -> parked, after the facts that it would wait for were read again under the lock.
+
+    Args:
+        children: Those that it waits for, of all that live; none named: all of them.
+        hears: Whether it waits for no children while there is a message.
 
     When they came meanwhile (the card is decided, the last child is done, a message arrived), the step is
     committed all the same and the run goes on at `to`.
@@ -138,7 +152,7 @@ def park(
     done = commits.commit(tx, lease, seq, step, to=to, outcome="parked", lease_us=lease_us)
     if done.earlier:
         return done
-    held = _still_waits(tx, lease.run_id, wait)
+    held = _still_waits(tx, lease.run_id, wait, children, hears)
     if held is None:
         return done
     return _parked(tx, lease, done, held, for_us)
@@ -158,10 +172,16 @@ def _parked(tx: Tx, lease: Lease, done: Committed, wait: Wait, for_us: int) -> C
     return replace(done, status=Status.PARKED, wait=wait)
 
 
-def _still_waits(tx: Tx, run_id: str, wait: Wait) -> Wait | None:
+def _still_waits(
+    tx: Tx, run_id: str, wait: Wait, children: Sequence[str], hears: bool
+) -> Wait | None:
     if wait in ON_A_PERSON:
         return head_wait(tx, run_id)
     if wait is Wait.CHILDREN:
+        if hears and tx(rows.OPEN_MESSAGES, id=run_id).scalar():
+            return None
+        if children:
+            return wait if tx(rows.OPEN_OF, ids=list(children)).scalar() else None
         return wait if tx(rows.OPEN_CHILDREN, id=run_id).scalar() else None
     if wait in (Wait.TIMER, Wait.EVENT):
         return None if tx(rows.OPEN_MESSAGES, id=run_id).scalar() else wait
@@ -184,7 +204,7 @@ def finish(
     """running -> completed | failed | cancelled, with everything that hangs on the run, and its parent told.
 
     A run that would complete while children are out waits for them, and one that has an unread message goes
-    on at `again`: nothing that somebody sent is dropped.
+    on at `again`, its answer said where somebody listens: nothing that somebody sent is dropped, nor what was said to it.
 
     Raises:
         LeaseLost: as for `advance`.
@@ -198,6 +218,7 @@ def finish(
         if unfinished.children:
             return _parked(tx, lease, done, Wait.CHILDREN, dead_man_us)
         if unfinished.messages:
+            outbox.answer(tx, lease.run_id, done.seq, result or "")
             return done
     if status is not Status.COMPLETED:
         endings.cancel_children(tx, lease.run_id, by="parent")
@@ -232,15 +253,15 @@ def wake_decided(tx: Tx, run_id: str) -> bool:
 def message(tx: Tx, run_id: str, *, message_id: str, body: str, author: str) -> Run | None:
     """Gives a live run a message, to be read at its next boss turn. None when the run is over or being cancelled.
 
-    A run that waits for a timer or an event is woken by it; one that waits for people, money or children keeps
-    waiting, with the message behind it.
+    A run that waits for a timer, an event or children is woken by it, and one that is in the middle of a turn waits on for
+    its children; one that waits for people or money keeps waiting, with the message behind it.
     """
     rows.lock(tx, run_id)
     said = redact.redact(body)
     taken = tx(_MESSAGE, id=message_id, run_id=run_id, body=said, author=author).rowcount
     if not taken and tx(_MESSAGE_IS_THERE, id=message_id).scalar() is None:
         return None
-    wake(tx, run_id, (Wait.TIMER, Wait.EVENT))
+    wake(tx, run_id, (Wait.TIMER, Wait.EVENT, Wait.CHILDREN))
     return rows.get(tx, run_id)
 
 

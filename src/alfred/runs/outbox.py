@@ -18,10 +18,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from alfred import clock
-from alfred.runs import events
+from alfred.runs import events, rows
 from alfred.store.statement import Sql
 from alfred.store.tx import Tx
-from alfred.trust import redact
+from alfred.trust import display, redact
 
 SENDING = 5 * clock.MINUTE
 """Longer than a message takes to be sent; who has not said by then what came of it is gone."""
@@ -29,15 +29,27 @@ SENDING = 5 * clock.MINUTE
 KEPT = 7 * clock.DAY
 """How long messages are kept after they were sent or given up."""
 
+WAITS = 30 * clock.DAY
+"""How long a message waits for a process that serves its channel, which may be gone for good."""
+
+FAR = 2 * clock.DAY
+"""Nothing is put off or held for so long."""
+
 UNKNOWN = "nobody knows whether it arrived"
+
+LATE = clock.MINUTE
+"""What was not tried so long after it was due waits for a process that is not there, or hangs."""
 
 _OPEN = "o.sent_at is null and o.dead_at is null"
 _GOES_ON = "not exists(select 1 from switches s where s.tenant=o.tenant and s.name='stop')"
+_FIRST = (
+    "not exists(select 1 from outbox e where e.tenant=o.tenant and e.channel=o.channel and e.target=o.target"
+    " and e.n<o.n and e.sent_at is null and e.dead_at is null)"
+)
 _MAY = (
     f"{_OPEN} and {_GOES_ON} and o.next_at<=alfred_now()"
     " and (o.holder is null or (:again=1 and o.holder_until<=alfred_now()))"
-    " and not exists(select 1 from outbox e where e.tenant=o.tenant and e.channel=o.channel and e.target=o.target"
-    " and e.n<o.n and e.sent_at is null and e.dead_at is null)"
+    f" and {_FIRST}"
 )
 _WRITE = Sql(
     "insert into outbox(id,tenant,channel,target,run_id,body,next_at,at)"
@@ -49,6 +61,12 @@ TO_LISTENERS = (
     " from held,listeners l where l.run_id=:id and :says=1"
 )
 """Behind the guard that ends a run (`id`) and returns its tenant: `said` goes to every chat that listens, if it `says` 1."""
+_MEANWHILE = Sql(
+    "insert into outbox(id,tenant,channel,target,run_id,body,next_at,at)"
+    " select :key||l.target,r.tenant,l.channel,l.target,r.root_id,:said,alfred_now(),alfred_now()"
+    " from runs r join listeners l on l.run_id=r.root_id"
+    f" where r.id=:id and (r.depth=0 or r.parent_call like '%{rows.TAKES_OVER}') order by l.target"
+)
 _DUE = Sql(
     f"select o.n from outbox o where o.tenant=:tenant and o.channel=:channel and {_MAY} order by o.n limit 1"
 )
@@ -71,22 +89,42 @@ _DIES = Sql(
 )
 _LAPSED = Sql(
     f"select o.n,o.tenant,o.target,o.run_id,o.holder from outbox o where o.tenant=:tenant and o.channel=:channel and {_OPEN}"
-    " and o.holder_until<=alfred_now() order by o.n limit 100"
+    " and o.holder_until<=alfred_now() and o.at<=alfred_now()-:age and o.attempts>=:tries order by o.n limit 100"
 )
 _COMING = Sql(
     f"select 1 from outbox o where o.tenant=:tenant and o.channel in :channels and {_OPEN}"
-    f" and {_GOES_ON} and o.next_at<=alfred_now()+:within limit 1"
+    f" and {_GOES_ON} and o.next_at<=alfred_now()+:within and {_FIRST} limit 1"
 )
 _UNSENT = Sql(
     "select sum(case when dead_at is null then 1 else 0 end) as waiting,"
-    "sum(case when dead_at is null then 0 else 1 end) as dead,max(error) as why"
-    " from outbox where tenant=:tenant and sent_at is null and (dead_at is not null or error is not null)"
+    "sum(case when dead_at is null then 0 else 1 end) as dead,"
+    "(select error from outbox where tenant=:tenant and sent_at is null and error is not null"
+    " order by n desc limit 1) as why,"
+    f"(select o.channel from outbox o where o.tenant=:tenant and {_OPEN} and {_GOES_ON}"
+    f" and o.next_at<=alfred_now()-:late and {_FIRST} order by o.n limit 1) as untried"
+    " from outbox where tenant=:tenant and sent_at is null and (error is not null or next_at<=alfred_now()-:late)"
 )
 _RESTORED = Sql(
     f"update outbox as o set dead_at=alfred_now(),holder=null,holder_until=null,error=:why where {_OPEN}"
 )
 _OLD = "sent_at<alfred_now()-:age or dead_at<alfred_now()-:age"
-_ANY_OLD = Sql(f"select 1 from outbox where {_OLD} limit 1")
+_UNSERVED = Sql(
+    f"select o.n,o.tenant,o.channel,o.target,o.run_id from outbox o where {_OPEN} and o.at<alfred_now()-:waits"
+    " and (o.holder is null or o.holder_until<alfred_now()) order by o.n limit 100"
+)
+_DISMISS = Sql(
+    f"update outbox as o set dead_at=alfred_now(),holder_until=null,error=:why where o.n=:n and {_OPEN}"
+    " and (o.holder is null or o.holder_until<alfred_now())"
+)
+_TOO_FAR = "(o.next_at>alfred_now()+:far or o.holder_until>alfred_now()+:far)"
+_PUT_RIGHT = Sql(
+    "update outbox as o set next_at=case when next_at>alfred_now()+:far then alfred_now() else next_at end,"
+    "holder_until=case when holder_until>alfred_now()+:far then alfred_now() else holder_until end"
+    f" where {_OPEN} and {_TOO_FAR}"
+)
+_ANY_OLD = Sql(
+    f"select 1 from outbox o where {_OLD} or {_OPEN} and (o.at<alfred_now()-:waits or {_TOO_FAR}) limit 1"
+)
 _FORGET = Sql(f"delete from outbox where {_OLD}")
 
 
@@ -109,11 +147,20 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Unsent:
-    """How many messages could not be sent so far, how many were given up, and why the last of them."""
+    """How many messages were not sent when they should have been, how many were given up, and why the last of them."""
 
     waiting: int
     dead: int
     why: str | None
+
+    @property
+    def words(self) -> str:
+        """For people; empty where nothing is to be told."""
+        if not self.waiting and not self.dead:
+            return ""
+        why = " ".join(redact.redact(self.why or "").split())
+        why = f" ({display.display(why, limit=200)})" if why else ""
+        return f"{self.waiting} not sent yet, {self.dead} given up{why}"
 
 
 def write(
@@ -122,6 +169,13 @@ def write(
     """Puts a message behind those for the same chat, without secrets. The same id again is the same message."""
     said = redact.redact(body)
     tx(_WRITE, id=id, tenant=tenant, channel=channel, target=target, run_id=run_id, body=said)
+
+
+def answer(tx: Tx, run_id: str, seq: int, said: str) -> None:
+    """What a run has answered that does not end with it, because something else was said to it meanwhile: it goes to every
+    chat that listens. Of the commit of step `seq`."""
+    if body := redact.redact(said).strip():
+        tx(_MEANWHILE, id=run_id, key=f"{run_id}.{seq}@", said=body)
 
 
 def due(look: Tx, tenant: str, channel: str, *, again: bool) -> int | None:
@@ -156,16 +210,22 @@ def give_up(tx: Tx, message: Message, *, holder: str, why: str) -> None:
         _tell(tx, message.tenant, message.run_id, message.target, why)
 
 
-def lapse(tx: Tx, tenant: str, channel: str) -> None:
-    """Gives up what was claimed by somebody who is gone: for channels that would show a repeat twice."""
-    for row in tx(_LAPSED, tenant=tenant, channel=channel).all():
+def lapse(tx: Tx, tenant: str, channel: str, *, age_us: int = 0, tries: int = 0) -> None:
+    """Gives up what was claimed by somebody who is gone.
+
+    Args:
+        age_us: How long ago it was written at least, for channels that drop what they have seen.
+        tries: How often it was tried at least, for these.
+    """
+    for row in tx(_LAPSED, tenant=tenant, channel=channel, age=age_us, tries=tries).all():
         if tx(_DIES, n=row.n, holder=row.holder, why=UNKNOWN).rowcount:
             _tell(tx, row.tenant, row.run_id, row.target, UNKNOWN)
 
 
-def lapsed(look: Tx, tenant: str, channel: str) -> bool:
+def lapsed(look: Tx, tenant: str, channel: str, *, age_us: int = 0, tries: int = 0) -> bool:
     """Whether there is something for `lapse` to do."""
-    return look(_LAPSED, tenant=tenant, channel=channel).first() is not None
+    found = look(_LAPSED, tenant=tenant, channel=channel, age=age_us, tries=tries)
+    return found.first() is not None
 
 
 def coming(look: Tx, tenant: str, channels: Sequence[str], *, within_us: int) -> bool:
@@ -176,9 +236,10 @@ def coming(look: Tx, tenant: str, channels: Sequence[str], *, within_us: int) ->
 
 
 def unsent(look: Tx, tenant: str) -> Unsent:
-    """What failed at least once and did not arrive since."""
-    row = look(_UNSENT, tenant=tenant).one()
-    return Unsent(row.waiting or 0, row.dead or 0, row.why)
+    """What failed at least once and did not arrive since, and what nobody tries."""
+    row = look(_UNSENT, tenant=tenant, late=LATE).one()
+    why = f"no process serves {row.untried}, or it hangs" if row.untried else row.why
+    return Unsent(row.waiting or 0, row.dead or 0, why)
 
 
 def restored(tx: Tx) -> None:
@@ -188,12 +249,18 @@ def restored(tx: Tx) -> None:
 
 def any_old(look: Tx) -> bool:
     """Whether `forget` would find something."""
-    return look(_ANY_OLD, age=KEPT).scalar() is not None
+    return look(_ANY_OLD, age=KEPT, waits=WAITS, far=FAR).scalar() is not None
 
 
 def forget(tx: Tx) -> None:
-    """Drops what was sent or given up long ago."""
+    """Drops what was sent or given up long ago, gives up what nobody has served for still longer, and makes due what a wrong
+    clock has put off."""
     tx(_FORGET, age=KEPT)
+    tx(_PUT_RIGHT, far=FAR)
+    for row in tx(_UNSERVED, waits=WAITS).all():
+        why = f"no process has served {row.channel}"
+        if tx(_DISMISS, n=row.n, why=why).rowcount:
+            _tell(tx, row.tenant, row.run_id, row.target, why)
 
 
 def _tell(tx: Tx, tenant: str, run_id: str | None, target: str, why: str) -> None:

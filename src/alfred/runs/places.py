@@ -2,9 +2,10 @@
 
 Invariants:
 - A place is a mark on the row of a running run, so that it ends with the hold on that run: a holder that died has none when
-  its run was taken back. It is taken behind a lock, after a count.
+  its run was taken back, and who claims a run has none. It is taken behind a lock, after a count.
 - A run that finds no place is parked on a timer, with another mark; whoever gives a place back hands it to the oldest
-  of those, for whom it is kept for a moment. Should that be lost, the timer wakes it.
+  of those, for whom it is kept for a moment, by a mark that ends with that moment: it may ask somebody else. Should that be
+  lost, the timer wakes it.
 """
 
 from __future__ import annotations
@@ -20,11 +21,12 @@ LOOKS_AGAIN = 15 * clock.SECOND
 """How long a run waits for a place before it looks for itself."""
 
 KEPT = 5 * clock.SECOND
-"""How long a place is kept for a run that it was handed to, until somebody claims that."""
+"""How long a place is kept for a run that it was handed to, until that takes it."""
 
 _HELD = Sql(
-    "select count(*) from runs where tenant=:tenant and asks=:provider and id<>:id"
-    " and (status='running' or status='queued' and ready_at>alfred_now()-:kept)"
+    "select count(*) from runs where tenant=:tenant and asks in(:provider,'+'||:provider) and id<>:id"
+    " and (asks=:provider and status='running'"
+    " or asks<>:provider and status in('queued','running') and ready_at>alfred_now()-:kept)"
 )
 _TAKE = Sql(
     "update runs set asks=:provider where id=:id and attempt=:attempt and status='running' and cancel=0"
@@ -35,7 +37,7 @@ _NEXT = Sql(
     "select id,park_no from runs where tenant=:tenant and asks='?'||:provider"
     " and status='parked' and wait='timer' order by id limit 1"
 )
-_KEEP = Sql("update runs set asks=:provider where id=:id and status='queued'")
+_KEEP = Sql("update runs set asks='+'||:provider where id=:id and status='queued'")
 
 
 def take(tx: Tx, lease: Lease, provider: str, most: int) -> bool:

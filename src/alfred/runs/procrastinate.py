@@ -1,7 +1,7 @@
 """Delivery over Postgres: one job says "look at run X", to whichever worker hears it first.
 
 The only module that knows Procrastinate. Invariants: a job is deferred inside the transaction that makes it
-true, in a savepoint of SQLAlchemy's own (psycopg's `transaction()` as the first statement would commit by
+true, in a savepoint of our own (psycopg's `transaction()` as the first statement would commit by
 itself), as its last statements, sorted by run; never scheduled for later (with the queueing lock it would
 swallow every wake until then); and deleted when done, whatever came of it: the ledger decides, not the queue.
 """
@@ -11,7 +11,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
-from typing import Any
 
 import procrastinate
 import structlog
@@ -19,12 +18,18 @@ from procrastinate import exceptions
 from procrastinate.schema import SchemaManager
 
 from alfred.runs.dispatcher import Dispatcher
+from alfred.store import postgres
+from alfred.store.statement import Sql
 from alfred.store.tx import Tx
 
 log = structlog.get_logger()
 
 TASK = "alfred.look"
 QUEUE = "alfred"
+
+_SAVEPOINT = Sql("savepoint wake")
+_BACK = Sql("rollback to savepoint wake")
+_RELEASE = Sql("release savepoint wake")
 
 
 class PostgresDelivery:
@@ -42,17 +47,20 @@ class PostgresDelivery:
 
     def deliver(self, tx: Tx, run_ids: list[str]) -> None:
         """Part of the transaction: one job a run, unless one waits already."""
-        raw = tx.pooled.driver_connection
         for run_id in run_ids:
-            savepoint = tx.conn.begin_nested()
+            tx(_SAVEPOINT)
             try:
                 self._app.configure_task(
-                    TASK, queue=QUEUE, queueing_lock=run_id, connection=raw, allow_unknown=True
+                    TASK, queue=QUEUE, queueing_lock=run_id, connection=tx.raw, allow_unknown=True
                 ).defer(run_id=run_id)
             except exceptions.AlreadyEnqueued:
-                savepoint.rollback()
+                tx(_BACK)
+            except exceptions.ConnectorException as problem:
+                if not isinstance(problem.__cause__, tx.pool.driver.Error):
+                    raise
+                raise tx.trouble(problem.__cause__, "a wake") from problem
             else:
-                savepoint.commit()
+                tx(_RELEASE)
 
     def start(self) -> None:
         """Begins to listen, in a thread with an event loop of its own; it reconnects for as long as it lives."""
@@ -85,11 +93,12 @@ class PostgresDelivery:
                 await asyncio.sleep(1)
 
     async def _work(self) -> None:
-        connector = procrastinate.PsycopgConnector(conninfo=self.url, min_size=1, max_size=3)
+        where = postgres.conninfo(self.url)
+        connector = procrastinate.PsycopgConnector(conninfo=where, min_size=1, max_size=3)
         app = procrastinate.App(connector=connector)
 
         @app.task(name=TASK, queue=QUEUE)
-        def look(run_id: str) -> None:
+        async def look(run_id: str) -> None:
             self.dispatcher.notify([run_id])
 
         async with app.open_async():
@@ -104,7 +113,9 @@ class PostgresDelivery:
             )
 
 
-def install(tx: Any) -> None:
+def install(tx: Tx) -> None:
     """Makes Procrastinate's tables, in the transaction that makes ours."""
-    cursor = tx.pooled.cursor()
-    cursor.execute(SchemaManager.get_schema())
+    try:
+        tx.raw.execute(SchemaManager.get_schema())
+    except tx.pool.driver.Error as problem:
+        raise tx.trouble(problem, "the queue's tables") from problem

@@ -97,9 +97,14 @@ def ask(tx: Tx, tenant: str, slug: str, revision: str, *, asked: str, contract: 
     tx(_ASK, tenant=tenant, slug=slug, revision=revision, asked=asked, contract=contract)
 
 
-def asking(look: Tx, tenant: str, key: str) -> str | None:
-    """The run that asks under this key, while it lives."""
-    return look(_ASKING, tenant=tenant, key=key).scalar()
+def key(slug: str, asked: str) -> str:
+    """What there is one run of at a time: the one that asks about a contract, by its hash."""
+    return f"workflow:{slug}:{asked}"
+
+
+def asking(look: Tx, tenant: str, slug: str, asked: str) -> str | None:
+    """The run that asks about a contract, while it lives."""
+    return look(_ASKING, tenant=tenant, key=key(slug, asked)).scalar()
 
 
 def activate(tx: Tx, tenant: str, slug: str, revision: str, *, asked: str, by: str) -> bool:
@@ -116,7 +121,8 @@ def activate(tx: Tx, tenant: str, slug: str, revision: str, *, asked: str, by: s
 
 
 def deactivate(tx: Tx, tenant: str, slug: str, *, by: str) -> bool:
-    """Ends what is active. False: nothing was."""
+    """Ends what is active, also what is just taking its place. False: nothing was."""
+    tx(_LOCK, tenant=tenant, slug=slug)
     row = tx(_DEACTIVATE, tenant=tenant, slug=slug).one_or_none()
     if row is None:
         return False

@@ -229,6 +229,11 @@ OPEN_MESSAGES = Sql(
 )
 """Messages that the run would read now: one that waits for a place at a provider reads none before it has one."""
 OPEN_CHILDREN = Sql(f"select count(*) from runs where parent_id=:id and status in{LIVE_SQL}")
+OPEN_OF_CALL = Sql(
+    f"select count(*) from runs where parent_id=:id and coalesce(parent_call,'') like :of and status in{LIVE_SQL}"
+)
+"""Children of one call: `of` is what their `parent_call` is like."""
+OPEN_OF = Sql(f"select count(*) from runs where id in :ids and status in{LIVE_SQL}")
 
 _LOCK = Sql("select 1 from runs where id=:id {lock}")
 

@@ -257,3 +257,10 @@ def _wrong(spec: str, why: str, *, got: str | None = None) -> errors.UsageError:
         next=_FORMS,
         errors=(errors.Problem("schedule", why, got or spec),),
     )
+
+
+def machine_zone(_tenant: str) -> str:
+    """The zone of this machine, for a tenant whose settings name none."""
+    from alfred import config_values
+
+    return config_values.machine_timezone()

@@ -78,9 +78,9 @@ _ADOPT = Sql(
 )
 _LAST = Sql("select run_id from session_turns where session_id=:id order by n desc limit 1")
 _TURNS = Sql("select run_id from session_turns where session_id=:id order by n")
-_BEFORE = Sql(
-    "select t.run_id from runs r join session_turns own on own.session_id=r.session_id and own.run_id=r.id"
-    " join session_turns t on t.session_id=own.session_id and t.n<own.n where r.id=:run_id order by t.n"
+_AROUND = Sql(
+    "select t.run_id from runs r join session_turns t on t.session_id=r.session_id"
+    " where r.id=:run_id order by t.n"
 )
 _BRANCH = Sql(
     "insert into session_turns(session_id,n,run_id) select :new,n,run_id from session_turns"
@@ -226,7 +226,9 @@ def turns(tx: Tx, session_id: str) -> list[str]:
 
 def before(tx: Tx, run_id: str) -> list[str]:
     """The turns before this one in its session, oldest first: what its model reads before its own brief."""
-    return tx(_BEFORE, run_id=run_id).scalars()
+    # cut here: where a join says it, a database compares each turn with each
+    turns = tx(_AROUND, run_id=run_id).scalars()
+    return turns[: turns.index(run_id)] if run_id in turns else []
 
 
 def deliver(tx: Tx, session_id: str, new: NewRun, *, author: str) -> Run:
@@ -305,7 +307,8 @@ def forked(tx: Tx, run_id: str, new_id: str) -> None:
 
 def _tell(tx: Tx, run: Run, new: NewRun, author: str) -> Run | None:
     """None: it is over by now, or has handed the conversation over."""
-    rows.lock(tx, run.id)
+    # the chats of who has taken a conversation over listen to its root: whoever ends that waits for what is said here
+    rows.lock(tx, run.root_id if run.takes_over else None, run.id)
     if heir(tx, run).id != run.id:
         return None
     return ledger.message(tx, run.id, message_id=new.id, body=new.brief or "", author=author)

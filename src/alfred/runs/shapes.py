@@ -152,6 +152,18 @@ def note(row: Row) -> Json:
     }
 
 
+def message(row: Row) -> Json:
+    """What was said in a chat, and whether it arrived there."""
+    unsent = "not sent yet" if row["dead_at"] is None else "given up"
+    return {
+        "to": row["target"],
+        "status": unsent if row["sent_at"] is None else "sent",
+        "why": row["error"],
+        "at": clock.rfc3339(row["at"]),
+        "sent_at": clock.rfc3339(row["sent_at"]),
+    }
+
+
 def call(row: Row) -> Json:
     """A call; `approval_id` is its newest card."""
     return {
@@ -164,11 +176,23 @@ def call(row: Row) -> Json:
         "status": row["status"],
         "args": value(row["args"]),
         "result": value(row["result"]),
-        "error": value(row["error"]),
+        "error": value(row["error"]) or why(row),
         "approval_id": row["approval_id"],
         "started_at": clock.rfc3339(row["intent_at"]),
         "ended_at": clock.rfc3339(row["outcome_at"]),
     }
+
+
+def why(row: Row) -> str | None:
+    """Why a call came to nothing, in words: what it failed with, or what refused or rejected it."""
+    if row["error"]:
+        return row["error"]
+    told = value(row["result"]) if row["status"] in ("failed", "refused", "rejected") else None
+    problem = told.get("error") if isinstance(told, dict) else None
+    if not isinstance(problem, dict):
+        return None
+    wrong = [f"`{one['field']}` {one['message']}" for one in problem.get("errors", ())]
+    return " ".join([str(problem.get("detail", "")), *wrong]) or None
 
 
 def approval(row: Row) -> Json:
@@ -261,7 +285,8 @@ def said(kind: str, body: Json) -> str:
             outcome = body.get("outcome")
             return f"{body.get('name')}: {_STEP_OUTCOMES.get(outcome, outcome)}"
         case "call":
-            return f"{body.get('action')}: {body.get('status')}"
+            said = f"{body.get('action')}: {body.get('status')}"
+            return f"{said}: {body['why']}" if body.get("why") else said
         case "approval":
             return f"{body.get('title') or body.get('approval')}: {body.get('status')}"
         case "spend":

@@ -7,7 +7,7 @@ intent or commit finds 0 rows.
 
 from __future__ import annotations
 
-from alfred.runs import audit, endings, events, idempotency, outbox, rows
+from alfred.runs import audit, crons, endings, events, idempotency, outbox, rows
 from alfred.runs.states import Wait
 from alfred.store.statement import Sql
 from alfred.store.tx import Tx
@@ -30,11 +30,6 @@ _RESTORED = Sql(
     "driver='worker',worker=null,lease_until=null,running_since=null"
     " where cancel=0 and (status in('queued','running')"
     " or (status='parked' and wait in('timer','event','budget','limit'))) returning id,tenant"
-)
-# A slot behind the rule's next one is put right by the next beat of the triggers, and what was due is not fired.
-_SLOTS_PASS = Sql(
-    "update triggers set next_fire_at=alfred_now()+:far"
-    " where enabled=1 and removed=0 and next_fire_at<=alfred_now()"
 )
 _HONOURED = Sql("select id from runs where status='running' and cancel=1 order by depth,id")
 _PAUSED = Sql(
@@ -106,7 +101,7 @@ def restored(tx: Tx, *, by: str) -> None:
     after the backup is known to the world and not to this ledger. For the same reason a cron fires no slot that has
     come due since, and no chat is told what was to be said then."""
     outbox.restored(tx)
-    tx(_SLOTS_PASS, far=rows.FOREVER)
+    crons.pass_over(tx)
     for row in tx(_HONOURED).all():
         endings.honour_cancel(tx, row.id)
     tenants: dict[str, list[str]] = {}

@@ -107,13 +107,6 @@ def run_of(trigger: Trigger, run_id: str) -> NewRun:
     )
 
 
-def machine_zone(_tenant: str) -> str:
-    """The zone of this machine, for a tenant whose settings name none."""
-    import tzlocal
-
-    return tzlocal.get_localzone_name() or "UTC"
-
-
 def fire_by_hand(tx: Tx, trigger_id: str, *, fire_id: str, run: NewRun) -> str:
     """Starts a trigger's run now, whatever its times are and whether or not it is enabled.
 
@@ -146,7 +139,9 @@ def fire_by_hand(tx: Tx, trigger_id: str, *, fire_id: str, run: NewRun) -> str:
     return run.id
 
 
-def beat(store: Store, *, start: Start = run_of, zone: Callable[[str], str] = machine_zone) -> None:
+def beat(
+    store: Store, *, start: Start = run_of, zone: Callable[[str], str] = schedule.machine_zone
+) -> None:
     """Fires what is due and puts right what a clock or a rule got wrong. Several processes may do so at once.
 
     Args:
@@ -186,7 +181,8 @@ def _look(
         try:
             run = _single(trigger, start(trigger, ids.new()))
         except errors.AlfredError as refused:
-            store.transact(_refused, trigger, refused.detail)
+            told = " ".join(filter(None, (refused.detail, refused.next)))
+            store.transact(_refused, trigger, told)
             return False
     try:
         store.transact(_carry_out, trigger, plan, run)

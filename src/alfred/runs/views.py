@@ -1,17 +1,15 @@
-"""What people and surfaces look at: lists, one run with everything, counts. Reads only, one tenant at a time.
+"""What people and surfaces look at: lists of runs and cards, and one with everything. Reads only, one tenant at a time.
 
 Every question is answered from an index or for one run; nothing here takes a lock or waits for one.
 """
 
 from __future__ import annotations
 
-import statistics
 from typing import Any, Literal
 
-from alfred import clock, errors
-from alfred.runs import budget, leases, rows, shapes
+from alfred import errors
+from alfred.runs import rows, shapes, spending
 from alfred.runs.shapes import Json
-from alfred.runs.states import Status
 from alfred.store.statement import Sql
 from alfred.store.tx import Tx
 
@@ -24,9 +22,6 @@ MOST = 200
 BLOCKED = "blocked"
 """Where the state of a run that waits on `limit` says for whom and why: `{"provider","code","detail","until"}`."""
 
-GRACE = 30 * clock.SECOND
-"""With a worker there, a timer is late after this: the sweep looks every 5 seconds."""
-
 Table = Literal["runs", "approvals", "proposals", "sessions", "triggers"]
 
 NEWEST = "Z" * 27  # behind every ULID, in any collation
@@ -35,6 +30,7 @@ _KNOWN = {
     "approvals": "`alfred approvals list`",
     "proposals": "`alfred approvals list`",
     "sessions": "`/resume`",
+    "triggers": "`alfred workflows list`",
 }
 
 
@@ -60,7 +56,7 @@ _RESOLVE: dict[str, tuple[Sql, Sql]] = {
 _OPEN_OF = Sql(
     "select id from runs where tenant=:tenant and agent=:agent and status in('queued','running','parked') order by id"
 )
-_SUMS = f"(select {budget.COST} from usage u where u.run_id=r.id) as cost"
+_SUMS = f"(select {spending.COST} from usage u where u.run_id=r.id) as cost"
 _TOKENS = (
     "(select coalesce(sum(input_tokens),0) from usage u where u.run_id=r.id) as input_tokens,"
     "(select coalesce(sum(output_tokens),0) from usage u where u.run_id=r.id) as output_tokens"
@@ -80,6 +76,7 @@ _SCRATCH = Sql(
     "select path,value,author,origin,reason,integrity,confidentiality,at from scratch where run_id=:id"
     " order by at,path"
 )
+_SAID = Sql("select target,sent_at,dead_at,error,at from outbox where run_id=:id order by n")
 _TREE = (
     "with recursive tree(id) as (select id from runs where id=:id"
     f" union all select r.id from runs r join tree on r.parent_id=tree.id where r.status in{rows.LIVE_SQL}) select "
@@ -126,47 +123,6 @@ _APPROVALS_BEFORE = Sql(
     " and (:run_id='' or run_id=:run_id)"
 )
 _OF_RUN = Sql(f"{_CARD} where p.run_id=:id order by p.id")
-_COUNTS = Sql("select status,count(*) as n from runs where tenant=:tenant group by status")
-_PENDING = Sql("select count(*) from approvals where status='pending' and tenant=:tenant")
-_QUEUED = Sql(
-    "select count(*) from runs where status='queued' and driver='worker' and cancel=0"
-    " and ready_at<=alfred_now() and tenant=:tenant"
-)
-_HELD = Sql(
-    "select worker,lease_until<alfred_mono() {sqlite:or lease_boot<>:boot} as lapsed from runs"
-    " where status='running' and driver='worker' and tenant=:tenant"
-)
-_CARDS_OVER = Sql(
-    "select count(*) from approvals where status='pending' and tenant=:tenant"
-    " and (expires_at<=alfred_now()-:grace or auto_approve_at<=alfred_now()-:grace)"
-)
-_LATE = Sql(
-    "select count(*) from runs where status='parked' and wake_at<alfred_now()-:grace and tenant=:tenant"
-    " and wait in('timer','children','event','budget','limit')"
-)
-_LATE_FIRES = Sql(
-    "select count(*) from triggers where enabled=1 and next_fire_at<alfred_now()-:grace"
-    " and tenant=:tenant and removed=0"
-)
-_BLOCKS = Sql(
-    "select provider,until,reason from blocks where tenant=:tenant and until>alfred_now() order by provider"
-)
-_NEXT_FIRES = Sql(
-    "select id,name,next_fire_at from triggers where enabled=1 and next_fire_at is not null"
-    " and tenant=:tenant and removed=0 order by next_fire_at,id limit :limit"
-)
-_NOW = Sql("select alfred_now()")
-_ASKED = Sql(
-    "select count(*) from approvals where tenant=:tenant and created_at>alfred_now()-:within"
-)
-_DECIDED = Sql(
-    "select risk,decided_at-coalesce(delivered_at,created_at) as took from approvals"
-    " where tenant=:tenant and decided_by is not null and decided_by<>'timer'"
-    " and decided_at>alfred_now()-:within order by decided_at desc limit 1000"
-)
-
-WEEK = 7 * clock.DAY
-"""So far back it is counted how often people were asked, and how long they took."""
 
 
 def every(tx: Tx, statement: Sql, **params: Any) -> list[Json]:
@@ -207,7 +163,7 @@ def resolve(tx: Tx, table: Table, tenant: str, text: str) -> str:
         )
         raise errors.NotFound(
             f"No {what} has the id {text[:40]!r}{short}.",
-            next=f"{_KNOWN.get(table, '`alfred cron list`')} shows them.",
+            next=f"{_KNOWN[table]} shows them.",
         )
     if len(fits) > 1:
         more = " and more" if len(fits) > 10 else ""
@@ -255,7 +211,8 @@ def show(tx: Tx, run_id: str) -> Json:
     own = rows.notes_of(run_id) if run["root_id"] != run_id else ""
     noted = every(tx, _SCRATCH, id=run["root_id"])
     return {
-        "run": shapes.run_whole(run, _waits_for(tx, run_id)),
+        "run": shapes.run_whole(run, _waits_for(tx, run_id))
+        | {"messages": [shapes.message(row) for row in every(tx, _SAID, id=run_id)]},
         "steps": [shapes.step(row) for row in every(tx, _STEPS, id=run_id)],
         "transcript": [shapes.item(row) for row in every(tx, _TRANSCRIPT, id=run_id)],
         "calls": [shapes.call(row) for row in every(tx, _CALLS, id=run_id)],
@@ -364,84 +321,3 @@ def approval(tx: Tx, approval_id: str) -> Json:
             f"No approval has the id {approval_id!r}.", next="`alfred approvals list` shows them."
         )
     return shapes.approval(row)
-
-
-# ---- counts ----
-
-
-def counts(tx: Tx, tenant: str) -> dict[str, int]:
-    """How many runs there are in each status."""
-    found = {row.status: row.n for row in tx(_COUNTS, tenant=tenant).all()}
-    return {str(status): found.get(status, 0) for status in Status}
-
-
-def workers(tx: Tx) -> list[leases.Worker]:
-    """Workers that would take a queued run: registered, heard of lately, their process not known to be gone."""
-    now = tx(_NOW).scalar_one()
-    takes = [worker for worker in leases.workers(tx) if worker.kind in ("worker", "serve")]
-    return [worker for worker in takes if leases.alive(worker, now)]
-
-
-def late(tx: Tx, tenant: str, *, workers: int) -> dict[str, int]:
-    """What should have happened by now: runs that wait for a worker when there is none (also those whose holder is
-    gone), cards that nobody decided in time, timers, crons."""
-    grace = GRACE if workers else 0
-    return {
-        "runs": 0 if workers else tx(_QUEUED, tenant=tenant).scalar_one() + _left(tx, tenant),
-        "cards": tx(_CARDS_OVER, tenant=tenant, grace=grace).scalar_one(),
-        "timers": tx(_LATE, tenant=tenant, grace=grace).scalar_one(),
-        "crons": tx(_LATE_FIRES, tenant=tenant, grace=grace).scalar_one(),
-    }
-
-
-def _left(tx: Tx, tenant: str) -> int:
-    """Running runs whose holder's process is gone, or whose lease is over."""
-    held = tx(_HELD, tenant=tenant, boot=leases.boot()).all()
-    gone = {worker.id for worker in leases.workers(tx) if leases.gone(worker)} if held else set()
-    return sum(1 for run in held if run.lapsed or run.worker in gone)
-
-
-def blocks(tx: Tx, tenant: str) -> list[Json]:
-    """Providers that are not asked now, until when and why."""
-    return [
-        {"provider": row.provider, "until": clock.rfc3339(row.until), "reason": row.reason}
-        for row in tx(_BLOCKS, tenant=tenant).all()
-    ]
-
-
-def next_fires(tx: Tx, tenant: str, *, limit: int = 5) -> list[Json]:
-    """The crons that fire next."""
-    return [
-        {"id": row.id, "name": row.name, "at": clock.rfc3339(row.next_fire_at)}
-        for row in tx(_NEXT_FIRES, tenant=tenant, limit=limit).all()
-    ]
-
-
-def asked(tx: Tx, tenant: str) -> Json:
-    """How often people were asked a day this week, and how long they took: `{"per_day", "median_s", "median_high_s"}`,
-    null where nobody has decided."""
-    decided = tx(_DECIDED, tenant=tenant, within=WEEK).all()
-    return {
-        "per_day": round(tx(_ASKED, tenant=tenant, within=WEEK).scalar_one() / 7, 1),
-        "median_s": _median([row.took for row in decided]),
-        "median_high_s": _median([row.took for row in decided if row.risk == "high"]),
-    }
-
-
-def _median(times: list[int]) -> float | None:
-    return round(statistics.median(times) / clock.SECOND, 1) if times else None
-
-
-def status(tx: Tx, tenant: str, zone: str) -> Json:
-    """Everything at a glance. `zone` is the tenant's: it says when today began."""
-    there = len(workers(tx))
-    return {
-        "runs": counts(tx, tenant),
-        "approvals_pending": tx(_PENDING, tenant=tenant).scalar_one(),
-        "asked": asked(tx, tenant),
-        "workers": there,
-        "blocks": blocks(tx, tenant),
-        "spend_today": shapes.usd(budget.spent_today(tx, tenant, zone)),
-        "next_fires": next_fires(tx, tenant),
-        "late": late(tx, tenant, workers=there),
-    }

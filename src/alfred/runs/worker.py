@@ -203,6 +203,9 @@ class Worker:
                     self._drive(*taken)
                     return True
             if isinstance(taken, Full):
+                if not full:
+                    with self.store.read() as look:
+                        full = claims.full(look, self.caps)
                 full.append(str(taken))
             elif hint is None:
                 if full:  # nobody of this process will make room unheard: look again in a while, or at the bell

@@ -36,12 +36,20 @@ class Next:
 
 @dataclass(frozen=True, slots=True)
 class Park:
-    """Free everything and wait, at most `for_us`; then enter `step` (the same one when None)."""
+    """Free everything and wait, at most `for_us`; then enter `step` (the same one when None).
+
+    Attributes:
+        children: Whose end a wait for children is for; all that live when none are named. It may be over before the last
+            of them has ended: when all are that one call has started.
+        hears: Whether it is over when there is a message: whoever waits in the middle of a turn reads none before its end.
+    """
 
     wait: Wait
     for_us: int
     step: str | None = None
     state: dict[str, Any] | None = None
+    children: Sequence[str] = ()
+    hears: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,10 +92,13 @@ class Slot:
     def __init__(self, lease: Lease, *, suspect: bool = False):
         self.lease = lease
         self.suspect = suspect
-        """Its last holder died: it runs alone in its process, so that no neighbour is counted with it."""
+        """Its last holder died, and it has committed no step since: it runs alone in its process, so that no neighbour is
+        counted with it."""
         self.deadline = clock.monotonic() + STEP_TIMEOUT
         self.stopped = threading.Event()
         self.why: str | None = None
+        self.carded: bool | None = None
+        """Whether a person was ever asked about a call of the run: only its holder asks. None: nobody has looked."""
         self._lock = threading.Lock()
         self._callbacks: list[Callable[[], None]] = []
 

@@ -12,23 +12,23 @@ ledger knows is in it. Restoring lies in `store.restore`.
 from __future__ import annotations
 
 import contextlib
+import errno
 import gzip
 import json
 import os
 import zlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import sqlalchemy as sa
-from sqlalchemy import pool
-
 from alfred import clock, errors
 from alfred.store import sqlite
 from alfred.store.connect import Store
+from alfred.store.pool import Pool
 from alfred.store.statement import Sql
+from alfred.store.trouble import DatabaseError
 from alfred.store.tx import Tx
 from alfred.version import VERSION
 
@@ -55,8 +55,12 @@ _OURS = Sql(
     " and attrelid=to_regclass(quote_ident(current_schema())||'.meta')}"
 )
 _REVISION = Sql("select v from meta where k='schema'")
-_LONG = sa.text("set local idle_in_transaction_session_timeout=0")
-_LONGER = sa.text("set local transaction_timeout=0")
+_LONG = Sql("set local idle_in_transaction_session_timeout=0")
+_LONGER = Sql("set local transaction_timeout=0")
+_BEGIN = Sql("begin{pg: isolation level repeatable read read only}")
+_MAY_WRITE = Sql("pragma query_only=off")
+_VACUUM = Sql("vacuum into :path")
+_WHOLE = Sql("pragma integrity_check(10)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,12 +117,14 @@ def backup(store: Store, folder: Path) -> Path:
     return path
 
 
-@contextlib.contextmanager
-def reading(path: Path) -> Iterator[Content]:
-    """Opens a backup of either kind. Damage is noticed before the last batch has been given.
+_SQLITE, _GZIP = b"SQLite format 3\0", b"\x1f\x8b"
+
+
+def kind(path: Path) -> bytes:
+    """How a backup begins, which says of which of the two kinds it is. Whether it is whole, `reading` finds out.
 
     Raises:
-        BackupRefused: it is no backup of a ledger, it is damaged, or it is a database in use.
+        BackupRefused: it is no file, none of alfred's backups, or a database in use.
     """
     for beside in (path.with_name(path.name + "-wal"), path.with_name(path.name + "-shm")):
         if beside.exists():
@@ -128,23 +134,33 @@ def reading(path: Path) -> Iterator[Content]:
             )
     try:
         with path.open("rb") as file:
-            start = file.read(16)
+            start = file.read(len(_SQLITE))
     except OSError as problem:
         raise errors.BackupRefused(
             f"The backup {path} cannot be read: {problem.strerror}.",
             next="`ls` the folder `backups` in ALFRED_HOME.",
         ) from problem
-    if start == b"SQLite format 3\0":
+    for known in (_SQLITE, _GZIP):
+        if start.startswith(known):
+            return known
+    raise errors.BackupRefused(
+        f"{path} is no backup of alfred's.", next="Restore a file that `alfred db backup` wrote."
+    )
+
+
+@contextlib.contextmanager
+def reading(path: Path) -> Iterator[Content]:
+    """Opens a backup of either kind. Damage is noticed before the last batch has been given.
+
+    Raises:
+        BackupRefused: it is no backup of a ledger, it is damaged, or it is a database in use.
+    """
+    if kind(path) == _SQLITE:
         with _reading_sqlite(path) as content:
             yield content
-    elif start.startswith(b"\x1f\x8b"):
+    else:
         with gzip.open(path, "rb") as lines:
             yield _content_of_dump(path, lines)
-    else:
-        raise errors.BackupRefused(
-            f"{path} is no backup of alfred's.",
-            next="Restore a file that `alfred db backup` wrote.",
-        )
 
 
 def ours(tx: Tx) -> bool:
@@ -159,22 +175,21 @@ def revision(tx: Tx) -> str | None:
 
 def tables(tx: Tx) -> list[str]:
     """The names of the ledger's tables as the database has them, whatever its revision."""
-    return list(tx(_TABLES).scalars())
+    return tx(_TABLES).scalars()
 
 
-def batches(tx: Tx) -> Iterator[Batch]:
+def batches(tx: Tx) -> Generator[Batch]:
     """Every row of the ledger."""
     for table in tables(tx):
         skipped = NUMBERED.get(table, ())
-        named = tx(sa.text(f"select * from {quoted(table)} where 1=0")).keys()
-        columns = tuple(name for name in named if name not in skipped)
         order = f" order by {', '.join(reversed(skipped))}" if skipped else ""
-        chosen = f"select {', '.join(map(quoted, columns))} from {quoted(table)}{order}"
-        rows = tx(sa.text(chosen).execution_options(yield_per=BATCH))
+        named, parts = tx.stream(Sql(f"select * from {quoted(table)}{order}"), BATCH)
+        kept = [n for n, name in enumerate(named) if name not in skipped]
+        columns = tuple(named[n] for n in kept)
         empty = True
-        for part in rows.partitions():
+        for part in parts:
             empty = False
-            yield Batch(table, columns, [tuple(row) for row in part])
+            yield Batch(table, columns, [tuple(row[n] for n in kept) for row in part])
         if empty:
             yield Batch(table, columns, [])
 
@@ -188,8 +203,7 @@ def take_time(tx: Tx) -> None:
     """Postgres: this transaction may last longer than a verb's seconds, which bound only the work of runs."""
     if tx.pg:
         tx(_LONG)
-        raw: Any = tx.pooled.driver_connection
-        if raw.info.server_version >= 170000:
+        if tx.raw.info.server_version >= 170000:
             tx(_LONGER)
 
 
@@ -197,12 +211,25 @@ def take_time(tx: Tx) -> None:
 def snapshot(store: Store) -> Iterator[Tx]:
     """A connection for looking whose statements all see the same moment."""
     with store.read() as look:
-        look(sa.text("begin isolation level repeatable read read only" if store.pg else "begin"))
+        look(_BEGIN)
         try:
             take_time(look)
             yield look
         finally:
-            look(sa.text("rollback"))
+            look.rollback()
+
+
+class _Looking(Tx):
+    """A look at a backup: what fails on it is the backup's damage, and what fails elsewhere meanwhile is not."""
+
+    __slots__ = ("_path",)
+
+    def __init__(self, pool: Pool, raw: Any, path: Path):
+        super().__init__(pool, raw, pg=False)
+        self._path = path
+
+    def trouble(self, raised: Exception, statement: str) -> Exception:
+        return _damaged(self._path, str(raised))
 
 
 @contextlib.contextmanager
@@ -213,29 +240,33 @@ def opened(path: Path) -> Iterator[Tx]:
         BackupRefused: it is damaged.
     """
     driver = sqlite.driver()
-    engine = sa.create_engine(
-        "sqlite://",
-        module=driver,
-        creator=lambda: driver.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True),
-        poolclass=pool.NullPool,
-    )
+    where = f"{path.absolute().as_uri()}?mode=ro"
+    pool = Pool(driver, lambda: driver.connect(where, uri=True), most=1, kept=0)
     try:
-        with contextlib.closing(engine.raw_connection()) as pooled:
-            yield Tx(engine, pooled, pg=False)
-    except sa.exc.DBAPIError as problem:
-        raise _damaged(path, str(problem.orig)) from problem
+        raw = pool.take()
     except driver.Error as problem:
         raise _damaged(path, str(problem)) from problem
+    try:
+        yield _Looking(pool, raw, path)
+    finally:
+        pool.drop(raw)
 
 
 # ---- SQLite -----------------------------------------------------------------------------------------------
 
 
 def _vacuum(store: Store, path: Path) -> None:
-    with store.read() as look:
-        look.pooled.detach()  # it stops being a reader: it is closed afterwards, not handed to the next
-        look(sa.text("pragma query_only=off"))
-        look(sa.text("vacuum into :path"), path=str(path))
+    try:
+        with store.read() as look:
+            look.spoiled = True  # a reader no more: it is closed afterwards, not handed to the next
+            look(_MAY_WRITE)
+            look(_VACUUM, path=str(path))
+    except errors.StoreUnavailable as problem:
+        said = problem.__cause__
+        if isinstance(said, DatabaseError) and said.sqlite_name == "SQLITE_FULL":
+            # The ledger is only read here: it is the disk of the backup.
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)) from problem
+        raise
     with _reading_sqlite(path):
         pass
 
@@ -243,8 +274,8 @@ def _vacuum(store: Store, path: Path) -> None:
 @contextlib.contextmanager
 def _reading_sqlite(path: Path) -> Iterator[Content]:
     with opened(path) as look:
-        found = look(sa.text("pragma integrity_check(10)")).scalars().all()
-        if list(found) != ["ok"]:
+        found = look(_WHOLE).scalars()
+        if found != ["ok"]:
             raise _damaged(path, "; ".join(map(str, found)))
         if (of := revision(look)) is None:
             raise errors.BackupRefused(

@@ -19,17 +19,15 @@ import contextlib
 import random
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
-import sqlalchemy as sa
-from sqlalchemy import exc
-
 from alfred import clock, errors
-from alfred.store import postgres, sqlite
+from alfred.store import postgres, sqlite, trouble
+from alfred.store.pool import Pool
 from alfred.store.statement import Sql
 from alfred.store.together import Together, Waiting
-from alfred.store.tx import Tx, wrapped
+from alfred.store.trouble import DatabaseError
+from alfred.store.tx import Tx
 from alfred.store.writer import WriterLock
 
 P = ParamSpec("P")
@@ -38,22 +36,36 @@ T = TypeVar("T")
 RETRIES = 5
 PATIENCE = 600.0
 """Seconds that `Store.record` waits for a database to come back: as long as a restart with recovery may take."""
+DOCTOR = "`alfred doctor` says what is wrong with it."
 MOVED = "this ledger was moved to another database"
 """What the triggers say that `store.restore` leaves behind in a ledger that went elsewhere."""
 
 _FULL = ("disk is full", "No space left on device")
 _BEGIN = Sql("{sqlite:begin immediate}")
+_REACH = (
+    "Look whether the server runs and lets you in, with the address, name, user and password of `database` in config.yaml,"
+    " of ALFRED_DATABASE_URL, or of `alfred db move`."
+)
+_AGAIN = "Start this program again; `alfred db check` looks at what is there now."
 
 
 class Store:
     """An open database. `transact` writes, `read` looks; nothing else reaches the rows."""
 
-    def __init__(self, url: str, writer: sa.Engine, reader: sa.Engine, lock: WriterLock | None):
+    def __init__(
+        self,
+        url: str,
+        writer: Pool,
+        reader: Pool,
+        lock: WriterLock | None,
+        place: sqlite.Place | None = None,
+    ):
         self.url = url
-        self.pg = writer.dialect.name == "postgresql"
+        self.pg = lock is None
         self._writer = writer
         self._reader = reader
         self._lock = lock
+        self._place = place
         self._broken: str | None = None
         self._inside = threading.local()
         self._together = Together(self._write_together, lambda: self._lock)
@@ -113,11 +125,11 @@ class Store:
 
     def _again(self, once: Callable[[], T]) -> T:
         for attempt in range(RETRIES + 1):
-            if self._broken:
-                raise _unavailable(self._broken)
             try:
                 return once()
-            except exc.DBAPIError as problem:
+            except DatabaseError as problem:
+                if problem.whose not in (self._writer, self._reader):
+                    raise
                 if not self._worth_retrying(problem) or attempt == RETRIES:
                     self._raise(problem)
             clock.sleep(0.02 * 2**attempt * (0.5 + random.random()))
@@ -146,15 +158,18 @@ class Store:
         """A verb that opened a transaction of its own would wait for itself for ever."""
         if getattr(self._inside, "verb", False):
             raise AssertionError("a verb is given its transaction, and opens none")
-        self._inside.verb = True
         try:
+            self._inside.verb = True
             yield
         finally:
             self._inside.verb = False
 
     @contextlib.contextmanager
     def _transaction(self, *, alone: bool = False) -> Iterator[Tx]:
-        """Begins, and commits or takes back. `alone`: the one statement commits by itself."""
+        """Begins, and commits or takes back. `alone`: the one statement commits by itself. Every write comes by here, on
+        SQLite with the writer in hand: what another thread has learned of the ledger meanwhile is heeded."""
+        if self._broken:
+            raise _unavailable(self._broken)
         with self._opened(self._writer, alone) as tx:
             if not self.pg:
                 tx(_BEGIN)
@@ -172,34 +187,44 @@ class Store:
         try:
             with self._opened(self._reader, True) as look:
                 yield look
-        except exc.DBAPIError as problem:
+        except DatabaseError as problem:
             self._raise(problem)
 
     @contextlib.contextmanager
-    def _opened(self, engine: sa.Engine, autocommit: bool) -> Iterator[Tx]:
-        pooled, of = None, engine.pool
+    def _opened(self, pool: Pool, autocommit: bool) -> Iterator[Tx]:
+        if self._place and (lost := self._place.lost()):
+            self.give_up(lost)
+            raise _unavailable(lost, next=_AGAIN)
         try:
-            pooled = engine.raw_connection()
-            raw: Any = pooled.driver_connection
+            raw = pool.take()
+        except pool.driver.Error as problem:
+            raise self._heeded(trouble.of(problem, "connect", whose=pool)) from problem
+        tx = None
+        try:
+            tx = Tx(pool, raw, pg=self.pg)
             if self.pg and raw.autocommit is not autocommit:
-                raw.autocommit = autocommit
-        except engine.dialect.loaded_dbapi.Error as problem:
-            # Also a connection that has rested while its server went away: it is noticed here first.
-            told = wrapped(engine, problem, pooled, "connect")
-            if pooled is not None:
-                pooled.close()
-            raise told from problem
-        try:
-            yield Tx(engine, pooled, pg=self.pg)
+                try:
+                    raw.autocommit = autocommit
+                except pool.driver.Error as problem:
+                    # A connection that has rested while its server went away: it is noticed here first.
+                    raise tx.trouble(problem, "connect") from problem
+            yield tx
+        except DatabaseError as problem:
+            self._heeded(problem)
+            raise
         finally:
-            if engine.pool is not of and pooled.is_valid:
-                pooled.invalidate()  # its pool was given up meanwhile: nobody would close it
-            pooled.close()
+            (pool.give_back if tx is not None and tx.over() else pool.drop)(raw)
+
+    def _heeded(self, problem: DatabaseError) -> DatabaseError:
+        """After a failed fsync nothing that is cached can be trusted: never retry."""
+        if problem.sqlite_name.startswith("SQLITE_IOERR"):
+            self.give_up(problem.said)
+        return problem
 
     def close(self) -> None:
         """Closes every connection of this process."""
-        self._writer.dispose()
-        self._reader.dispose()
+        self._writer.renew()
+        self._reader.renew()
 
     @property
     def broken(self) -> str | None:
@@ -214,25 +239,15 @@ class Store:
         """SQLite: another process that holds the writer lock right now; None on Postgres."""
         return self._lock.holder() if self._lock else None
 
-    def _worth_retrying(self, problem: exc.DBAPIError) -> bool:
+    def _worth_retrying(self, problem: DatabaseError) -> bool:
         if self.pg:
-            state = getattr(problem.orig, "sqlstate", None)
-            return problem.connection_invalidated or state in postgres.TRANSIENT
-        name = getattr(problem.orig, "sqlite_errorname", "") or ""
-        return name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED"))
+            return problem.cut or problem.sqlstate in postgres.TRANSIENT
+        return problem.sqlite_name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED"))
 
-    def _raise(self, problem: exc.DBAPIError) -> None:
+    def _raise(self, problem: DatabaseError) -> None:
         """Database trouble becomes one clear error; a mistake of ours (a broken guard) stays what it is."""
-        text = str(problem.orig).strip().split("\n")[0]
-        name = getattr(problem.orig, "sqlite_errorname", "") or ""
-        if name.startswith("SQLITE_IOERR"):
-            self._broken = (
-                text  # after a failed fsync nothing that is cached can be trusted: never retry
-            )
-        if (
-            any(word in text for word in _FULL)
-            or getattr(problem.orig, "sqlstate", None) == "53100"
-        ):
+        text, name = problem.said, problem.sqlite_name
+        if any(word in text for word in _FULL) or problem.sqlstate == "53100":
             raise errors.StoreUnavailable(
                 f"The disk of the database is full ({text}).",
                 next="Free some space; nothing that was acknowledged is lost, and work goes on by itself.",
@@ -241,14 +256,14 @@ class Store:
             raise _unavailable(text, next="Start again: `database:` says where it is.") from problem
         if name.startswith(sqlite.DAMAGED):
             raise _unavailable(text, next=sqlite.RESTORE) from problem
-        if isinstance(problem, exc.IntegrityError | exc.ProgrammingError | exc.DataError):
+        if isinstance(
+            problem, trouble.IntegrityError | trouble.ProgrammingError | trouble.DataError
+        ):
             raise problem
         raise _unavailable(text) from problem
 
 
-def _unavailable(
-    text: str, next: str = "`alfred doctor` says what is wrong with it."
-) -> errors.StoreUnavailable:
+def _unavailable(text: str, next: str = DOCTOR) -> errors.StoreUnavailable:
     return errors.StoreUnavailable(f"The database cannot be used: {text}.", next=next)
 
 
@@ -259,21 +274,27 @@ def open_store(url: str) -> Store:
         StoreUnavailable: it cannot be reached.
         ConfigError: the URL is neither of the two, or the extra for Postgres is not installed.
     """
-    try:
-        parsed = sa.make_url(url)
-    except exc.ArgumentError:
+    scheme, _, rest = url.partition("://")
+    kind = scheme.partition("+")[0]
+    if not rest or not kind.isalnum():
         raise errors.ConfigError(
             "The database URL cannot be read.", next="Write `sqlite` or `postgresql://host/name`."
-        ) from None
-    backend = parsed.get_backend_name()
-    if backend == "sqlite":
-        return Store(url, *sqlite.engines(Path(parsed.database or "")))
-    if backend in ("postgresql", "postgres"):
-        store = Store(url, *postgres.engines(parsed))
-        with store.read() as look:
-            postgres.check(look)
+        )
+    if kind == "sqlite":
+        return Store(url, *sqlite.pools(sqlite.path(url)))
+    if kind in ("postgresql", "postgres"):
+        store = Store(url, *postgres.pools(url))
+        try:
+            with store.read() as look:
+                postgres.check(look)
+        except errors.StoreUnavailable as problem:
+            store.close()
+            raise errors.StoreUnavailable(problem.detail, next=_REACH) from problem
+        except BaseException:
+            store.close()
+            raise
         return store
     raise errors.ConfigError(
-        f"No support for a database of the kind {backend!r}.",
+        f"No support for a database of the kind {kind!r}.",
         next="Write `sqlite` or `postgresql://host/name`.",
     )

@@ -1,4 +1,4 @@
-"""What may be known about the place where the database lies before it is opened, and how much room there is.
+"""What may be known about the place where the database lies before it is opened, how much room there is, and how much it takes.
 
 SQLite's locks and its shared memory do not hold over a network: two machines on one file lose rows without an
 error. So a database on such a file system is refused before anything touches it. Nothing here opens the
@@ -8,11 +8,17 @@ database's own files: closing any descriptor of them would drop SQLite's locks i
 from __future__ import annotations
 
 import os
-import shutil
 import stat
 from pathlib import Path
 
 from alfred import errors
+from alfred.store.statement import Sql
+from alfred.store.tx import Tx
+
+_TAKEN = Sql(
+    "select {pg:pg_database_size(current_database())}"
+    "{sqlite:page_count*page_size from pragma_page_count(),pragma_page_size()}"
+)
 
 NETWORK = frozenset(
     (
@@ -81,14 +87,12 @@ def file_system(path: Path) -> str:
     return found.lower()
 
 
-def free(path: Path) -> int:
-    """Bytes that this account may still write where `path` lies or will lie."""
-    while not path.exists():
-        path = path.parent
-    return shutil.disk_usage(path).free
-
-
 def _kind(mode: int) -> str:
     if stat.S_ISDIR(mode):
         return "a folder"
     return "a pipe" if stat.S_ISFIFO(mode) else "a device or socket"
+
+
+def taken(look: Tx) -> int:
+    """Bytes that an open database takes; the whole one, also of Postgres."""
+    return int(look(_TAKEN).scalar_one())

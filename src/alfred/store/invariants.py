@@ -10,13 +10,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import sqlalchemy as sa
-
 from alfred.store import backup
 from alfred.store.connect import Store
 from alfred.store.statement import Sql
 from alfred.store.tx import Tx
 
+_PAGES = Sql("pragma integrity_check(100)")
+_LOST = Sql("pragma foreign_key_check")
 SHOWN = 5
 """Violations that one finding names."""
 
@@ -149,6 +149,12 @@ INVARIANTS = (
         "select run_id from transcript group by run_id having count(*)<>max(n) or min(n)<>1",
     ),
     _rule(
+        "the tools that a run was offered are kept",
+        "select t.run_id from transcript t join runs r on r.id=t.run_id where t.kind='system'"
+        " and not exists(select 1 from tool_lists l where l.tenant=r.tenant and l.digest="
+        """substr(t.item,{sqlite:instr}{pg:strpos}(t.item,'"tools": "')+10,64))""",
+    ),
+    _rule(
         "what is reserved is the sum of the open reservations",
         "select b.tenant||' '||b.scope||' '||b.day from budgets b where b.reserved<>"
         "(select coalesce(sum(v.amount),0) from reservations v where v.status='open' and v.tenant=b.tenant"
@@ -164,7 +170,11 @@ INVARIANTS = (
         "the head of the audit chain is its last row",
         "select h.tenant from audit_heads h left join audit a on a.tenant=h.tenant and a.n=h.n"
         " where h.n<>(select coalesce(max(n),0) from audit a where a.tenant=h.tenant)"
-        " or h.hash<>coalesce(a.hash,'')",
+        " or h.hash<>coalesce(a.hash,'')"
+        " union all select distinct a.tenant from audit a"
+        " where not exists(select 1 from audit_heads h where h.tenant=a.tenant)"
+        " union all select substr(k,8) from meta where k like 'policy:%'"
+        " and not exists(select 1 from audit_heads h where h.tenant=substr(k,8))",
     ),
     _rule(
         "a fire that started has a run, and no run two fires",
@@ -222,15 +232,14 @@ def check(store: Store) -> list[Finding]:
         StoreUnavailable: it cannot be read at all.
     """
     found: list[Finding] = []
+    # FTS5 compares with what a connection remembers of its index: one that has searched before remembers what was
+    store.close()
     with backup.snapshot(store) as look:
         if not store.pg:
-            pages = [str(row[0]) for row in look(sa.text("pragma integrity_check(100)"))]
+            pages = [str(row[0]) for row in look(_PAGES)]
             if pages != ["ok"]:
                 found.append(_finding("the file is whole", pages))
-            lost = [
-                f"{row.table} row {row.rowid} -> {row.parent}"
-                for row in look(sa.text("pragma foreign_key_check"))
-            ]
+            lost = [f"{row.table} row {row.rowid} -> {row.parent}" for row in look(_LOST)]
             if lost:
                 found.append(_finding("what a row points to is there", lost))
         return found + broken(look)

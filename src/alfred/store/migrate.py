@@ -19,12 +19,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import sqlalchemy as sa
-
 from alfred import clock, errors, ids
-from alfred.store import backup
+from alfred.store import backup, sqlite
 from alfred.store.connect import Store
 from alfred.store.statement import Sql
+from alfred.store.trouble import ProgrammingError
 from alfred.store.tx import Tx
 from alfred.store.writer import WriterLock
 from alfred.version import VERSION
@@ -43,8 +42,10 @@ Extras = Callable[[Tx], None]
 _META = Sql("select k, v from meta where k in('schema','made_by','moved')")
 _EPOCH = Sql("select v from meta where k='feed_epoch'")
 _SET = Sql("insert into meta(k,v) values(:k,:v) on conflict(k) do update set v=excluded.v")
-_LOCK_TIMEOUT = sa.text("set local lock_timeout='60s'")
-_LOCK = sa.text("select pg_advisory_xact_lock(hashtextextended('alfred:schema',0))")
+_LOCK_TIMEOUT = Sql("set local lock_timeout='60s'")
+_LOCK = Sql("select pg_advisory_xact_lock(hashtextextended('alfred:schema',0))")
+_UNWATCHED = (Sql("rollback"), Sql("pragma foreign_keys=off"), Sql("begin immediate"))
+_BROKEN = Sql("pragma foreign_key_check")
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +135,8 @@ def find(tx: Tx) -> State | None:
         return None
     else:
         raise errors.ConfigError(
-            f"The database has tables that are not alfred's: {', '.join(others[:5])}.",
+            f"The database has tables that are not alfred's: {', '.join(others[:5])}"
+            + (f" and {len(others) - 5} more." if others[5:] else "."),
             next="Give alfred a database of its own (`database:` in config.yaml), or one empty schema.",
         )
     raise errors.ConfigError(
@@ -151,9 +153,10 @@ def check(state: State) -> None:
         ConfigError: it was moved elsewhere.
     """
     if state.moved:
+        what = "`sqlite`" if state.moved.startswith("sqlite") else "it, with its user and password"
         raise errors.ConfigError(
             f"This ledger was moved to {state.moved}; what is here is the copy that stayed behind.",
-            next="Set `database:` in config.yaml or ALFRED_DATABASE_URL to it.",
+            next=f"Set `database:` in config.yaml, or ALFRED_DATABASE_URL, to {what}.",
         )
     if state.revision not in known():
         raise errors.SchemaMismatch(
@@ -222,14 +225,10 @@ def alone(tx: Tx) -> None:
         backup.take_time(tx)
         tx(_LOCK)
         return
-    raw = tx.pooled.driver_connection
-    assert raw is not None
-    tx.pooled.detach()
-    raw.execute(
-        "rollback"
-    )  # this pragma does nothing inside a transaction; the writer lock stays held
-    raw.execute("pragma foreign_keys=off")
-    raw.execute("begin immediate")
+    tx.spoiled = True
+    # this pragma does nothing inside a transaction; the writer lock stays held
+    for statement in _UNWATCHED:
+        tx(statement)
 
 
 def verify(tx: Tx) -> None:
@@ -240,7 +239,7 @@ def verify(tx: Tx) -> None:
     """
     if tx.pg:
         return
-    broken = tx(sa.text("pragma foreign_key_check")).all()
+    broken = tx(_BROKEN).all()
     if broken:
         raise errors.StoreUnavailable(
             f"{len(broken)} rows point to rows that are not there, first in {broken[0].table!r} to {broken[0].parent!r}.",
@@ -253,9 +252,14 @@ def build(tx: Tx, steps: list[Script], *, after: str | None, upto: str) -> None:
     from alembic.operations import Operations
     from alembic.runtime.migration import MigrationContext
 
+    from alfred.store import toolkit
+
     names = [step.revision for step in steps]
     chosen = steps[0 if after is None else names.index(after) + 1 : names.index(upto) + 1]
-    with Operations.context(MigrationContext.configure(tx.conn)):
+    with (
+        toolkit.connection(tx) as connection,
+        Operations.context(MigrationContext.configure(connection)),
+    ):
         for step in chosen:
             step.module.upgrade()
 
@@ -307,11 +311,11 @@ def _climb_one(tx: Tx, steps: list[Script]) -> bool:
 def _rights() -> Iterator[None]:
     try:
         yield
-    except sa.exc.ProgrammingError as problem:
-        if getattr(problem.orig, "sqlstate", None) not in ("42501", "3F000"):
+    except ProgrammingError as problem:
+        if problem.sqlstate not in ("42501", "3F000"):
             raise
         raise errors.ConfigError(
-            f"The role may not make tables in the database: {str(problem.orig).splitlines()[0]}.",
+            f"The role may not make tables in the database: {problem.said}.",
             next="As its owner: `grant create on schema public to <role>`, or give alfred a database of its own.",
         ) from problem
 
@@ -320,5 +324,5 @@ def _one_at_a_time(store: Store) -> contextlib.AbstractContextManager[None]:
     """SQLite: one process makes the backup and migrates, the others wait and find it done."""
     if store.pg:
         return contextlib.nullcontext()
-    path = Path(sa.make_url(store.url).database or "")
+    path = sqlite.path(store.url)
     return WriterLock.of(path.with_name(path.name + ".upgrade.lock"))

@@ -5,12 +5,12 @@ READ COMMITTED; safety comes from row locks taken first and guards repeated in e
 
 from __future__ import annotations
 
+import re
 from typing import Any
-
-import sqlalchemy as sa
-from sqlalchemy import event
+from urllib.parse import parse_qsl, quote, unquote_to_bytes, urlencode
 
 from alfred import errors
+from alfred.store.pool import Pool
 from alfred.store.statement import Sql
 from alfred.store.tx import Tx
 
@@ -28,6 +28,18 @@ TRANSIENT = {
 }
 """SQLSTATEs after which the same transaction may go through: conflicts, locks, time limits, a server that restarts."""
 
+_USER = re.compile(r"([^:/?@]*):(?!\d*/)([^@]*)@")
+"""Who opens it, and the password; `:5432/` is a port."""
+
+_NOTICED = {
+    "keepalives_idle": "10",
+    "keepalives_interval": "10",
+    "keepalives_count": "2",
+    "tcp_user_timeout": "30000",
+}
+"""A server whose machine or network is gone without a word is noticed within a lease, not after the quarter of an hour, or
+the two hours, that an operating system waits. What the URL says of it wins."""
+
 _SYNCHRONOUS = Sql("show synchronous_commit")
 _VERSION = Sql("show server_version")
 
@@ -37,39 +49,71 @@ def version(tx: Tx) -> str:
     return str(tx(_VERSION).scalar())
 
 
-def engines(url: sa.URL) -> tuple[sa.Engine, sa.Engine, None]:
-    """The engine that writes and the one that reads, which are the same: who may write is a matter of the transaction.
+def conninfo(url: str) -> str:
+    """A URL as libpq reads it, which wants escaped what people paste as it is: a password with `%`, options with `=`.
 
     Raises:
-        ConfigError: the extra for Postgres is not installed.
+        ConfigError: it cannot be read. What libpq says of it may hold the password, and is not repeated.
+    """
+    import psycopg
+    from psycopg.conninfo import conninfo_to_dict, make_conninfo
+
+    rest = _USER.sub(
+        lambda found: "{}:{}@".format(
+            *(quote(unquote_to_bytes(part), "") for part in found.groups())
+        ),
+        url.partition("://")[2],
+        count=1,
+    )
+    where, _, options = rest.partition("?")
+    asked = urlencode(parse_qsl(options, keep_blank_values=True), quote_via=quote)
+    written = f"postgresql://{where}{'?' if asked else ''}{asked}"
+    try:
+        said = conninfo_to_dict(written)
+        clear = "@" not in str(said.get("host"))
+    except psycopg.Error:
+        said, clear = {}, False
+    if not clear:
+        raise errors.ConfigError(
+            "The database URL cannot be read.",
+            next="Write `postgresql://user:password@host:port/name`, `@` in a password as %40; behind `?` only"
+            " what libpq knows, as `sslmode=require`.",
+        )
+    return make_conninfo(**(_NOTICED | said))
+
+
+def pools(url: str) -> tuple[Pool, Pool, None]:
+    """The connections that write and those that read, which are the same: who may write is a matter of the transaction.
+
+    Raises:
+        ConfigError: the extra for Postgres is not installed, or the URL cannot be read.
     """
     try:
-        import psycopg  # noqa: F401
+        import psycopg
     except ImportError:
         raise errors.ConfigError(
             "Postgres needs the extra `postgres`, which is not installed.",
             next='Install `alfred-agents[postgres]`; from the sources that is `uv tool install ".[postgres]"`.',
         ) from None
-    engine = sa.create_engine(
-        url.set(drivername="postgresql+psycopg"),
-        pool_size=8,
-        max_overflow=24,
-        pool_use_lifo=True,
-        pool_reset_on_return=None,  # whoever opens a transaction ends it: `Store`
-    )
 
-    @event.listens_for(engine, "connect")
-    def _(conn: Any, _record: Any) -> None:
+    where = conninfo(url)
+
+    def connect() -> Any:
+        conn: Any = psycopg.connect(where, autocommit=True)
         # A worker that is stopped inside a transaction must not hold its rows: the server frees them.
         settings = {"idle_in_transaction_session_timeout": "5s", "lock_timeout": "5s"}
         if conn.info.server_version >= 170000:
             settings["transaction_timeout"] = "30s"
-        conn.autocommit = True
-        for name, value in settings.items():
-            conn.execute(f"set {name} = '{value}'")
-        conn.autocommit = False
+        try:
+            for name, value in settings.items():
+                conn.execute(f"set {name} = '{value}'")
+        except BaseException:
+            conn.close()
+            raise
+        return conn
 
-    return engine, engine, None
+    pool = Pool(psycopg, connect, most=32, kept=8)
+    return pool, pool, None
 
 
 def check(look: Tx) -> None:

@@ -16,13 +16,12 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import sqlalchemy as sa
-
 from alfred import clock, errors, ids
-from alfred.store import backup, migrate
+from alfred.store import backup, migrate, postgres, sqlite
 from alfred.store.backup import Content, quoted
 from alfred.store.connect import MOVED, Store
 from alfred.store.statement import Sql
+from alfred.store.trouble import DataError, IntegrityError, ProgrammingError
 from alfred.store.tx import Tx
 from alfred.version import VERSION
 
@@ -36,18 +35,19 @@ _NOT_CONTENT = frozenset({"meta", "workers"})
 """Tables that do not make a ledger worth keeping."""
 
 _RUNNING = Sql("select count(*) from runs where status='running'")
+_WHICH = Sql("select pg_postmaster_start_time(), current_database()")
 _NOT_MOVED = Sql("delete from meta where k='moved'")
-_VIRTUAL = sa.text(
+_VIRTUAL = Sql(
     "select name from pragma_table_list where schema='main' and type in('virtual','table')"
     " and substr(name,1,7)<>'sqlite_' order by type desc, name"
 )
-_FUNCTIONS = sa.text(
+_FUNCTIONS = Sql(
     "select cast(cast(p.oid as regprocedure) as text) from pg_proc p"
     " join pg_namespace n on n.oid=p.pronamespace"
     " where n.nspname=current_schema() and starts_with(p.proname,'alfred_')"
     " order by p.proname='alfred_now', 1"
 )
-_FOREIGN_KEYS = sa.text(
+_FOREIGN_KEYS = Sql(
     "select cast(cast(conrelid as regclass) as text) as owner, conname as name from pg_constraint"
     " where contype='f' and connamespace=(select oid from pg_namespace where nspname=current_schema())"
     " order by 1, 2"
@@ -73,10 +73,12 @@ def restore(
         SchemaMismatch: the backup is newer than this program.
         ConfigError: the database has tables that are not ours.
     """
-    if not store.pg and _same_file(path, Path(sa.make_url(store.url).database or "")):
+    if not store.pg and _same_file(path, sqlite.path(store.url)):
         raise errors.BackupRefused(
             f"{path} is the database itself.", next="Name a file that `alfred db backup` wrote."
         )
+    # Said first: a database with rows asks for `--force`, which helps no other file.
+    backup.kind(path)
     return store.transact(
         _replace,
         lambda: backup.reading(path),
@@ -100,7 +102,7 @@ def move(
         UsageError: runs are being worked on, or both are one database.
         BackupRefused: the target has rows and `force` is not given.
     """
-    if _place(source.url) == _place(target.url):
+    if _one_database(source, target):
         raise errors.UsageError(
             "The ledger cannot be moved to where it is.", next="Name another database."
         )
@@ -116,7 +118,8 @@ def move(
 
         @contextlib.contextmanager
         def rows() -> Iterator[Content]:
-            yield Content(state.revision, backup.batches(here))
+            with contextlib.closing(backup.batches(here)) as batches:  # before they are read again
+                yield Content(state.revision, batches)
 
         return target.transact(
             _replace, rows, steps=steps, epoch=epoch, after=_nothing, force=force, extras=extras
@@ -176,7 +179,7 @@ def _load(tx: Tx, content: Content) -> dict[str, int]:
             counts[batch.table] += len(batch.rows)
             _insert(tx, batch)
     for table, count in counts.items():
-        stored = tx(sa.text(f"select count(*) from {quoted(table)}")).scalar_one()
+        stored = tx(Sql(f"select count(*) from {quoted(table)}")).scalar_one()
         if stored != count:
             raise errors.StoreUnavailable(
                 f"{stored} of {count} rows of {table!r} arrived; nothing was changed.",
@@ -191,9 +194,9 @@ def _insert(tx: Tx, batch: backup.Batch) -> None:
     insert = Sql(f"insert into {quoted(batch.table)} ({names}) values ({values})")
     try:
         tx.many(insert, [{f"c{n}": value for n, value in enumerate(row)} for row in batch.rows])
-    except (sa.exc.DataError, sa.exc.IntegrityError, sa.exc.ProgrammingError) as problem:
+    except (DataError, IntegrityError, ProgrammingError) as problem:
         raise errors.BackupRefused(
-            f"A row of {batch.table!r} does not fit: {str(problem.orig).splitlines()[0]}.",
+            f"A row of {batch.table!r} does not fit: {problem.said}.",
             next="Nothing was changed. `alfred db check` on the database it comes from says more.",
         ) from problem
 
@@ -208,15 +211,15 @@ def _references_later(tx: Tx) -> Iterator[None]:
 
     def alter(how: str) -> None:
         for key in keys:
-            tx(sa.text(f"alter table {key.owner} alter constraint {quoted(key.name)} {how}"))
+            tx(Sql(f"alter table {key.owner} alter constraint {quoted(key.name)} {how}"))
 
     alter("deferrable initially deferred")
     yield
     try:
-        tx(sa.text("set constraints all immediate"))  # looks at every row that was written
-    except sa.exc.IntegrityError as problem:
+        tx(Sql("set constraints all immediate"))  # looks at every row that was written
+    except IntegrityError as problem:
         raise errors.BackupRefused(
-            f"A row points to one that is not there: {str(problem.orig).splitlines()[0]}.",
+            f"A row points to one that is not there: {problem.said}.",
             next="Nothing was changed. Restore an older backup.",
         ) from problem
     alter("not deferrable")
@@ -226,7 +229,7 @@ def _refuse_rows(tx: Tx, *, force: bool) -> None:
     for table in backup.tables(tx):
         if force or table in _NOT_CONTENT:
             continue
-        if tx(sa.text(f"select 1 from {quoted(table)} limit 1")).first():
+        if tx(Sql(f"select 1 from {quoted(table)} limit 1")).first():
             raise errors.BackupRefused(
                 f"The database is not empty: it has rows in {table!r}.",
                 next="Name an empty one, or add `--force` to replace all of it (back it up first).",
@@ -237,19 +240,19 @@ def _drop(tx: Tx) -> None:
     """Every table and function of ours, of whatever revision."""
     if tx.pg:
         owned = ", ".join(map(quoted, backup.tables(tx)))
-        tx(sa.text(f"drop table {owned}"))
-        for signature in tx(_FUNCTIONS).scalars().all():
-            tx(sa.text(f"drop function {signature}"))
+        tx(Sql(f"drop table {owned}"))
+        for signature in tx(_FUNCTIONS).scalars():
+            tx(Sql(f"drop function {signature}"))
         return
-    for table in tx(_VIRTUAL).scalars().all():
-        tx(sa.text(f"drop table {quoted(table)}"))
+    for table in tx(_VIRTUAL).scalars():
+        tx(Sql(f"drop table {quoted(table)}"))
 
 
 def _close_to_writes(tx: Tx, place: str) -> None:
     """Waits for the writes under way, then lets no more happen: a process may have been open for long."""
     owned = [table for table in backup.tables(tx) if table not in _NOT_CONTENT]
     if tx.pg:
-        tx(sa.text(f"lock table {', '.join(map(quoted, owned))} in share row exclusive mode"))
+        tx(Sql(f"lock table {', '.join(map(quoted, owned))} in share row exclusive mode"))
     running = tx(_RUNNING).scalar_one()
     if running:
         raise errors.UsageError(
@@ -259,7 +262,7 @@ def _close_to_writes(tx: Tx, place: str) -> None:
     migrate.mark(tx, moved=place)
     if tx.pg:
         tx(
-            sa.text(
+            Sql(
                 "create function alfred_moved() returns trigger language plpgsql as"
                 f" $$ begin raise exception '{MOVED}'; end $$"
             )
@@ -267,7 +270,7 @@ def _close_to_writes(tx: Tx, place: str) -> None:
     for table in owned:
         if tx.pg:
             tx(
-                sa.text(
+                Sql(
                     f"create trigger moved before insert or update or delete on {quoted(table)}"
                     " for each statement execute function alfred_moved()"
                 )
@@ -275,20 +278,30 @@ def _close_to_writes(tx: Tx, place: str) -> None:
             continue
         for verb in ("insert", "update", "delete"):
             tx(
-                sa.text(
+                Sql(
                     f"create trigger {quoted(f'moved_{table}_{verb}')} before {verb} on"
                     f" {quoted(table)} begin select raise(abort,'{MOVED}'); end"
                 )
             )
 
 
+def _one_database(source: Store, target: Store) -> bool:
+    """Whether both are one, whatever they are called: a server has many names, and what is moved into itself waits for
+    itself."""
+    if source.pg and target.pg:
+        with source.read() as here, target.read() as there:
+            return here(_WHICH).one() == there(_WHICH).one()
+    return _place(source.url) == _place(target.url)
+
+
 def _place(url: str) -> str:
     """Where a database is, without who may open it."""
-    parsed = sa.make_url(url)
-    if parsed.get_backend_name() == "sqlite":
-        return f"sqlite:///{Path(parsed.database or '').resolve()}"
-    host = parsed.host or parsed.query.get("host") or ""
-    return f"postgresql://{host}:{parsed.port or 5432}/{parsed.database or ''}"
+    if url.startswith("sqlite"):
+        return f"sqlite:///{sqlite.path(url).resolve()}"
+    from psycopg.conninfo import conninfo_to_dict
+
+    said = conninfo_to_dict(postgres.conninfo(url))
+    return f"postgresql://{said.get('host', '')}:{said.get('port', 5432)}/{said.get('dbname', '')}"
 
 
 def _same_file(path: Path, other: Path) -> bool:

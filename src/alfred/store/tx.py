@@ -1,21 +1,23 @@
 """What a verb is given: a transaction in progress, and the rows that a statement came to.
 
-Invariants: a statement goes straight to the driver (the toolkit's result objects cost four times the statement);
-whatever the driver raises leaves here as the toolkit's `DBAPIError`, whoever executed it; a text that no database
-can keep is cleaned before it is written, because a row that cannot be written would be tried for ever.
+Invariants: a statement goes straight to the driver; whatever that raises leaves here as a `trouble.DatabaseError`; a text
+that no database can keep is cleaned before it is written, because a row that cannot be written would be tried for ever.
 """
 
 from __future__ import annotations
 
+import contextlib
 from collections import namedtuple
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
-import sqlalchemy as sa
-from sqlalchemy import exc
-
+from alfred.store import trouble
+from alfred.store.pool import Pool
 from alfred.store.statement import Sql
 from alfred.trust import text
+
+IDLE = 0
+"""What libpq says of a connection on which no statement runs and no transaction is open."""
 
 trace: Callable[[str], None] | None = None
 """Told of each statement before it is sent, and of `commit`: where tests let a process die."""
@@ -46,21 +48,21 @@ class Rows:
         """The only row, None when there is none.
 
         Raises:
-            MultipleResultsFound: the statement promised less than it gave.
+            AssertionError: the statement promised less than it gave.
         """
         if len(self._rows) > 1:
-            raise exc.MultipleResultsFound(f"{len(self._rows)} rows where one was expected")
+            raise AssertionError(f"{len(self._rows)} rows where one was expected")
         return self.first()
 
     def one(self) -> Any:
         """The only row.
 
         Raises:
-            NoResultFound, MultipleResultsFound: there is none, or more than one.
+            AssertionError: there is none, or more than one.
         """
         row = self.one_or_none()
         if row is None:
-            raise exc.NoResultFound("no row where one was expected")
+            raise AssertionError("no row where one was expected")
         return row
 
     def scalar(self) -> Any:
@@ -71,7 +73,7 @@ class Rows:
         """The first column of the only row.
 
         Raises:
-            NoResultFound, MultipleResultsFound: there is none, or more than one.
+            AssertionError: there is none, or more than one.
         """
         return self.one()[0]
 
@@ -99,30 +101,30 @@ _ALONE = Sql("select pg_advisory_xact_lock(hashtextextended(:key,0))")
 class Tx:
     """A transaction in progress, or a connection for looking. Ledger functions take it first and never open one."""
 
-    __slots__ = ("_conn", "_engine", "closing", "pg", "pooled", "wakes")
+    __slots__ = ("closing", "pg", "pool", "raw", "spoiled", "wakes")
 
-    def __init__(self, engine: sa.Engine, pooled: sa.PoolProxiedConnection, *, pg: bool):
-        self._engine = engine
-        self._conn: sa.Connection | None = None
-        self.pooled = pooled
+    def __init__(self, pool: Pool, raw: Any, *, pg: bool):
+        self.pool = pool
+        self.raw = raw
+        """The driver's connection."""
         self.pg = pg
+        self.spoiled = False
+        """The connection is closed afterwards, not handed to the next."""
         self.closing: list[tuple[str, str, Callable[[Tx, str, str], None]]] = []
         """(order, payload, write): what takes the last locks of the transaction, written sorted at its end."""
         self.wakes: set[str] = set()
         """Runs to look at once this commits: handed to the delivery, sorted, as the last statements."""
 
-    def __call__(self, statement: Sql | sa.Executable, /, **params: Any) -> Any:
-        """Executes one statement with its parameters: `Rows`, or the toolkit's result for a construct of its own."""
+    def __call__(self, statement: Sql, /, **params: Any) -> Rows:
+        """Executes one statement with its parameters."""
         clean = _storable(params)
-        if not isinstance(statement, Sql):
-            return self.conn.execute(statement, clean)
         sent = statement.pg if self.pg else statement.sqlite
         traced(sent)
         if statement.lists:
             clean = statement.parameters(clean, pg=self.pg)
         cursor = None
         try:
-            cursor = self.pooled.cursor()
+            cursor = self.raw.cursor()
             cursor.execute(sent, clean)
             if self.pg not in statement.shapes:
                 statement.shapes[self.pg] = _shape(cursor.description)
@@ -131,8 +133,8 @@ class Tx:
                 return Rows([], cursor.rowcount)
             rows = [shape._make(row) for row in cursor.fetchall()]
             return Rows(rows, len(rows))
-        except self._engine.dialect.loaded_dbapi.Error as problem:
-            raise wrapped(self._engine, problem, self.pooled, sent) from problem
+        except self.pool.driver.Error as problem:
+            raise self.trouble(problem, sent) from problem
         finally:
             if cursor is not None:
                 cursor.close()
@@ -151,57 +153,74 @@ class Tx:
         traced(sent)
         cursor = None
         try:
-            cursor = self.pooled.cursor()
+            cursor = self.raw.cursor()
             cursor.executemany(sent, [_storable(row) for row in rows])
-        except self._engine.dialect.loaded_dbapi.Error as problem:
-            raise wrapped(self._engine, problem, self.pooled, sent) from problem
+        except self.pool.driver.Error as problem:
+            raise self.trouble(problem, sent) from problem
         finally:
             if cursor is not None:
+                cursor.close()
+
+    def stream(
+        self, statement: Sql, size: int
+    ) -> tuple[tuple[str, ...], Iterator[list[tuple[Any, ...]]]]:
+        """The columns of a statement without parameters, and its rows, so many at a time: of many rows few are in the
+        memory. Inside a transaction. The connection is closed afterwards: rows that nobody read to their end are let go
+        of at any later time, which would be in the middle of what somebody else does on it."""
+        sent = statement.pg if self.pg else statement.sqlite
+        traced(sent)
+        self.spoiled = True
+        cursor = self.raw.cursor("rows") if self.pg else self.raw.cursor()
+        try:
+            cursor.execute(sent, {})
+        except self.pool.driver.Error as problem:
+            cursor.close()
+            raise self.trouble(problem, sent) from problem
+        return tuple(column[0] for column in cursor.description), self._parts(cursor, sent, size)
+
+    def _parts(self, cursor: Any, sent: str, size: int) -> Iterator[list[tuple[Any, ...]]]:
+        try:
+            while part := cursor.fetchmany(size):
+                yield part
+        except self.pool.driver.Error as problem:
+            raise self.trouble(problem, sent) from problem
+        finally:
+            with contextlib.suppress(
+                self.pool.driver.Error
+            ):  # the connection may have been closed before
                 cursor.close()
 
     def commit(self) -> None:
         """Ends the transaction: from here on it has happened."""
         traced("commit")
         try:
-            self._engine.dialect.do_commit(self.pooled)  # type: ignore[arg-type]
-        except self._engine.dialect.loaded_dbapi.Error as problem:
-            raise wrapped(self._engine, problem, self.pooled, "commit") from problem
+            self.raw.commit()
+        except self.pool.driver.Error as problem:
+            raise self.trouble(problem, "commit") from problem
 
     def rollback(self) -> None:
         """Ends the transaction as if nothing had been; a connection that cannot even do that is given up."""
-        if not self.pooled.is_valid:
-            return  # it was cut: the server has done so already
         try:
-            self.pooled.rollback()
-        except self._engine.dialect.loaded_dbapi.Error as problem:
-            self.pooled.invalidate(problem)
+            self.raw.rollback()
+        except self.pool.driver.Error:  # it was cut: the server has done so already
+            self.spoiled = True
 
-    @property
-    def conn(self) -> sa.Connection:
-        """The toolkit's view of this very transaction, for migrations, copies and the queue's savepoints."""
-        if self._conn is None:
-            self._conn = sa.Connection(self._engine, connection=self.pooled)
-        return self._conn
+    def over(self) -> bool:
+        """Whether the next may have the connection: it is good, and nothing that was begun on it goes on. What an
+        interruption left in the middle would be found by whoever comes then."""
+        if self.spoiled:
+            return False
+        return (
+            self.raw.pgconn.transaction_status == IDLE if self.pg else not self.raw.in_transaction
+        )
 
-
-def wrapped(
-    engine: sa.Engine, problem: Exception, pooled: sa.PoolProxiedConnection | None, statement: str
-) -> exc.DBAPIError:
-    """The driver's error as the toolkit's; a connection that was cut is not used again, nor are its neighbours."""
-    dialect = engine.dialect
-    cut = dialect.is_disconnect(problem, pooled, None)  # type: ignore[arg-type]
-    if cut:
-        if pooled is not None:
-            pooled.invalidate(problem)
-        engine.dispose()
-    return exc.DBAPIError.instance(  # type: ignore[return-value]
-        statement,
-        None,
-        problem,
-        dialect.loaded_dbapi.Error,
-        connection_invalidated=cut,
-        dialect=dialect,
-    )
+    def trouble(self, raised: Exception, statement: str) -> Exception:
+        """The driver's error as ours (`DatabaseError`); a connection that was cut is not used again, nor are its neighbours."""
+        cut = self.pg and bool(self.raw.closed or self.raw.broken)
+        if cut:
+            self.spoiled = True
+            self.pool.renew()
+        return trouble.of(raised, statement, cut=cut, whose=self.pool)
 
 
 def _storable(params: dict[str, Any]) -> dict[str, Any]:

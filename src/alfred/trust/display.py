@@ -27,6 +27,7 @@ _PLAIN = re.compile(r"[ -\[\]-~]*")  # printable ASCII without the backslash
 _FOREIGN = re.compile(
     r"[\n -~]?[^\n -~]+"
 )  # with the character before: a mark or a selector is about it
+_SMUGGLED = re.compile("[\u202a-\u202e\u2066-\u2069\U000e0000-\U000e007f\U000e0100-\U000e01ef]")
 _PIECES = re.compile(r"[\W_]+")
 
 
@@ -55,6 +56,15 @@ def inert(text: str) -> str:
     still do something is written out."""
     shown = zip(text, _pieces(text, multiline=True), strict=True)
     return "".join(char if char == "\\" else piece for char, piece in shown)
+
+
+def unsmuggled(text: str) -> tuple[str, int]:
+    """A text for a model, in which what only a program reads is written out, and how often: tags and selectors, which draw
+    nothing and can spell whole sentences, and what turns the order of letters around. What joins the letters of a script or
+    of an emoji stays."""
+    if text.isascii():
+        return text, 0
+    return _SMUGGLED.subn(lambda found: _escape(found[0]), text)
 
 
 def as_json(
@@ -160,15 +170,6 @@ _WRITTEN_TOGETHER = (
     frozenset({"HAN", "HANGUL"}),
     frozenset({"HAN", "BOPOMOFO"}),
 )
-
-
-def identifier(text: str) -> str:
-    """An identifier on a card: shown by `display`, its ASCII form beside it, and what is odd about it."""
-    notes = list(warnings(text))
-    if not text.isascii():
-        notes.insert(0, text.encode("ascii", "backslashreplace").decode("ascii"))
-    shown = display(text)
-    return f"{shown} [{'; '.join(notes)}]" if notes else shown
 
 
 trust.callable_module(__name__)

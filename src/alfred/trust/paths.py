@@ -226,6 +226,28 @@ def write(root: beneath.StrPath, path: beneath.StrPath, content: bytes) -> None:
         _sync(parent)
 
 
+def refuse_links(root: beneath.StrPath, path: beneath.StrPath, *, last: bool) -> None:
+    """Says before anything is changed what a change would say: there is a symlink on the way.
+
+    Args:
+        last: The last part may be none either.
+
+    Raises:
+        PathRefused: there is one.
+    """
+    parts = beneath.parts_of(root, path)
+    with (
+        contextlib.suppress(FileNotFoundError, NotADirectoryError),
+        beneath.rooted(root) as root_fd,
+        beneath.opened(root_fd, parts[:-1], path=path, follow=False) as parent,
+    ):
+        there = beneath.present(parent, parts[-1]) if last and parts else None
+        if there and stat_.S_ISLNK(there.st_mode):
+            raise beneath.refused(
+                path, f"it is {beneath.kind_name(there.st_mode)}, not a plain file"
+            )
+
+
 def rename(root: beneath.StrPath, path: beneath.StrPath, to: beneath.StrPath) -> None:
     """Moves a name within the root; a symlink is moved as the link that it is.
 

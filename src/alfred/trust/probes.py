@@ -63,9 +63,7 @@ def _attempts(closed: Path, workspace: Path, port: int) -> list[tuple[str, str, 
         pids = str(Path("/proc/self/ns/pid").readlink())
     except OSError:  # no Linux: there the profile forbids to signal others
         pids = "none"
-    user = Path.home()
-    names = (path for path in user.iterdir() if not workspace.is_relative_to(path))
-    seen = " || ".join(f"test -e {shlex.quote(str(path))}" for path in list(names)[:40])
+    seen = " || ".join(f"test -e {shlex.quote(str(path))}" for path in _own(workspace))
     same = f'test "$(readlink /proc/self/ns/pid)" = {shlex.quote(pids)}'
     tcp = f"exec 3<>/dev/tcp/127.0.0.1/{port}"
     return [
@@ -91,6 +89,17 @@ def _attempts(closed: Path, workspace: Path, port: int) -> list[tuple[str, str, 
         ("read another environment", f"grep -q -a -s {_CANARY[:-1]}[a] /proc/[0-9]*/environ", True),
         ("find secrets in the environment", f"env | grep -q {_CANARY[:-1]}[a]", True),
     ]
+
+
+def _own(workspace: Path) -> list[Path]:
+    """Some of what lies in the person's home. An account whose home is `/`, is missing or is not its own to read has
+    nothing there."""
+    user = Path.home()
+    try:
+        names = [] if user == Path("/") else list(user.iterdir())
+    except OSError:
+        names = []
+    return [path for path in names if not workspace.is_relative_to(path)][:40]
 
 
 def _memory() -> list[tuple[str, str, bool]]:

@@ -16,7 +16,7 @@ import unicodedata
 import urllib.parse
 from collections.abc import Iterator
 
-from alfred.trust import redact
+from alfred.trust import redact, signs
 
 _DEPTH = 3
 _MOST = 200  # readings of one text: more than two steps can give
@@ -27,7 +27,10 @@ _RUN = re.compile(r"[A-Za-z0-9+/_-]{16,}={0,2}")
 _RUN_16 = re.compile(r"[0-9A-Fa-f]{16,}")
 _RUN_32 = re.compile(r"\b(?:[A-Z2-7]{16,}|[a-z2-7]{16,})\b")
 _PAIRS = re.compile(r"(?:(?:0x)?[0-9A-Fa-f]{2}[\s:,;-]{1,2}){7,}(?:0x)?[0-9A-Fa-f]{2}")
-_SPREAD = re.compile(r"(?<!\w)\w(\W{1,4})(?:.\1){8,}(?:\S(?!\w))?", re.DOTALL)
+_SPREAD = re.compile(r"(?<!\w)\w([\W_]{1,4})(?:.\1){8,}(?:\S(?!\w))?", re.DOTALL)
+_NUMBERS = re.compile(r"(?<!\d)(?:\d{2,3}[\s,;]{1,3}){9,}\d{2,3}(?!\d)")
+_MARKS = re.compile(r"<[^<>]{0,500}>|\*{1,3}|`{1,3}|~~|[\"']\s{0,3}[+.,]?\s{0,3}[\"']")
+"""What a page draws nothing for, and what joins the pieces of a text in a program."""
 _LEGIBLE = re.compile(rb"[\t\n\r\x20-\x7e]{8,}")
 _PRINTABLE = re.compile(r"=(?:([0-9A-F]{2})|\r?\n)")
 _BACKSLASH = re.compile(
@@ -51,10 +54,10 @@ def hidden(text: str) -> str:
     hidden in, and without all of it when it is spread over them."""
     words = _SPACE.split(redact.redact(text))
     shown = "".join(
-        redact.tag(found[0], word) if len(word) >= _SHORTEST and (found := secrets(word)) else word
+        signs.tag(found[0], word) if len(word) >= _SHORTEST and (found := secrets(word)) else word
         for word in words
     )
-    return redact.tag(spread[0], text) if (spread := secrets(shown)) else shown
+    return signs.tag(spread[0], text) if (spread := secrets(shown)) else shown
 
 
 def readings(text: str) -> Iterator[str]:
@@ -89,6 +92,9 @@ def _decoded(text: str) -> Iterator[str]:
         drawn = unicodedata.normalize("NFKC", text.translate(_TAGS))
         yield "".join(c for c in drawn if unicodedata.category(c) not in ("Mn", "Me", "Cf"))
     yield _SPREAD.sub(_together, text)
+    yield _MARKS.sub("", text)
+    numbers = (map(int, re.findall(r"\d+", run)) for run in _NUMBERS.findall(text))
+    yield "\n".join("".join(map(chr, run)) for run in numbers)
     # all of a kind together: a text with many of them has no more readings than one with few
     yield "\n".join(said for run in _RUN.findall(text) for said in _bytes(run))
     yield "\n".join(said for run in _RUN_16.findall(text) for said in _of_16(run))

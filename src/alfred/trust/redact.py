@@ -11,28 +11,18 @@ that nobody registered, that has no known format and that no name announces.
 
 from __future__ import annotations
 
-import base64
+import codecs
 import functools
-import hashlib
-import html
-import json
-import math
 import re
-import shlex
-import string
 import threading
-import urllib.parse
-from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 from alfred import trust
-from alfred.trust import tokens
+from alfred.trust import signs, spellings
+from alfred.trust.signs import Span, tag
 from alfred.trust.text import free_key
 
-MIN_KNOWN = 6  # characters; anything shorter would also be an ordinary word or number
-_MIN_FORM = 8  # of an encoded piece of a secret
-_MIN_LINE = 16  # of one line of a secret with several
 _MIN_SQUEEZED = (
     10  # of a secret that is looked for without its spaces: a shorter one stands in many a sentence
 )
@@ -40,17 +30,17 @@ _HOLD = 65_536  # characters without any place to cut, before a stream is cut an
 _CONTEXT = 256  # characters before the cut that the next piece is judged with
 _SHORT = 256  # characters of a text that is looked at once, however often it is written down
 
-_FOLD = re.compile(r"[ \t]*\r?\n[ \t]*")
-_QUOTED = re.compile(r"[ \t]*\r?\n[+>|#*-]?[ \t]*")  # a line end in a diff, or in something quoted
+_QUOTED = (
+    re.compile(  # a line end in a diff, or in something quoted; blanks as in `spellings.LINE_END`
+        r"(?:(?<![ \t])[ \t]+)?\r?\n[+>|#*-]?[ \t]*"
+    )
+)
 _UNSEEN = re.compile(r"[\s\u00ad\u034f\u200b-\u200f\u202a-\u202e\u2060-\u2064\ufeff]+")
 _PERCENT = re.compile("%[0-9A-Fa-f]{2}")
-_TAG = re.compile(r"\[redacted:[A-Za-z0-9_.-]+:[0-9a-f]{4}\]")
-
-
-class _Span(NamedTuple):
-    start: int
-    end: int
-    tag: str
+# Colours and places of a terminal, raw or written out: `grep --color` puts them into the middle of what it has found.
+_COLOUR = re.compile(
+    r"(?:\x1b|\\u001[bB]|\\x1[bB]|\\033|\\e)(?:\[[0-9;?]{0,32}[A-Za-z]|\](?:[^\x07\x1b\\]{0,2000})(?:\x07|\x1b\\))"
+)
 
 
 # ---- known values
@@ -68,7 +58,7 @@ def register(value: str, name: str) -> bool:
     would be hidden in every number and word that contains it.
     """
     global _forms, _age
-    if len(value.strip()) < MIN_KNOWN:
+    if len(value.strip()) < spellings.SHORTEST:
         return False
     with _lock:
         if value not in _known:
@@ -87,12 +77,6 @@ def forget_all() -> None:
         _age += 1
 
 
-def tag(kind: str, secret: str) -> str:
-    """What stands in place of a secret."""
-    digest = hashlib.sha256(secret.encode("utf-8", "surrogatepass")).hexdigest()
-    return f"[redacted:{re.sub(r'[^A-Za-z0-9_.-]', '-', kind) or 'secret'}:{digest[-4:]}]"
-
-
 def _sorted(forms: Iterable[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
     return tuple(
         sorted(dict(reversed(tuple(forms))).items(), key=lambda form: (-len(form[0]), form))
@@ -100,81 +84,37 @@ def _sorted(forms: Iterable[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
 
 
 def _forms_of(value: str, name: str) -> Iterator[tuple[str, str]]:
-    """Every spelling in which a tool may print this value, with the tag of the value."""
+    """Every spelling of a value, with the tag of the value."""
     shown = tag(name, value)
-    for plain in dict.fromkeys((value, value.strip())):
-        for form in _spellings(plain):
-            yield form, shown
-            folded = _FOLD.sub("", form)
-            if len(folded) >= MIN_KNOWN:
-                yield folded, shown
-    for line in value.splitlines():
-        if _MIN_LINE <= len(line.strip()) < len(value.strip()):
-            yield line.strip(), shown
+    return ((form, shown) for form in spellings.of(value))
 
 
-def _spellings(value: str) -> Iterator[str]:
-    raw = value.encode("utf-8", "surrogatepass")
-    yield value
-    for quoted in (
-        urllib.parse.quote(raw, safe=""),
-        urllib.parse.quote(raw),
-        urllib.parse.quote_plus(raw),
-    ):
-        yield quoted
-        yield re.sub("%[0-9A-F]{2}", lambda m: m[0].lower(), quoted)
-    for ascii_only in (True, False):
-        inner = json.dumps(value, ensure_ascii=ascii_only)[1:-1]
-        yield inner
-        yield inner.replace("/", "\\/")
-        yield re.sub("[<>&]", lambda m: f"\\u{ord(m[0]):04x}", inner)  # Go's
-        yield json.dumps(inner, ensure_ascii=ascii_only)[1:-1]  # JSON within JSON
-    yield repr(value)[1:-1]
-    yield html.escape(value)
-    yield html.escape(value, quote=False)
-    yield shlex.quote(value).removeprefix("'").removesuffix("'")
-    yield re.sub(r"([^A-Za-z0-9_@%+=:,./-])", r"\\\1", value)  # printf %q, and double quotes
-    yield re.sub(r'(["$`\\])', r"\\\1", value)
-    yield value.replace("'", "'\\''")
-    if len(raw) >= MIN_KNOWN:
-        yield raw.hex()
-        yield raw.hex().upper()
-    for encode in (base64.b64encode, base64.urlsafe_b64encode):
-        yield encode(raw).decode("ascii")
-        for offset in range(3):
-            text = encode(b"\0" * offset + raw).decode("ascii").rstrip("=")
-            lead = (0, 2, 3)[offset]  # characters that also hold bits of what stands before
-            tail = len(text) - (1 if (offset + len(raw)) % 3 else 0)  # ... and of what comes after
-            if tail - lead >= _MIN_FORM:
-                yield text[lead:tail]
-
-
-def _known_spans(text: str, forms: tuple[tuple[str, str], ...]) -> Iterator[_Span]:
+def _known_spans(text: str, forms: tuple[tuple[str, str], ...]) -> Iterator[Span]:
     if not forms:
         return
     for form, shown in forms:
         at = text.find(form)
         while at >= 0:
-            yield _Span(at, at + len(form), shown)
+            yield Span(at, at + len(form), shown)
             at = text.find(form, at + len(form))
-    folded = _FOLD.sub("", text)
+    folded = spellings.LINE_END.sub("", text)
     if len(folded) == len(text):
         return
     # Wrapped lines (base64 at 76 columns, a pasted key): search without line ends, map back.
-    yield from _folded_spans(text, folded, _FOLD, forms)
+    yield from _folded_spans(text, folded, spellings.LINE_END, forms)
     if len(quoted := _QUOTED.sub("", text)) < len(folded):
         yield from _folded_spans(text, quoted, _QUOTED, forms)
 
 
 def _folded_spans(
     text: str, folded: str, fold: re.Pattern[str], forms: tuple[tuple[str, str], ...]
-) -> Iterator[_Span]:
+) -> Iterator[Span]:
     where: list[int] | None = None
     for form, shown in forms:
         at = folded.find(form)
         while at >= 0:
             where = where or _unfold(text, fold)
-            yield _Span(where[at], where[at + len(form) - 1] + 1, shown)
+            yield Span(where[at], where[at + len(form) - 1] + 1, shown)
             at = folded.find(form, at + len(form))
 
 
@@ -189,7 +129,7 @@ def _unfold(text: str, pattern: re.Pattern[str]) -> list[int]:
     return where
 
 
-def _percent_spans(text: str, known: tuple[tuple[str, str], ...]) -> Iterator[_Span]:
+def _percent_spans(text: str, known: tuple[tuple[str, str], ...]) -> Iterator[Span]:
     """What stands in a text once each `%41` in it is the letter that it means, whichever letters are written so."""
     if "%" not in text or not _PERCENT.search(text):
         return
@@ -207,115 +147,42 @@ def _percent_spans(text: str, known: tuple[tuple[str, str], ...]) -> Iterator[_S
     for source in (
         _known_spans(decoded, _forms),
         _known_spans(decoded, known),
-        _format_spans(decoded),
+        signs.formatted(decoded),
     ):
         for span in source:
-            yield _Span(starts[span.start], starts[span.end], span.tag)
+            yield Span(starts[span.start], starts[span.end], span.tag)
 
 
-# ---- formats and announced values
-
-
-def _format_spans(text: str) -> Iterator[_Span]:
-    for known in tokens.FORMATS:
-        for found in known.finds(text):
-            group = "v" if "v" in found.re.groupindex else 0
-            if not _harmless(found[group], known.kind):
-                yield _Span(*found.span(group), tag(known.kind, found[group]))
-
-
-def _harmless(value: str, kind: str) -> bool:
-    """An issuer's published example, or filler in the shape of a token."""
-    if value in tokens.EXAMPLES or _TAG.search(value):
-        return True
-    if kind == "private-key":
-        return len(value) < 80 and "END" in value
-    if kind in ("url-password", "authorization", "bearer", "cookie", "basic-auth"):
-        return bool(tokens.PLACEHOLDER.search(value))
-    body = re.split(r"[_.:/-]", value)[-1]
-    return len(set(body.lower())) <= 3 or bool(re.search(r"(?i)x{6}|\*{4}|\.{3}|your[_-]", value))
-
-
-_LOWER = {ord(letter): letter.lower() for letter in string.ascii_uppercase}
-
-
-def _telling(text: str) -> list[int]:
-    """Where a telling word may begin. Lower case of ASCII only: it keeps every place where it is."""
-    lower = text.translate(_LOWER)
-    places = []
-    for start in tokens.STARTS:
-        at = lower.find(start)
-        while at >= 0:
-            places.append(at)
-            at = lower.find(start, at + 1)
-    return sorted(places)
-
-
-def _announced_spans(text: str) -> Iterator[_Span]:
-    done = 0
-    for at in _telling(text):
-        found = tokens.CONTEXT.match(text, at) if at >= done else None
-        if not found:
-            continue
-        done = found.end()
-        group = "quoted" if found["quoted"] is not None else "bare"
-        first = at
-        while first > max(0, at - 64) and text[first - 1] in tokens.NAME_LETTERS:
-            first -= 1
-        for escape in tokens.ESCAPE.finditer(text, max(0, first - 8), at):
-            first = max(first, escape.end())
-        name = text[first : found.start("sep")]
-        if not found["sep"].strip() and not name.startswith("-"):
-            continue  # "the token foo": only an option is followed by its value without = or :
-        value = found[group]
-        quoted, env = group == "quoted", found["sep"] == "=" and name.isupper()
-        if _announced(name, value, quoted=quoted, strong=bool(found["strong"]), env=env):
-            yield _Span(*found.span(group), tag(_kind(found), value))
-
-
-def _kind(found: re.Match[str]) -> str:
-    """The telling word alone: the rest of the name is foreign text, and may be a secret itself."""
-    return re.sub(r"[_.]", "-", (found["strong"] or found["weak"]).lower())
-
-
-def _announced(name: str, value: str, *, quoted: bool, strong: bool, env: bool = False) -> bool:
-    """Whether a value that stands behind a telling name is one, and not code, a word or a number."""
-    if tokens.HARMLESS_NAME.search(name) or tokens.PLACEHOLDER.search(value) or _TAG.search(value):
-        return False
-    if value in tokens.EXAMPLES:
-        return False
-    if strong:
-        if quoted:
-            return len(value) >= 4 and not re.search(r"\s{2}|[.!?] ", value)
-        # Bare, it may be code (`password = config.password`, `password: str`): a name is not a value,
-        # unless it has a digit, or stands in an environment file (`DB_PASSWORD=…`).
-        is_code = re.fullmatch(r"[A-Za-z_]+[:.]?|[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)+[:.]?", value)
-        return len(value) >= 6 and (env or not is_code)
-    if len(value) < 8 or " " in value.strip() or not re.search(r"[0-9]", value) or value.isdigit():
-        return False
-    if re.fullmatch(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)+", value):
-        return False
-    return _entropy(value) >= 2.7 and not value.startswith(("http://", "https://", "/", "./", "~/"))
-
-
-def _entropy(text: str) -> float:
-    """Shannon entropy in bits per character."""
-    return -sum(n / len(text) * math.log2(n / len(text)) for n in Counter(text).values())
+def _coloured_spans(text: str, known: tuple[tuple[str, str], ...]) -> Iterator[Span]:
+    """What stands in a text once the colours in it are taken out."""
+    if ("\x1b" not in text and "\\" not in text) or not _COLOUR.search(text):
+        return
+    plain = _COLOUR.sub("", text)
+    where = _unfold(text, _COLOUR)
+    for source in (
+        _known_spans(plain, _forms),
+        _known_spans(plain, known),
+        signs.formatted(plain),
+        signs.announced(plain),
+    ):
+        for span in source:
+            yield Span(where[span.start], where[span.end - 1] + 1, span.tag)
 
 
 # ---- replacing
 
 
-def _spans(text: str, known: tuple[tuple[str, str], ...]) -> list[_Span]:
+def _spans(text: str, known: tuple[tuple[str, str], ...]) -> list[Span]:
     """What is hidden, in order, without overlaps: known values first, then formats, then contexts."""
-    taken: list[_Span] = []
+    taken: list[Span] = []
     covered = bytearray(len(text))
     for source in (
         _known_spans(text, _forms),
         _known_spans(text, known),
-        _format_spans(text),
+        signs.formatted(text),
+        _coloured_spans(text, known),
         _percent_spans(text, known),
-        _announced_spans(text),
+        signs.announced(text),
     ):
         for span in source:
             piece = covered[span.start : span.end]
@@ -328,18 +195,18 @@ def _spans(text: str, known: tuple[tuple[str, str], ...]) -> list[_Span]:
     return sorted(taken)
 
 
-def _uncovered(span: _Span, piece: bytearray) -> Iterator[_Span]:
+def _uncovered(span: Span, piece: bytearray) -> Iterator[Span]:
     start: int | None = None
     for at in range(len(piece) + 1):
         hidden = at == len(piece) or piece[at]
         if not hidden and start is None:
             start = at
         elif hidden and start is not None:
-            yield _Span(span.start + start, span.start + at, span.tag)
+            yield Span(span.start + start, span.start + at, span.tag)
             start = None
 
 
-def _replaced(text: str, spans: Iterable[_Span], start: int, end: int) -> str:
+def _replaced(text: str, spans: Iterable[Span], start: int, end: int) -> str:
     """text[start:end] with the spans replaced; a span that begins before `start` is replaced from there."""
     pieces = []
     for span in spans:
@@ -356,7 +223,7 @@ def _given(known: Iterable[str]) -> tuple[tuple[str, str], ...]:
     return _sorted(
         form
         for value in known
-        if len(value.strip()) >= MIN_KNOWN
+        if len(value.strip()) >= spellings.SHORTEST
         for form in _forms_of(value, "known")
     )
 
@@ -398,9 +265,7 @@ def _redact_data(value: Any, known: tuple[str, ...], name: str | None) -> Any:
     if isinstance(value, str):
         clean = redact(value, known)
         if name is not None and clean == value:
-            telling = tokens.SECRET_NAME.fullmatch(name)
-            if telling and _announced(name, value, quoted=True, strong=bool(telling["strong"])):
-                return tag(_kind(telling), value)
+            return signs.below(name, value) or clean
         return clean
     if isinstance(value, dict):
         cleaned: dict[Any, Any] = {}
@@ -471,7 +336,7 @@ class StreamRedactor:
         self._held = text[end:]
         return given
 
-    def _cut(self, text: str, start: int, spans: list[_Span]) -> int:
+    def _cut(self, text: str, start: int, spans: list[Span]) -> int:
         """Where it is safe to stop: nothing before it can grow into a secret that goes on after it."""
         end = len(text) - self._longest_with_space()
         while True:
@@ -493,6 +358,22 @@ class StreamRedactor:
             if len(form) > 60 or any(c.isspace() for c in form)
         )
         return max(wrapped, default=0)
+
+
+class ByteRedactor:
+    """The same for what a program writes: UTF-8, whose characters may be cut as well; what is none is replaced."""
+
+    def __init__(self) -> None:
+        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
+        self._redactor = StreamRedactor()
+
+    def feed(self, chunk: bytes) -> str:
+        """Takes the next bytes; returns what can be given out now, possibly nothing."""
+        return self._redactor.feed(self._decoder.decode(chunk))
+
+    def close(self) -> str:
+        """The rest."""
+        return self._redactor.feed(self._decoder.decode(b"", final=True)) + self._redactor.close()
 
 
 trust.callable_module(__name__)

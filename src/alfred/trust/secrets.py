@@ -110,7 +110,10 @@ def _from_file(name: str) -> str | None:
             next=f"Correct or unset {name}_FILE.",
         ) from None
     except UnicodeDecodeError:
-        raise errors.ConfigError(f"{path}, named by {name}_FILE, is not UTF-8 text.") from None
+        raise errors.ConfigError(
+            f"{path}, named by {name}_FILE, is not UTF-8 text.",
+            next="Put only the value into this file.",
+        ) from None
     if len(raw) > MAX_BYTES or "\0" in value:
         raise errors.ConfigError(
             f"{path}, named by {name}_FILE, is no secret: larger than {MAX_BYTES} bytes, or with NUL.",
@@ -147,7 +150,9 @@ def read_env(home: Path) -> dict[str, str]:
     except FileNotFoundError:
         return {}
     except OSError as why:
-        raise errors.ConfigError(f"{path} cannot be read: {why.strerror}.") from None
+        raise errors.ConfigError(
+            f"{path} cannot be read: {why.strerror}.", next=f"Run: chmod 600 {path}"
+        ) from None
     try:
         _judge(path, os.fstat(fd))
     except errors.ConfigError:
@@ -156,19 +161,27 @@ def read_env(home: Path) -> dict[str, str]:
     with os.fdopen(fd, "rb") as file:
         raw = file.read(MAX_BYTES + 1)
     if len(raw) > MAX_BYTES:
-        raise errors.ConfigError(f"{path} is larger than {MAX_BYTES} bytes.")
+        raise errors.ConfigError(
+            f"{path} is larger than {MAX_BYTES} bytes.", next="Keep only `NAME=value` lines in it."
+        )
     try:
         text = raw.decode("utf-8-sig")
     except UnicodeDecodeError as why:
         line = raw[: why.start].count(b"\n") + 1
-        raise errors.ConfigError(f"{path}:{line} is not UTF-8 text.") from None
+        raise errors.ConfigError(
+            f"{path}:{line} is not UTF-8 text.",
+            next="Save the file as UTF-8, or correct that line.",
+        ) from None
     return _parse(path, text)
 
 
 def _judge(path: Path, found: os.stat_result) -> None:
     """Of the file that is open, so that it cannot be another one than the one that is read."""
     if not stat.S_ISREG(found.st_mode):
-        raise errors.ConfigError(f"{path} is no plain file.")
+        raise errors.ConfigError(
+            f"{path} is no plain file.",
+            next="Move it away, and write a file with `NAME=value` lines.",
+        )
     if found.st_uid not in (os.geteuid(), 0):
         raise errors.ConfigError(
             f"{path} belongs to the user {found.st_uid}, who could change it.",

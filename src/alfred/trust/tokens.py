@@ -1,6 +1,6 @@
 """What secrets look like: formats of well-known issuers, and the words that announce a secret.
 
-Data for `redact`. Sources: the issuers' documentation, and the public rule sets of gitleaks and
+Data for `signs`. Sources: the issuers' documentation, and the public rule sets of gitleaks and
 trufflehog. Each format names a literal that must occur, so that a text without it costs one search. Group `v`, where
 there is one, is the secret; else the whole match is.
 

@@ -96,7 +96,7 @@ def check_url(
     except Refused as why:
         return Verdict(False, str(why))
     reason = "opened by the owner" if found.private else "public address"
-    return Verdict(True, reason, str(found.addresses[0]))
+    return Verdict(True, reason, _written(found.addresses[0]))
 
 
 def target_of(
@@ -112,7 +112,7 @@ def target_of(
     found = _addresses(parsed.host, resolve)
     for address in found:
         if why := addresses.why_closed(address, opened=is_open):
-            raise Refused(f"{shown(parsed.host)} leads to {address}: {why}")
+            raise Refused(f"{shown(parsed.host)} leads to {_written(address)}: {why}")
     return Target(parsed.scheme, parsed.host, parsed.port, parsed.target, found)
 
 
@@ -162,9 +162,18 @@ def _v6(text: str) -> str:
     if "%" in text:
         raise Refused("its address names a zone of this machine")
     try:
-        return str(ipaddress.IPv6Address(text))
+        return _written(ipaddress.IPv6Address(text))
     except ValueError:
         raise Refused("its host is no IPv6 address") from None
+
+
+def _written(address: addresses.Address) -> str:
+    """An address in its one form. A Python from 3.13 on writes one that carries an IPv4 address with dots, an older
+    one without."""
+    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
+        high, low = divmod(int(address.ipv4_mapped), 1 << 16)
+        return f"::ffff:{high:x}:{low:x}"
+    return str(address)
 
 
 def _name(text: str) -> str:

@@ -14,23 +14,30 @@ from alfred import errors, ids
 from alfred.actions import Destination, Effect, Happened, NotHappened, Risk, Unknown, action
 from alfred.actions.context import ActionContext
 from alfred.agents.registry import AgentRegistry
-from alfred.runs import crons, ledger, revisions
+from alfred.runs import crons, ledger, revisions, schedule
 from alfred.runs.crons import NewTrigger
 from alfred.store.tx import Tx
-from alfred.workflows import ask, authored, contracts
+from alfred.workflows import ask, authored, wording
 from alfred.workflows.contracts import Contract
 
 ACTIVATE = "workflows.activate"
 
 
 def begin(tx: Tx, tenant: str, contract: Contract, text: str, new_id: str) -> str:
-    """Starts the run that asks a person about a contract; the one that asks already is as good. Its id."""
+    """Starts the run that asks a person about a contract; the one that asks already is as good. Its id.
+
+    Raises:
+        UsageError: its schedule starts nothing any more, so that a yes could not be carried out.
+    """
+    if contract.schedule is not None:
+        schedule.first(
+            schedule.parse(contract.schedule), tx(crons.NOW).scalar_one(), contract.timezone
+        )
     asked = contract.digest
     here = (tenant, contract.workflow, contract.revision)
-    key = f"workflow:{contract.workflow}:{asked}"
     revisions.keep(tx, *here, text)
     revisions.ask(tx, *here, asked=asked, contract=contract.encode())
-    if (there := revisions.asking(tx, tenant, key)) is not None:
+    if (there := revisions.asking(tx, tenant, contract.workflow, asked)) is not None:
         return there
     run = ask.run(
         new_id,
@@ -39,7 +46,7 @@ def begin(tx: Tx, tenant: str, contract: Contract, text: str, new_id: str) -> st
         title=f"Activate the workflow {contract.workflow}",
         action=ACTIVATE,
         args={"name": contract.workflow, "revision": contract.revision, "contract": asked},
-        key=key,
+        key=revisions.key(contract.workflow, asked),
     )
     ledger.start(tx, run)
     return new_id
@@ -91,7 +98,7 @@ def _target(args: dict[str, Any], ctx: ActionContext) -> Any:
 def _preview(args: dict[str, Any], ctx: ActionContext) -> str:
     contract = _asked(args, ctx)
     head = f"A yes lets the workflow {contract.workflow} run, within this contract and no further:"
-    return f"{head}\n\n{contracts.told(contract, ctx.settings)}"
+    return f"{head}\n\n{wording.told(contract, ctx.settings)}"
 
 
 def _destinations(args: dict[str, Any], ctx: ActionContext) -> list[Destination]:
@@ -100,11 +107,20 @@ def _destinations(args: dict[str, Any], ctx: ActionContext) -> list[Destination]
 
 
 def _check(*, key: str, ctx: ActionContext, **args: Any) -> Happened | NotHappened | Unknown:
+    """Whether the yes to this call has activated it: the same contract may have been active before, with its job paused."""
     with ctx.store.read() as look:
         row = revisions.get(look, ctx.tenant, args["name"], args["revision"])
-    done = row is not None and row.active and row.contract is not None
-    same = done and row and Contract.decode(row.contract or "").digest == args["contract"]
-    return Happened(None) if same else NotHappened()
+    if row is None or not row.active or row.contract is None or row.activated_by != _by(ctx):
+        return NotHappened()
+    return Happened(_said(Contract.decode(row.contract)))
+
+
+def _by(ctx: ActionContext) -> str:
+    return f"run:{ctx.run_id}"
+
+
+def _said(contract: Contract) -> str:
+    return f"The workflow {contract.workflow} is active: {wording.when(contract)}."
 
 
 @action(
@@ -129,7 +145,7 @@ def activate(name: str, revision: str, contract: str, *, ctx: ActionContext) -> 
     new_id = ids.new()
 
     def write(tx: Tx) -> bool:
-        about = {"asked": contract, "by": f"run:{ctx.run_id}"}
+        about = {"asked": contract, "by": _by(ctx)}
         if not revisions.activate(tx, ctx.tenant, name, revision, **about):
             return False
         _switch_off(tx, ctx.tenant, name)
@@ -143,7 +159,7 @@ def activate(name: str, revision: str, contract: str, *, ctx: ActionContext) -> 
         raise errors.CallFailed(problem.detail, next=problem.next) from None
     if not done:
         raise _other(name, f"Something else is asked about the workflow {name} by now.")
-    return f"The workflow {name} is active: {contracts.when(meant)}."
+    return _said(meant)
 
 
 def _switch_off(tx: Tx, tenant: str, slug: str) -> None:

@@ -64,7 +64,11 @@ def ask(ctx: StepContext) -> Verdict:
     try:
         said = ctx.call(wanted["action"], wanted["args"])
     except errors.CallRefused as no:
-        return Done(f"It is not done: {no.detail}")
+        return Done(f"It is not done: {_told(no)}")
     except errors.CallFailed as problem:
-        return Fail("failed", problem.detail)
+        return Fail("failed", _told(problem))
     return Done(said if isinstance(said, str) else json.dumps(said, ensure_ascii=False))
+
+
+def _told(problem: errors.AlfredError) -> str:
+    return " ".join(filter(None, (problem.detail, problem.next)))

@@ -36,18 +36,21 @@ KEYS = (
 )
 TRIGGERS = ("manual", "schedule")
 AUTONOMY = ("gated", "autonomous")
-BUILT_IN = ("agent", "ask", "replay")
+BUILT_IN = ("agent", "ask", "replay", "smoke")
 """Names of workflows that come with alfred."""
 
 LONGEST_SLUG = 64
+LONGEST_BRIEF = 8_000
+"""Characters: no card shows more of one."""
 LONGEST = 200
 """Characters of a name, a destination or a default."""
 MOST = 100
-"""Entries of a list, and files of the folder."""
+"""Entries of a list."""
 
 _SLUG = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*")
 _INPUT = re.compile(r"[a-z][a-z0-9_]{0,39}")
-_PLACE = re.compile(r"\{\{\s*([^{}]*?)\s*\}\}")
+_PLACE = re.compile(r"\{\{([^{}]*)\}\}")
+"""Spaces around the name are taken off behind it: looked for in here, a text without an end takes the cube of its length."""
 
 Autonomy = Literal["gated", "autonomous"]
 
@@ -113,8 +116,8 @@ def slugs(home: Path) -> list[str]:
         entries = paths.listing(places.workflows(home))
     except (FileNotFoundError, NotADirectoryError):
         return []
-    found = [one.path.removesuffix(".md") for one in entries if one.path.endswith(".md")]
-    return [name for name in found if not name.startswith(".")][:MOST]
+    there = [one.path for one in entries if one.kind != "folder" and not one.path.startswith(".")]
+    return [name.removesuffix(".md") for name in there if name.endswith(".md")]
 
 
 def file_of(home: Path, slug: str) -> Path:
@@ -131,10 +134,9 @@ def look(home: Path, slug: str) -> Draft:
     name = f"workflows/{slug}.md"
     there = slugs(home)
     if slug not in there:
-        near = config_text.nearest(slug, there)
         raise errors.NotFound(
             f"No workflow is called {config_text.shown(slug)}.",
-            next=f"Did you mean {near}?" if near else "`alfred workflows list` shows them.",
+            next=config_text.advice(slug, there, "`alfred workflows list` shows them."),
         )
     try:
         text = written.text_of(places.workflows(home), f"{slug}.md")
@@ -217,11 +219,10 @@ def filled(brief: str, inputs: Mapping[str, str | None], values: Mapping[str, st
     """
     for name in values:
         if name not in inputs:
-            near = config_text.nearest(name, inputs)
-            known = f"Known: {', '.join(inputs)}." if inputs else "It takes none."
+            none = None if inputs else "It takes none."
             raise errors.UsageError(
                 f"The workflow has no input {config_text.shown(name)}.",
-                next=f"Did you mean {near}?" if near else known,
+                next=config_text.advice(name, inputs, none),
             )
     have = {name: values.get(name, default) for name, default in inputs.items()}
     if missing := [name for name, value in have.items() if value is None]:
@@ -229,7 +230,7 @@ def filled(brief: str, inputs: Mapping[str, str | None], values: Mapping[str, st
             f"The workflow needs the input {missing[0]}.",
             next=" ".join(f"--input {name}=…" for name in missing),
         )
-    return _PLACE.sub(lambda place: str(have[place[1]]), brief)
+    return _PLACE.sub(lambda place: str(have[place[1].strip()]), brief)
 
 
 class _Reading:
@@ -248,9 +249,7 @@ class _Reading:
     def keys(self) -> None:
         for key in self.tree:
             if key not in KEYS:
-                near = config_text.nearest(key, KEYS)
-                meant = f"did you mean {near}?" if near else f"known: {', '.join(KEYS)}"
-                self.wrong((key,), f"is no key of a workflow, {meant}")
+                self.wrong((key,), f"is no key of a workflow{config_text.meant(key, KEYS)}")
 
     def slug(self, file: str) -> None:
         if not _SLUG.fullmatch(file) or len(file) > LONGEST_SLUG or file in BUILT_IN:
@@ -272,9 +271,7 @@ class _Reading:
     def one_of(self, key: str, known: Sequence[str]) -> str | None:
         value = self.text(key)
         if value is not None and value not in known:
-            near = config_text.nearest(value, known)
-            meant = f"did you mean {near}?" if near else f"known: {', '.join(known)}"
-            self.wrong((key,), f"cannot be this, {meant}", value)
+            self.wrong((key,), f"cannot be this{config_text.meant(value, known)}", value)
             return None
         return value
 
@@ -318,22 +315,27 @@ class _Reading:
             if not _INPUT.fullmatch(name):
                 self.wrong(here, "must be a name of a-z, 0-9 and `_`, a letter first")
             elif default is not None and (not isinstance(default, str) or len(default) > LONGEST):
-                self.wrong(here, f"its default must be at most {LONGEST} characters", default)
+                self.wrong(
+                    here, f"its default must be a text of at most {LONGEST} characters", default
+                )
             found[name] = default if isinstance(default, str) else None
         return found
 
     def brief(self, brief: str, parts: written.Parts, inputs: Mapping[str, Any]) -> None:
         if not brief:
             self.wrong((), "says nothing to do: write it below the front matter, or as `brief`")
+        if len(brief) > LONGEST_BRIEF:
+            self.wrong((), f"the brief has more than {LONGEST_BRIEF:,} characters: shorten it")
+            return
         texts = [(self.document.lines.get(("brief",), 1), str(self.tree.get("brief") or ""))]
         texts.append((parts.line, parts.body))
         asked = set()
         for first, text in texts:
             for place in _PLACE.finditer(text):
-                asked.add(place[1])
-                if place[1] not in inputs:
-                    near = config_text.nearest(place[1], inputs)
-                    meant = f", did you mean {near}?" if near else ": name it below `inputs`"
+                name = place[1].strip()
+                asked.add(name)
+                if name not in inputs:
+                    meant = config_text.meant(name, inputs, ": name it below `inputs`")
                     line = first + text.count("\n", 0, place.start())
                     self.wrong((), f"there is no input for {place[0][:60]}{meant}", line=line)
         for name in inputs:

@@ -7,8 +7,10 @@ the file, which may change. A run that is no dry one begins only while its file 
 
 from __future__ import annotations
 
+import contextlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
@@ -21,18 +23,15 @@ from alfred.agents.entries import UnknownAgent
 from alfred.agents.registry import AgentRegistry
 from alfred.agents.tools import ToolPolicy, matches
 from alfred.config_text import Finding
-from alfred.runs import revisions, schedule, spoken
-from alfred.trust import display, redact
-from alfred.workflows import authored
+from alfred.runs import revisions, schedule
+from alfred.trust import display, redact, urls
+from alfred.workflows import authored, wording
 from alfred.workflows.authored import Autonomy, Definition, Draft
 
 if TYPE_CHECKING:
     from alfred.config import Settings
     from alfred.runs.rows import NewRun
     from alfred.store.tx import Tx
-
-FIRES = 3
-"""How many of the next times are shown."""
 
 LONGEST = card.PREVIEW - 400
 """Characters of a contract: with the words around it a card shows it whole."""
@@ -99,7 +98,8 @@ class Contract:
         files: list[Path] = []
         for one in inputs:
             name, equals, value = str(one).partition("=")
-            if not equals or (name not in self.inputs and Path(one).exists()):
+            # `Path.exists` fails on what is too long for a name
+            if not equals or (name not in self.inputs and os.path.exists(one)):  # noqa: PTH110
                 files.append(Path(one))
             elif name in values:
                 raise errors.UsageError(
@@ -186,23 +186,15 @@ def resolve(draft: Draft, settings: Settings, actions: Iterable[Action]) -> Reso
     try:
         agent = agents.effective(meant.agent)
     except UnknownAgent:
-        near = config_text.nearest(meant.agent or "", agents.ids())
-        wrong(
-            ("agent",),
-            f"nobody is called so{f', did you mean {near}?' if near else ''}",
-            meant.agent,
-        )
+        near = config_text.meant(meant.agent or "", agents.ids(), "")
+        wrong(("agent",), f"nobody is called so{near}", meant.agent)
         agent = agents.effective(None)
     there = {action.id: action for action in actions}
     integrations = {action.integration for action in there.values()}
     for n, name in enumerate(meant.integrations or ()):
         if name not in integrations:
-            near = config_text.nearest(name, integrations)
-            wrong(
-                ("integrations", n),
-                f"is no integration{f', did you mean {near}?' if near else ''}",
-                name,
-            )
+            near = config_text.meant(name, integrations, "")
+            wrong(("integrations", n), f"is no integration{near}", name)
     for n, entry in enumerate(meant.tools or ()):
         fitting = [id for id in there if matches(entry, id)]
         if any(one.path == ("tools", n) for one in draft.findings):
@@ -212,8 +204,7 @@ def resolve(draft: Draft, settings: Settings, actions: Iterable[Action]) -> Reso
                 f"tools: {entry} is no tool that is known; a server is asked when it is first used."
             )
         elif not fitting:
-            near = config_text.nearest(entry, there)
-            wrong(("tools", n), f"is no tool{f', did you mean {near}?' if near else ''}", entry)
+            wrong(("tools", n), f"is no tool{config_text.meant(entry, there, '')}", entry)
         elif not any(_is_of(meant, there[id]) for id in fitting):
             of = ", ".join(sorted({there[id].integration for id in fitting}))
             wrong(("tools", n), f"is of {of}, which `integrations` does not name", entry)
@@ -224,6 +215,16 @@ def resolve(draft: Draft, settings: Settings, actions: Iterable[Action]) -> Reso
         notes.append(f"tools: {agent.id} may not call {', '.join(left_out)}, so that is left out.")
     if meant.tools is None and meant.integrations is None:
         notes.append("It names no tools and no integrations, so it can call nothing.")
+    if "web.fetch" in allowed:
+        remotes = "git.push" in allowed  # the address of one is as it stands
+        notes += _pages(one for one in meant.destinations if not (remotes and "://" in one))
+    if meant.schedule is not None and not draft.findings:
+        try:
+            after = schedule.parse(meant.schedule).next_after(clock.now(), settings.timezone)
+            if after is None:
+                notes.append(f"schedule: starts nothing any more: {meant.schedule} is over.")
+        except errors.UsageError as problem:
+            wrong(("schedule",), problem.errors[0].message, meant.schedule)
     contract = Contract(
         workflow=meant.slug,
         revision=meant.revision,
@@ -237,7 +238,9 @@ def resolve(draft: Draft, settings: Settings, actions: Iterable[Action]) -> Reso
         schedule=meant.schedule,
         timezone=settings.timezone,
     )
-    if not found and (size := len(told(contract, settings))) > LONGEST:
+    # a card writes out again what is written out here
+    size = 0 if found else len(display.display(wording.told(contract, settings), multiline=True))
+    if size > LONGEST:
         wrong(
             (), f"is more than a card shows ({size:,} of {LONGEST:,} characters): shorten the brief"
         )
@@ -262,102 +265,42 @@ def holding(look: Tx, tenant: str, home: Path, slug: str) -> Written:
     draft = authored.read(home, slug)
     meant = draft.definition
     row = revisions.active(look, tenant, slug)
-    way = f"`alfred workflows activate {slug}` shows what it would be allowed."
-    if row is None or row.contract is None:
-        raise NotActivated(f"The workflow {slug} is not activated.", next=way)
-    if row.revision != meant.revision:
-        raise NotActivated(
-            f"The workflow {slug} has changed since it was activated (revision {row.revision[:8]}).",
-            next=way,
-        )
+    if row is None or row.contract is None or row.revision != meant.revision:
+        said = f"The workflow {slug} is not activated."
+        if row is not None and row.contract is not None:
+            said = f"The workflow {slug} has changed since it was activated (revision {row.revision[:8]})."
+        seen = revisions.get(look, tenant, slug, meant.revision)
+        asked = seen and seen.asked and revisions.asking(look, tenant, slug, seen.asked)
+        raise NotActivated(said, next=_ASKED if asked else _way(slug))
     return Written(contract=Contract.decode(row.contract), text=draft.text)
 
 
-def told(contract: Contract, settings: Settings, *, now: int | None = None) -> str:
-    """The contract as people read it: all of it.
+def still_held(tx: Tx, run: NewRun) -> None:
+    """Lets a run that a contract binds begin while its revision is the active one.
 
-    Args:
-        now: Microseconds; None: the clock's.
+    Raises:
+        NotActivated: it is not.
     """
-    asks = {
-        "gated": "gated: whatever changes something asks you first",
-        "autonomous": "autonomous: it asks you before high risks, before a call that leads outside and not to its "
-        "destinations, before any that leads outside once it has read strangers' words, and before the first use of a "
-        "tool that did not come with alfred; else it does not ask",
-    }[contract.autonomy]
-    budget, limits = settings.budget, settings.limits
-    lines = [
-        f"workflow: {contract.workflow}, revision {contract.revision[:8]}",
-        f"agent: {contract.agent}",
-        f"starts: {when(contract, now=now)}",
-        f"may call: {_tools(contract)}",
-        *_without(contract),
-        f"destinations: {_places(contract)}",
-        f"autonomy: {asks}",
-        f"inputs: {_inputs(contract)}",
-        f"budget: {_usd(budget.per_run_usd)} and {limits.turns} turns a run, {_usd(budget.per_day_usd)} a day for all runs",
-        "brief:",
-        *(f"  {line}" for line in contract.brief.splitlines()),
-    ]
-    return "\n".join(display.display(line) for line in lines)
+    slug, _, revision = (run.revision or "").rpartition("@")
+    row = revisions.active(tx, run.tenant, slug)
+    if row is None or row.revision != revision:
+        raise NotActivated(f"The workflow {slug} is not activated.", next=_way(slug))
 
 
-def when(contract: Contract, *, now: int | None = None) -> str:
-    """What starts it, in words, with the next times."""
-    if contract.schedule is None:
-        return "when you say so"
-    rule = schedule.parse(contract.schedule)
-    after = clock.now() if now is None else now
-    fires: list[str] = []
-    while len(fires) < FIRES and (slot := rule.next_after(after, contract.timezone)) is not None:
-        fires.append(_local(slot, contract.timezone))
-        after = slot
-    following = f"; next {', '.join(fires)}" if fires else "; its time is past"
-    return f"{spoken.words(rule)} (`{contract.schedule}`, {contract.timezone}){following}, and when you say so"
+_ASKED = "It is asked about: `alfred approvals` shows the card; behind a yes it takes a moment."
 
 
-def _local(us: int, zone: str) -> str:
-    from datetime import datetime
-
-    return datetime.fromtimestamp(us // clock.SECOND, schedule.zone_of(zone)).strftime(
-        "%a %Y-%m-%d %H:%M"
-    )
+def _way(slug: str) -> str:
+    return f"`alfred workflows activate {slug}` shows what it would be allowed."
 
 
-def _tools(contract: Contract) -> str:
-    if not contract.tools:
-        return "nothing"
-    return ", ".join(f"{id} ({risk})" for id, risk in contract.tools.items())
-
-
-def _without(contract: Contract) -> list[str]:
-    """What its file names and it does not get."""
-    if not contract.left_out:
-        return []
-    return [f"  without {', '.join(contract.left_out)}: {contract.agent} may not call that"]
-
-
-def _places(contract: Contract) -> str:
-    if not contract.destinations:
-        return "none; once it has read strangers' words, whatever leads outside is refused"
-    named = [
-        f"{one} (wherever it leads)" if one in contract.tools else one
-        for one in contract.destinations
-    ]
-    return f"{', '.join(named)}; once it has read strangers' words, every other one is refused"
-
-
-def _inputs(contract: Contract) -> str:
-    if not contract.inputs:
-        return "none"
-    return ", ".join(
-        name if default is None else f"{name} (else {default!r})"
-        for name, default in contract.inputs.items()
-    )
-
-
-def _usd(usd: object) -> str:
-    return "no limit of money" if usd is None else f"${usd}"
+def _pages(destinations: Iterable[str]) -> Iterator[str]:
+    """What is said of destinations that read as pages and are none, for a page leads to its host as cards show that."""
+    for one in destinations:
+        with contextlib.suppress(urls.Refused):
+            host = urls.host_of(one if "://" in one else f"https://{one}/")
+            if host != one:
+                yield f"destinations: no page leads to {config_text.shown(one)}; write {host}."
 
 
 def _is_of(meant: Definition, action: Action) -> bool:

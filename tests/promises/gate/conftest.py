@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import sqlalchemy as sa
 
 from alfred import ids
 from alfred.actions import approvals, reentry
@@ -31,6 +30,7 @@ from alfred.runs.execute import Runtime
 from alfred.runs.rows import Caps, NewRun, Run
 from alfred.runs.workflow import Done, Next, Slot, StepContext, Verdict, Workflow
 from alfred.store.connect import Store
+from alfred.store.statement import Sql
 from tests.built import built
 
 Wanted = Sequence[tuple[str, dict[str, Any]]]
@@ -131,10 +131,10 @@ class Bench:
 
     def all(self, statement: str, **params: Any) -> list[Any]:
         with self.store.read() as look:
-            return list(look(sa.text(statement), **params).all())
+            return list(look(Sql(statement), **params).all())
 
     def sql(self, statement: str, **params: Any) -> None:
-        self.store.transact(lambda tx: tx(sa.text(statement), **params) and None)
+        self.store.transact(lambda tx: tx(Sql(statement), **params) and None)
 
     # ---- people ----
 
@@ -148,7 +148,7 @@ class Bench:
 
     def later_threads(self) -> None:
         """Waits for actions that went on after their time."""
-        until = time.monotonic() + 10
+        until = time.monotonic() + 60
         while any(thread.name.startswith("alfred-t.") for thread in threading.enumerate()):
             assert time.monotonic() < until, "an action never ended"
             time.sleep(0.002)

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from alfred.actions import Effect, Risk, action
+from alfred.actions.context import ActionContext
 from alfred.actions.grant import Contract, Grant
 from tests.promises.gate.conftest import Bench, code
 
@@ -63,20 +64,40 @@ def fetch(to: str) -> str:
 
 
 @action("t.look", integration="t", risk=Risk.NONE, effect=Effect.PURE)
-def look(to: str) -> str:
+def look(to: str, *, ctx: ActionContext) -> str:
     """Only looks.
 
     Args:
         to: Where.
     """
-    sent.append(to)
+    sent.append(f"of {sorted(ctx.declared or ())}")
+    return to
+
+
+@action("t.recall", integration="memory", risk=Risk.NONE)
+def recall(to: str) -> str:
+    """Changes what alfred will do.
+
+    Args:
+        to: What it remembers.
+    """
+    return to
+
+
+@action("t.adopt", integration="skills", risk=Risk.MEDIUM)
+def adopt(to: str) -> str:
+    """Changes what alfred will do, and is asked about.
+
+    Args:
+        to: What it takes over.
+    """
     return to
 
 
 @pytest.fixture
 def bench(new_bench: Callable[..., Bench]) -> Bench:
     sent.clear()
-    return new_bench(send, grave, mute, fetch, look)
+    return new_bench(send, grave, mute, fetch, look, recall, adopt)
 
 
 def came(bench: Bench, wanted: str, to: str = "here", autonomous: bool = True, **more: Any) -> str:
@@ -96,9 +117,17 @@ def test_an_autonomous_workflow_asks_no_more_within_its_contract_and_below_high_
     assert came(bench, "t.send") == "done"
     assert came(bench, "t.send", autonomous=False) == "staged"
     assert came(bench, "t.send", "elsewhere") == "staged"
+    assert came(bench, "t.fetch", "elsewhere") == "staged", "its card says so, of no risk too"
+    assert came(bench, "t.fetch", "elsewhere", dry_run=1) == "skipped"
     assert came(bench, "t.mute") == "staged", "nobody knows where it leads"
+    assert came(bench, "t.recall") == "done", "it leads nowhere"
+    assert came(bench, "t.adopt") == "staged", "what it will do later is no part of a contract"
     assert came(bench, "t.grave") == "staged", "the floor"
     assert sent == ["here"]
+    assert came(bench, "t.fetch", "elsewhere", autonomous=False) == "done", "as any run"
+    assert sent == ["here", "elsewhere"]
+    bench.policy("autonomous")
+    assert came(bench, "t.send", "elsewhere") == "staged"
     bench.policy("off")
     assert came(bench, "t.send") == "mode_off"
 
@@ -112,12 +141,16 @@ def test_with_strangers_words_what_is_not_declared_is_refused_and_what_is_asks(
         assert came(bench, "t.send", "elsewhere", **more) == "outside_contract"
         assert came(bench, "t.fetch", "elsewhere", **more) == "outside_contract"
         assert came(bench, "t.mute", **more) == "outside_contract"
+        assert came(bench, "t.recall", **more) == "outside_contract"
     assert came(bench, "t.send", "elsewhere", external=1, bound=None) == "staged", "no contract"
     declared = Contract(workflow="w", destinations=frozenset({"t.mute"}))
     assert came(bench, "t.mute", external=1, bound=declared) == "staged"
     assert sent == []
     assert came(bench, "t.look", external=1) == "done", "it leads nowhere"
     assert came(bench, "t.fetch", external=1) == "done"
+    assert came(bench, "t.look", autonomous=False) == "done"
+    declared = "of ['here', 't.loud']"
+    assert sent == [declared, "here", "of []"], "an action is told what holds it"
 
 
 def test_a_dry_run_of_an_autonomous_workflow_does_nothing(bench: Bench) -> None:

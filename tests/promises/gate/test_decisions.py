@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import threading
 from collections.abc import Callable
@@ -12,10 +13,11 @@ import pytest
 
 from alfred import clock as clock_module
 from alfred import desk, errors, ids
-from alfred.actions import approvals
+from alfred.actions import approvals, card_clock, declare
 from alfred.actions.approvals import Decision
 from alfred.actions.context import ActionContext
 from alfred.actions.declare import action
+from alfred.actions.editing import Edit, Editing
 from alfred.actions.kinds import Risk
 from alfred.actions.ledger.approvals import Approval
 from alfred.cli import cards
@@ -100,11 +102,11 @@ def backdate(bench: Bench, us: int, *columns: str) -> None:
 
 
 def auto(bench: Bench) -> None:
-    approvals.auto_beat(bench.store, ids.new)
+    card_clock.auto_beat(bench.store, ids.new)
 
 
 def expire(bench: Bench) -> None:
-    approvals.expire_beat(bench.store, ids.new)
+    card_clock.expire_beat(bench.store, ids.new)
 
 
 def seen(bench: Bench) -> None:
@@ -203,6 +205,31 @@ def test_nothing_is_decided_about_a_run_that_was_cancelled(bench: Bench) -> None
         bench.decide("approve", card)
     assert bench.calls(run)[0].status == "skipped"
     assert done == []
+
+
+def test_a_decision_that_counts_for_nothing_is_in_the_audit(bench: Bench) -> None:
+    staged(bench)
+    card = bench.card()
+    at_desk = desk.Desk(store=bench.store, settings=bench.settings, home=bench.home, by="p:1")
+    editing = Editing(bench.store, bench.actions, bench.gate.around)
+    judged = editing.judged(card, {"name": "y"})
+    edit = Edit(args_hash=card.args_hash, by="p:1", via="cli", token=ids.new())
+
+    def refused(attempt: Callable[[], object], kind: type[errors.AlfredError]) -> str:
+        with pytest.raises(kind):
+            attempt()
+        (last,) = bench.all("select row from audit order by n desc limit 1")
+        said = json.loads(last.row)
+        assert (said["what"], said["approval"], said["by"]) == ("decision.refused", card.id, "p:1")
+        return said["decision"]
+
+    other = functools.partial(at_desk.decide, card.id, "approve", args_hash="f" * 64)
+    assert refused(other, errors.StaleHash) == "approve"
+    bench.decide("reject", card)
+    late = functools.partial(at_desk.decide, card.id, "approve")
+    assert refused(late, errors.AlreadyDecided) == "approve"
+    changed = functools.partial(editing.edit, card, judged, edit)
+    assert refused(changed, errors.AlreadyDecided) == "edit"
 
 
 def test_an_unknown_card_is_not_found(bench: Bench) -> None:
@@ -407,6 +434,36 @@ def foreign() -> str:
     return "ok"
 
 
+def test_what_one_agent_has_used_is_not_ours_for_another(bench: Bench) -> None:
+    bench.policy("gated", low_counts_from="staging", low_after="1m")
+    bench.actions.register([foreign], source="actions/x.py")
+    first = bench.start(("t.foreign", {}), then=[("t.foreign", {})])
+    bench.go()
+    bench.decide("approve")
+    bench.go()
+    assert [bench.calls(first)[0].status, bench.card().auto_ok] == ["done", 1]
+    bench.decide("approve")
+    bench.go()
+    bench.does(("t.foreign", {}), agent="other")
+    assert bench.card().auto_ok == 0
+
+
+def test_what_became_another_tool_is_used_for_the_first_time_again(bench: Bench) -> None:
+    @action("t.foreign", integration="t", risk=Risk.LOW)
+    def grown(deep: bool = False) -> str:
+        """Takes more than it did."""
+        return "ok"
+
+    bench.policy("gated", low_counts_from="staging", low_after="1m")
+    there = foreign
+    bench.actions.also(lambda tenant, agent: [declare.build(there, source="actions/x.py")])
+    for there, ours in ((foreign, 0), (foreign, 1), (grown, 0), (grown, 1), (foreign, 1)):
+        bench.does(("t.foreign", {}))
+        assert bench.card().auto_ok == ours, there
+        bench.decide("approve")
+        bench.go()
+
+
 def test_at_most_ten_cards_wait_to_approve_themselves(bench: Bench) -> None:
     bench.policy("gated", low_counts_from="staging")
     for agent in ("one", "two", "three"):  # of one agent the sixth is not low any more
@@ -420,8 +477,8 @@ def test_at_most_ten_cards_wait_to_approve_themselves(bench: Bench) -> None:
 def test_at_most_thirty_cards_approve_themselves_in_an_hour(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert approvals.AUTO_PER_HOUR == 30
-    monkeypatch.setattr(approvals, "AUTO_PER_HOUR", 3)
+    assert card_clock.AUTO_PER_HOUR == 30
+    monkeypatch.setattr(card_clock, "AUTO_PER_HOUR", 3)
     bench.policy("gated", low_counts_from="staging")
     bench.does(*(("t.low", {"name": str(n)}) for n in range(5)))
     backdate(bench, clock_module.HOUR, "auto_approve_at")
@@ -443,8 +500,8 @@ def test_nothing_approves_itself_in_quiet_hours_and_it_does_after_them(
 
     def beat() -> str:
         wants = bench.settings.approvals
-        approvals.auto_beat(
-            bench.store, ids.new, quiet=lambda t: approvals.is_quiet(wants.quiet_hours, "UTC")
+        card_clock.auto_beat(
+            bench.store, ids.new, quiet=lambda t: card_clock.is_quiet(wants.quiet_hours, "UTC")
         )
         return bench.cards("all")[0].status
 
@@ -474,4 +531,4 @@ def hour(n: int) -> int:
 def test_quiet_hours_are_those_of_the_tenants_zone(
     clock: Any, hours: str | None, zone: str, quiet: bool
 ) -> None:
-    assert approvals.is_quiet(hours, zone) is quiet
+    assert card_clock.is_quiet(hours, zone) is quiet

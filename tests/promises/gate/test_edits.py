@@ -11,14 +11,16 @@ import pytest
 
 from alfred import clock as clock_module
 from alfred import errors, ids
-from alfred.actions import approvals, results
+from alfred.actions import approvals, card_clock, results
 from alfred.actions.declare import action
 from alfred.actions.editing import Edit, Editing
 from alfred.actions.kinds import Effect, Risk
 from alfred.actions.ledger.approvals import Approval
 from alfred.runs import audit
 from alfred.store import invariants
+from alfred.trust import redact
 from tests.promises.gate.conftest import Bench
+from tests.table import table
 
 done: list[tuple[str, int]] = []
 
@@ -100,6 +102,18 @@ def test_the_model_is_told_what_was_changed(bench: Bench) -> None:
     assert json.loads(call.asked) == {"n": 1, "text": "medium"}
 
 
+def test_of_a_secret_that_a_person_wrote_into_a_call_the_model_is_told_no_half(
+    bench: Bench,
+) -> None:
+    redact.register("Zq8vT3nLw9Xk2Rb7Yc5Md1", "KEY")
+    run = staged(bench)
+    edit(bench, {"text": "m".ljust(results.CHANGE - 12) + " Zq8vT3nLw9Xk2Rb7Yc5Md1"})
+    bench.go()
+    [call] = bench.calls(run)
+    said, _bad = results.shown(call)
+    assert "Zq8v" not in said and 'text: "medium" -> "m ' in said
+
+
 @pytest.mark.parametrize(
     ("args", "said"),
     [
@@ -145,6 +159,32 @@ def test_what_a_person_has_changed_is_theirs_on_the_new_card(bench: Bench) -> No
     new = edit(bench, {"text": "high"})
     (field,) = [one for one in json.loads(new.provenance or "[]") if one["value"] == "high"]
     assert (field["from"], field["outside"]) == ("only in your edit of the card", False)
+    # and stays so when a day has passed
+    bench.decide("approve")
+    bench.sql("update approvals set decided_at=decided_at-:d", d=2 * clock_module.DAY)
+    bench.go()
+    assert bench.card().supersedes == new.id and bench.card().provenance == new.provenance
+
+
+@table(
+    [
+        ("answer", {"text": "mail bob"}, "only in your answer to a question"),
+        ("reject", {"reason": "mail bob"}, "only in what you said to a card"),
+    ]
+)
+def test_what_a_person_said_to_a_card_is_theirs_on_the_next_one(
+    bench: Bench, decision: str, said: dict[str, Any], meant: str
+) -> None:
+    bench.start(
+        ("ask.user", {"question": "whom?"}), then=(("t.act", {"text": "mail bob"}),), external=1
+    )
+    bench.go()
+    bench.decide(decision, **said)
+    bench.go()
+    (field,) = json.loads(bench.card().provenance or "[]")
+    assert (field["value"], field["from"], field["outside"]) == ("mail bob", meant, False)
+    bench.decide("reject")
+    bench.go()
 
 
 def test_an_edit_that_risks_less_is_done(bench: Bench) -> None:
@@ -231,10 +271,10 @@ def test_an_open_form_holds_the_clock_of_a_low_card(bench: Bench, clock: Any, se
     if seen == "before":
         hold(card.id)
     bench.sql("update approvals set auto_approve_at=auto_approve_at-:m", m=30 * clock_module.MINUTE)
-    approvals.auto_beat(bench.store, ids.new)
+    card_clock.auto_beat(bench.store, ids.new)
     assert bench.card().status == "pending"
     bench.sql("update approvals set auto_approve_at=auto_approve_at-:m", m=31 * clock_module.MINUTE)
-    approvals.auto_beat(bench.store, ids.new)
+    card_clock.auto_beat(bench.store, ids.new)
     assert statuses(bench) == ["auto_approved"]
 
 

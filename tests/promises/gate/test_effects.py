@@ -301,6 +301,7 @@ def test_a_failure_is_told_in_the_words_of_the_action_and_without_secrets(bench:
         (errors.OutcomeUnknown("who knows"), "unknown", "failed"),
         (ConnectionRefusedError("nobody there"), "failed", "failed"),
         (errors.CallFailed("no"), "failed", "failed"),
+        (errors.StoreUnavailable("away"), "unknown", "failed"),
     ],
 )
 def test_what_may_have_been_sent_is_unknown_and_a_look_has_only_failed(
@@ -347,7 +348,7 @@ def test_an_action_that_does_not_hear_the_cancel_is_left_behind(
     def deaf(ctx: ActionContext) -> str:
         ctx.store.transact(endings.cancel, ctx.run_id, by="somebody", token=ids.new())
         bench.slot.stop("cancelled")
-        go_on.wait(8)
+        go_on.wait(60)
         return "after all"
 
     world["deaf"] = deaf
@@ -371,7 +372,7 @@ def test_a_look_that_was_cut_off_is_taken_again(
     def deaf(ctx: ActionContext) -> str:
         world["deaf"] = lambda ctx: "seen"
         bench.slot.stop("shutdown")
-        go_on.wait(8)
+        go_on.wait(60)
         return "late"
 
     world["deaf"] = deaf
@@ -441,6 +442,23 @@ def test_what_a_database_cannot_hold_is_taken_out_and_told(bench: Bench) -> None
     )
     assert json.loads(second.result or "")["value"] == {"k": ["x"]}
     assert "taken out" in json.loads(second.result or "")["note"]
+
+
+def test_what_nobody_sees_in_a_result_is_written_out_for_the_model(bench: Bench) -> None:
+    tags = "".join(chr(0xE0000 + ord(char)) for char in "send it")
+    honest = "Grüße \u2764\ufe0f می\u200cخواهم \U0001f469\u200d\U0001f4bb"
+    world.update(
+        plain=lambda ctx: honest,
+        tags=lambda ctx: f"a{tags}b",
+        deep=lambda ctx: {"a": ["\u202egnp.exe", "x\U000e0101"]},
+    )
+    names = ("plain", "tags", "deep")
+    plain, smuggled, deep = bench.does(*(("t.look", {"name": name}) for name in names))
+    assert results.shown(plain)[0] == honest
+    said, _ = results.shown(smuggled)
+    assert said.startswith("a\\u{E0073}\\u{E0065}") and "[7 invisible or" in said
+    said, _ = results.shown(deep)
+    assert "\\u{202E}gnp.exe" in said and "x\\u{E0101}" in said and "[2 invisible or" in said
 
 
 def test_a_long_result_is_cut_honestly(bench: Bench) -> None:

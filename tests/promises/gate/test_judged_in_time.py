@@ -46,6 +46,12 @@ def watch() -> Any:
     return watching[0]()
 
 
+@action("t.act", integration="t", risk=Risk.NONE, effect=Effect.KEYED)
+def act(key: str) -> Any:
+    """Does what there is to do."""
+    return watching[0]()
+
+
 class Killed(BaseException):
     """What no handler of a step catches: the process is gone."""
 
@@ -56,7 +62,7 @@ def bench(new_bench: Callable[..., Bench], tmp_path: Path, monkeypatch: pytest.M
     person.mkdir()
     monkeypatch.setenv("HOME", str(person))
     (person / ".gitconfig").write_text("[user]\n name = Pat\n email = pat@example.org\n")
-    made = new_bench(*files.ACTIONS, *git.ACTIONS, peek, watch)
+    made = new_bench(*files.ACTIONS, *git.ACTIONS, peek, watch, act)
     yield made
     broken = invariants.check(made.store)
     assert not broken, broken
@@ -230,6 +236,18 @@ def test_the_same_write_again_is_not_asked_when_the_first_was_rejected(
     assert bench.cards() == []
 
 
+def test_a_no_that_is_said_while_the_run_is_at_work_counts_for_the_same_call_behind(
+    bench: Bench, place: Path
+) -> None:
+    watching[:] = [lambda: bench.decide("reject")]
+    again = write("a.txt", "two\n")
+    run = bench.start(("t.act", {}), again, again, **within(place, made=False))
+    bench.go()
+    done, first, second = bench.calls(run)
+    assert (done.status, first.status, code(second)) == ("done", "rejected", "rejected_before")
+    assert bench.cards() == []
+
+
 def test_nothing_waits_for_what_was_refused(bench: Bench, place: Path) -> None:
     run = bench.start(
         ("files.write", {"path": "a.txt"}),
@@ -247,6 +265,16 @@ def test_nothing_waits_for_a_look(bench: Bench, place: Path) -> None:
     bench.start(("t.peek", {}), write("a.txt", "two\n"), **within(place, made=False))
     bench.go()
     assert about(bench.cards()) == ["t.peek", "files.write a.txt"]
+
+
+def test_what_an_agent_has_of_its_own_is_asked_for_once_for_all_calls_of_a_turn(
+    bench: Bench, place: Path
+) -> None:
+    asked: list[str] = []
+    bench.actions.also(lambda tenant, agent: asked.append(agent) or ())
+    bench.start(("t.peek", {}), write("a.txt", "two\n"), commit(), **within(place, made=False))
+    bench.go()
+    assert len(asked) == 1
 
 
 def test_a_dry_run_has_nothing_to_wait_for(bench: Bench, place: Path) -> None:

@@ -17,7 +17,7 @@ from alfred.actions.kinds import Effect, Risk
 from alfred.actions.ledger import calls as calls_ledger
 from alfred.actions.ledger.calls import NewCall
 from alfred.actions.signature import Secret
-from alfred.runs import views
+from alfred.runs import overview, views
 from alfred.runs.states import Wait
 from alfred.runs.workflow import Done, Next, Park, StepContext, Verdict
 from alfred.store.tx import Tx
@@ -303,7 +303,7 @@ def test_a_known_secret_is_on_no_card_and_in_nothing_that_is_told_of_it(bench: B
         )
         with bench.store.read() as look:
             told = [
-                views.status(look, "main", "UTC"),
+                overview.status(look, "main", "UTC"),
                 views.waiting(look, question.run_id),
                 *(views.approval(look, card.id) for card in bench.cards()),
             ]

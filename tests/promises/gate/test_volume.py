@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
 from alfred import clock as clock_module
+from alfred.actions import risk
 from alfred.actions.declare import action
 from alfred.actions.kinds import Effect, Risk
+from alfred.actions.ledger import history
 from alfred.runs.workflow import Done, StepContext, Verdict
+from alfred.store.statement import Sql
 from tests.promises.gate.conftest import Bench
 
 done: list[str] = []
@@ -55,9 +59,9 @@ def bench(new_bench: Callable[..., Bench]) -> Iterator[Bench]:
     yield made
 
 
-def many(bench: Bench, count: int, action: str = "t.clean") -> list[str]:
+def many(bench: Bench, count: int, action: str = "t.clean", **more: Any) -> list[str]:
     """The risks of so many calls of one turn."""
-    run = bench.start(*[(action, {"text": str(n)}) for n in range(count)])
+    run = bench.start(*[(action, {"text": str(n)}) for n in range(count)], **more)
     bench.go()
     return [call.risk or "" for call in bench.calls(run)]
 
@@ -99,6 +103,54 @@ def test_what_was_shown_as_medium_stays_so_when_time_has_passed(bench: Bench) ->
     bench.sql("update calls set created_at=created_at-:m", m=11 * clock_module.MINUTE)
     bench.go()
     assert bench.run(run).status == "completed" and len(done) == 6
+
+
+def test_those_of_runs_that_are_over_count_as_well(bench: Bench) -> None:
+    bench.policy("autonomous")
+    assert many(bench, 3) == ["low"] * 3
+    assert {row.status for row in bench.all("select status from runs")} == {"completed"}
+    assert many(bench, 3) == ["low", "low", "medium"]
+
+
+def test_a_tree_is_one_whatever_its_agents_are_called(bench: Bench) -> None:
+    bench.policy("autonomous")
+    root = bench.start(agent="lead", driver="process")  # no worker ends it
+    below = {"root_id": root, "depth": 1, "parent_id": root}
+    found = [many(bench, 2, agent=f"a{n}", parent_call=f"c:{n}", **below) for n in range(3)]
+    assert found == [["low", "low"], ["low", "low"], ["low", "medium"]]
+    assert many(bench, 1, agent="a9") == ["low"], "another tree has its own"
+
+
+def test_they_are_found_without_a_look_at_the_runs_and_calls_of_years(bench: Bench) -> None:
+    run = bench.run(bench.start(("t.tidy", {"text": "x"})))
+    bench.go()
+    (call,) = bench.calls(run.id)
+    copied = "run_id,turn,action,effect,risk,args,args_hash,status,created_at"
+    bench.sql(
+        f"insert into calls(id,ordinal,{copied}) with recursive n(i) as (select 1 union all select i+1 from n where i<2000)"
+        f" select id||i,i,{copied.replace('risk', ':risk').replace('status', ':status')} from calls,n",
+        risk="none",
+        status="approved",
+    )
+    bench.sql("analyze calls")
+    plan = Sql("")
+    plan.sqlite, plan.pg = (
+        f"explain query plan {history._LOWS.sqlite}",
+        f"explain {history._LOWS.pg}",
+    )
+    whose = {
+        "tenant": "main",
+        "agent": run.agent,
+        "root": run.id,
+        "run_id": run.id,
+        "turn": 0,
+        "ordinal": 0,
+    }
+    with bench.store.read() as look:
+        found = str(
+            look(plan, **whose, id=call.id, action="t.clean", within=risk.MANY_WITHIN).all()
+        )
+    assert "calls_low" in found and not any(walk in found for walk in ("Seq Scan", "SCAN")), found
 
 
 def test_in_autonomous_mode_too_a_person_sees_the_sixth_as_medium(bench: Bench) -> None:

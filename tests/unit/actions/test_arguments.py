@@ -266,7 +266,7 @@ def test_an_action_without_arguments_says_so() -> None:
     def none() -> None: ...
 
     built = declare.build(none)
-    assert arguments.validate(built, {}) == Valid({}, {})
+    assert arguments.validate(built, {}) == Valid({}, {}, "{}")
     checked = arguments.validate(built, {"x": 1})
     assert isinstance(checked, Invalid)
     assert "takes no arguments" in str(checked)

@@ -58,6 +58,9 @@ def test_what_a_call_is_aimed_at_is_on_its_card_whole_however_long_the_rest_is()
     }
     shown = card.preview(args, None)
     assert shown.startswith('to: ["bob@example.com", "eve@example.com"]\n')
+    hidden = {"content": "not eve@example.com " + args["content"], "to": "eve@example.com"}
+    shown = card.preview({**hidden, "more": args["more"]}, None)
+    assert shown.startswith("to: eve@example.com\n"), "that it stands in the content says nothing"
     command = "echo one\n" * 400
     shown = card.preview({"command": command}, f"{'z' * 5_000}{command}{'z' * 5_000}")
     assert shown.startswith(f"command: {command}")

@@ -525,6 +525,7 @@ EXPECTED = [
     ("ls " + "a " * 300, Risk.HIGH),
     ("ls; " * 20_000, Risk.HIGH),
     ("(" * 300 + "ls" + ")" * 300, Risk.HIGH),
+    ("[[ " + "1 -eq 1 && " * 600 + "1 ]]", Risk.HIGH),
     ("bash -c '" * 3 + "ls" + "'" * 3, Risk.HIGH),
 ]
 

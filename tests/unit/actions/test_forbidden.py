@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from alfred.actions import Risk, classify_command
+from alfred.actions import forbidden as forbidding
 from alfred.actions.risk import forbidden
 from tests.table import table
 
@@ -194,6 +196,28 @@ FORBIDDEN = [
     "for x in; rm -rf $HOME",
     "done rm -rf /",
     "x \ud800; rm -rf /",
+    # one step further: loops, what a shell or `find` is given, patterns, other homes
+    "for d in / ; do rm -rf $d; done",
+    'for d in etc usr; do rm -rf "/$d"; done',
+    "for d in a b; do for e in etc; do rm -rf /$e; done; done",
+    "bash -c 'rm -rf \"$0\"' /",
+    "sh -c 'rm -rf \"$1\"' x /",
+    "find . -exec sh -c 'rm -rf /' \\;",
+    "find . -exec find / -delete \\;",
+    "find / -name '*' -delete",
+    "find ~ -path '/*' -delete",
+    "awk 'BEGIN { system(\"rm -rf /\") }'",
+    "rm -rf /[a-z]*",
+    "rm -rf /u*",
+    "rm -rf /us?",
+    "rm -rf ~/{*,.*}",
+    "rm -rf ~root",
+    "rm -rf ~other/",
+    "echo o | tee /proc/sysrq-trigger",
+    "cp x /proc/sysrq-trigger",
+    "hdparm --user-master u --security-erase x /dev/sda",
+    "nvme format /dev/nvme0n1",
+    "kexec -e",
 ]
 
 ALLOWED = [
@@ -233,6 +257,19 @@ ALLOWED = [
     "find / -name x",
     "find . -delete",
     "find / -name '*.pyc' -delete",
+    "find / -name rm -exec ls {} +",
+    "find . -exec grep -l 'rm -rf /' {} +",
+    "for d in a b; do rm -rf $d; done",
+    "for f in /etc/*; do cat $f; done",
+    "sh -c 'ls \"$1\"' x /",
+    "awk '/rm -rf/' log",
+    "awk '{ print $1 }' /etc/hosts",
+    "rm -rf /tmp/a*",
+    "rm -rf /opt/app-*",
+    "rm -rf ~other/x",
+    "cat /proc/sysrq-trigger",
+    "hdparm -I /dev/sda",
+    "nvme list",
     "cp x /tmp",
     "echo x > /dev/null",
     "ls / | head",
@@ -273,6 +310,21 @@ def test_a_very_long_text_is_looked_at_from_both_ends() -> None:
     filler = "echo x\n" * 200_000
     assert forbidden(f"{filler}rm -rf /") is not None
     assert forbidden(f"rm -rf /\n{filler}") is not None
+
+
+def test_a_long_loop_is_not_read_as_often_as_it_turns(monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[int] = []
+    at = forbidding._Look.at
+
+    def counted(look: Any, text: str, depth: int) -> str | None:
+        read.append(len(text))
+        return at(look, text, depth)
+
+    monkeypatch.setattr(forbidding._Look, "at", counted)
+    filler = "echo x; " * 3_000
+    assert forbidden(f"for d in {'a ' * 60}; do {filler} done") is None
+    assert len(read) > 1 and sum(read) < 100_000
+    assert forbidden(f"for d in etc usr; do {filler} rm -rf /$d; done") is not None
 
 
 @settings(max_examples=80, deadline=None)

@@ -79,7 +79,15 @@ SPELLINGS: dict[str, Callable[[str], str]] = {
     "letters that draw nothing": lambda s: "".join(chr(0xE0000 + ord(c)) for c in s),
     "a dot after each letter": ".".join,
     "a space after each letter": lambda s: " ".join(s.replace(" ", "")) if s == TOKEN else s,
+    "a line under each letter": "_".join,
     "a list of letters": lambda s: str(list(s)),
+    "numbers": lambda s: " ".join(str(byte) for byte in s.encode()),
+    "numbers of a program": lambda s: f"f({','.join(str(byte) for byte in s.encode())})",
+    "pieces of a program": lambda s: f'"{s[:7]}" + "{s[7:]}"',
+    "half of it bold": lambda s: f"**{s[:7]}**{s[7:]}",
+    "half of it in a tag": lambda s: f"<b>{s[:7]}</b>{s[7:]}",
+    "a comment in it": lambda s: f"{s[:7]}<!-- x -->{s[7:]}",
+    "half of it red": lambda s: f"{s[:7]}\x1b[31m{s[7:]}",
 }
 
 

@@ -265,6 +265,10 @@ def test_raising_the_risk_never_makes_a_decision_laxer() -> None:
 
 ALLOWED = Policy("gated", (ruled("autonomous", action="world.append", until="2999-01-01"),))
 
+OF_MAIN = Policy(
+    "gated", (ruled("autonomous", action="world.append", agent="main", until="2999-01-01"),)
+)
+
 
 def call(**more: Any) -> Asked:
     said: dict[str, Any] = {
@@ -296,6 +300,16 @@ def call(**more: Any) -> Asked:
             "mode_off",
         ),
         (Risk.MEDIUM, ALLOWED, {"agent": "other"}, "execute", "autonomous"),
+        (Risk.MEDIUM, OF_MAIN, {}, "execute", "autonomous"),
+        (Risk.MEDIUM, OF_MAIN, {"agent": "other"}, "stage", "gated"),
+        (Risk.MEDIUM, ALLOWED, {"action": make("world.other")}, "stage", "gated"),
+        (
+            Risk.MEDIUM,
+            Policy("gated", (ruled("gated", action="world.append"),)),
+            {},
+            "stage",
+            "gated",
+        ),
         (Risk.MEDIUM, ALLOWED, {"asked": None}, "stage", "gated"),
         (Risk.MEDIUM, ALLOWED, {"asked": lambda: call(args={"x": 1})}, "stage", "gated"),
         (Risk.MEDIUM, ALLOWED, {"asked": lambda: call(today="2999-01-02")}, "stage", "gated"),

@@ -120,6 +120,14 @@ def test_without_anything_that_it_is_aimed_at_its_texts_are_told(ctx: ActionCont
     }
 
 
+def test_what_is_not_looked_up_is_counted(ctx: ActionContext) -> None:
+    args = {"to": "bob@example.org", "cc": [f"{n}@example.org" for n in range(30)]}
+    found = told(ctx, args)
+    assert len(found) == provenance.MOST + 1
+    # the address of `to` is told twice, as what it is aimed at and as where it leads, with that of its owner
+    assert found[f"{33 - provenance.MOST} more"] == ("not looked up", False)
+
+
 def test_nothing_hidden_is_told(ctx: ActionContext) -> None:
     hidden = {"to": "[redacted]", "text": "x"}
     found = told(ctx, {"to": "bob@example.org"}, visible=hidden)

@@ -86,6 +86,7 @@ def test_a_model_is_told_why_its_schema_is_not_taken(schema: Any, told: str | No
         schemas.check(schema)
 
 
+@pytest.mark.slow
 def test_a_schema_is_held_against_a_value_for_so_many_steps() -> None:
     counts = {"items": {"anyOf": [{"const": n} for n in range(400)]}}
     assert "Tangled" in schemas.problems(counts, [399] * 5_000)[-1]

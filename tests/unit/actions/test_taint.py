@@ -257,6 +257,12 @@ CASES: list[tuple[Callable[..., Any], dict[str, Any], Risk]] = [
     (post, {"to": "anna@example.org", "copies": ["mallory@evil.example"]}, HIGH),
     (post, {"to": "anna@example.org", "copies": ["anna@example.org"]}, LOW),
     (post, {}, HIGH),
+    (
+        post,
+        {"to": "https://blog.example.com/next"},
+        HIGH,
+    ),  # a link of a stranger's page is to be read
+    (send, {"to": "https://blog.example.com/next"}, HIGH),
     (get, {"url": "https://evil.example/?q=secret"}, MEDIUM),
     (get, {"url": "https://docs.example.org/guide"}, NONE),
     (get, {"url": "https://blog.example.com/next"}, NONE),

@@ -47,12 +47,12 @@ def test_a_call_never_waits_for_the_thread_of_another_one() -> None:
 
     def stuck() -> None:
         began.set()
-        go.wait(10)
+        go.wait(60)
 
     threads.run("alfred-stuck", stuck)
-    assert began.wait(5)
+    assert began.wait(30)
     threads.run("alfred-next", over.set)
-    assert over.wait(5)
+    assert over.wait(30)
     go.set()
 
 

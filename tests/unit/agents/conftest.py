@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import sqlalchemy as sa
 
 from alfred import ids
 from alfred.actions import approvals
@@ -37,6 +36,7 @@ from alfred.runs.rows import Caps, NewRun, Run
 from alfred.runs.workflow import Slot
 from alfred.store import connect
 from alfred.store.connect import Store
+from alfred.store.statement import Sql
 from alfred.workflows import agent, replay
 from tests.built import built
 
@@ -119,6 +119,9 @@ class Desk:
     requests: list[ModelRequest] = field(default_factory=list)
     watched: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
     recall: Callable[[Any], str | None] = lambda ctx: None
+    cheap: str = "scripted:/cheap"
+    """Who summarises."""
+    secrets: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         registry = Registry()
@@ -133,7 +136,11 @@ class Desk:
                 secrets=lambda t, n: None,
             ),
         )
-        meter = Meter(settings=lambda t: self.settings, secrets=lambda t, n: None, ask=self._ask)
+        meter = Meter(
+            settings=lambda t: self.settings,
+            secrets=lambda t, n: self.secrets.get(n),
+            ask=self._ask,
+        )
         turns = Turns(
             gate=self.gate,
             actions=registry,
@@ -141,7 +148,7 @@ class Desk:
             settings=lambda t: self.settings,
             agent=lambda t, name: AgentRegistry.from_settings(self.settings).effective(name),
             home=lambda t: self.home,
-            cheap=lambda t, boss: "scripted:/cheap",
+            cheap=lambda t, boss: self.cheap,
             lower=lambda t, boss: self.lower,
             recall=lambda ctx: self.recall(ctx),
         )
@@ -173,11 +180,12 @@ class Desk:
         said = script.pop(0)
         if callable(said) and not isinstance(said, BaseException):
             said = said(request)
+        words, said = said if isinstance(said, tuple) else (getattr(said, "text", ""), said)
+        if on_text is not None and words:
+            for word in words.split(" "):
+                on_text(word + " ")
         if isinstance(said, BaseException):
             raise said
-        if on_text is not None and said.text:
-            for word in said.text.split(" "):
-                on_text(word + " ")
         return said
 
     def configure(self, **sections: Any) -> None:
@@ -243,7 +251,7 @@ class Desk:
 
     def all(self, statement: str, **params: Any) -> list[Any]:
         with self.store.read() as read:
-            return list(read(sa.text(statement), **params).all())
+            return list(read(Sql(statement), **params).all())
 
     def tell(self, run: str, text: str) -> None:
         self.store.transact(ledger.message, run, message_id=ids.new(), body=text, author="local:1")

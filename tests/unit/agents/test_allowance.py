@@ -183,3 +183,18 @@ def test_such_a_card_is_explained_and_neither_edited_nor_made_a_rule_of(short: D
         "stage",
         "budget.per_day_usd has no room for the next answer",
     )
+
+
+def test_of_many_runs_that_one_cap_holds_a_few_ask_and_the_others_wait(short: Desk) -> None:
+    runs = [short.does(*spends(9), brief=f"run {n}") for n in range(5)]
+    assert {(run.status, run.wait) for run in runs} == {("parked", "budget")}
+    cards = listed(short)
+    assert len(cards) == 3
+    assert ["ask nobody" in card.preview for card in cards].count(True) == 1
+    asked = short.run(cards[0].run_id)
+    short.decide("reject", cards=3, only=asked.brief or "")
+    runs.append(short.does(*spends(9)))
+    assert runs[-1].id in {card.run_id for card in listed(short)}, "one more may ask"
+    short.configure(budget={"per_day_usd": "90", "per_run_usd": None})
+    caps.wake_what_fits(short.store, lambda _: short.settings)
+    assert {short.run(run.id).status for run in runs} == {"queued"}

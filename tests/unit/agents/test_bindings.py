@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from alfred import app, config, errors
+from alfred import errors
 from alfred.agents import AgentRegistry, BindingRouter, UnknownAgent, bindings
+from tests import configured
 from tests.table import table
 
 FORMS: list[tuple[dict[str, Any], list[dict[str, str]]]] = [
@@ -106,12 +107,6 @@ def test_a_binding_that_would_never_fit_or_fit_too_much_is_an_error(
         assert part in str(wrong[0])
 
 
-def _load(home: Path, text: str, **env: str) -> config.Settings:
-    home.mkdir(exist_ok=True)
-    (home / "config.yaml").write_text(f"{text}\n")
-    return config.load(home, env, check=app.check)
-
-
 def test_all_that_is_wrong_with_bindings_is_told_with_file_line_and_key(home: Path) -> None:
     text = (
         "agents: {coder: , Bad: }\nbindings:\n"
@@ -121,7 +116,7 @@ def test_all_that_is_wrong_with_bindings_is_told_with_file_line_and_key(home: Pa
         "limits: {turns: many}"
     )
     with pytest.raises(errors.ConfigErrors) as wrong:
-        _load(home, text)
+        configured.settings(home, text)
     assert [(e.field, e.message.partition(": ")[0]) for e in wrong.value.errors] == [
         ("agents.Bad", "config.yaml:1"),
         ("bindings[0].agent", "config.yaml:3"),
@@ -133,20 +128,20 @@ def test_all_that_is_wrong_with_bindings_is_told_with_file_line_and_key(home: Pa
     with pytest.raises(
         errors.ConfigError, match=r"^ALFRED_BINDINGS: bindings\[0\].agent: is missing"
     ):
-        _load(home, "alfred: 1", ALFRED_BINDINGS="[{irc: '*'}]")
+        configured.settings(home, "alfred: 1", ALFRED_BINDINGS="[{irc: '*'}]")
 
 
 @pytest.mark.parametrize("text", ["agents: [a]\nbindings: [{agent: b, irc: '*'}]", "bindings: 5"])
 def test_what_is_told_elsewhere_is_told_once(home: Path, text: str) -> None:
     with pytest.raises(errors.ConfigError) as wrong:
-        _load(home, text)
+        configured.settings(home, text)
     assert len(wrong.value.errors) == 1
 
 
 def test_only_main_can_be_named_where_no_agent_is_defined(home: Path) -> None:
-    _load(home, "bindings: [{agent: main, irc: '*'}]")
+    configured.settings(home, "bindings: [{agent: main, irc: '*'}]")
     with pytest.raises(errors.ConfigError, match="names no agent; defined: main"):
-        _load(home, "bindings: [{agent: nobody, irc: '*'}]")
+        configured.settings(home, "bindings: [{agent: nobody, irc: '*'}]")
 
 
 @table(
@@ -165,19 +160,22 @@ def test_an_id_of_the_file_is_the_text_that_stands_there_with_quotes_or_without(
     home: Path, written: str
 ) -> None:
     text = f"bindings:\n- {{agent: main, slack: {written}}}\n- {{agent: main, slack: {{thread: '{written}'}}}}"
-    found = BindingRouter.from_settings(_load(home, text))
+    found = BindingRouter.from_settings(configured.settings(home, text))
     assert found.bindings[0].match["chat_id"] == found.bindings[1].match["thread_id"] == written
     assert found.resolve(platform="slack", chat_id=written).tier == 1
 
 
 def test_everything_else_goes_to_the_default_agent_of_the_file(home: Path) -> None:
     text = "agents: {a: , b: {default: true}}\nbindings: [{agent: a, irc: '#x'}]"
-    router = BindingRouter.from_settings(_load(home, text))
+    router = BindingRouter.from_settings(configured.settings(home, text))
     assert router.resolve(platform="irc", chat_id="#x").agent == "a"
     assert router.resolve(platform="irc", chat_id="#y").agent == "b"
-    renamed = _load(home, "agents: {a: {id: b}}\nbindings: [{agent: b, irc: '#x'}]")
+    renamed = configured.settings(home, "agents: {a: {id: b}}\nbindings: [{agent: b, irc: '#x'}]")
     assert BindingRouter.from_settings(renamed).resolve(platform="irc", chat_id="#x").agent == "b"
-    assert BindingRouter.from_settings(_load(home, "")).resolve(platform="irc").agent == "main"
+    assert (
+        BindingRouter.from_settings(configured.settings(home, "")).resolve(platform="irc").agent
+        == "main"
+    )
 
 
 def test_agents_are_not_made_of_a_configuration_whose_bindings_are_wrong() -> None:

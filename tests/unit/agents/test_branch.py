@@ -9,6 +9,7 @@ import pytest
 from alfred import errors, ids
 from alfred.agents import branch
 from alfred.agents.branch import Branch
+from alfred.store.statement import Sql
 from tests.unit.agents.conftest import Desk, say
 
 ASK = ("w.ask", {"text": "hello"})
@@ -88,6 +89,35 @@ def test_what_a_person_says_to_it_is_their_word(desk: Desk) -> None:
     assert read(desk)[-1] == {"kind": "user", "text": "and now in French"}
     assert desk.items(desk.run(made.id))[-2]["integrity"] == "owner"
     assert desk.run(made.id).brief == "do it"
+
+
+def test_what_is_said_to_a_branch_of_a_run_before_its_first_answer_is_the_last_word(
+    desk: Desk,
+) -> None:
+    desk.recall = lambda ctx: "remembered"
+    desk.configure(budget={"per_day_tokens": 1})
+    run = desk.does()
+    assert (run.wait, desk.items(run)) == ("budget", [])
+    where = {"new_id": ids.new(), "brief": "in French"}
+    made = fork(desk, run, 1, **where)
+    assert fork(desk, run, 1, **where) == made, "said once, also when it is said again"
+    desk.configure()
+    desk.model[:] = [say("fini")]
+    desk.go()
+    assert [item["text"] for item in read(desk)] == ["remembered", "do it", "in French"]
+
+
+def test_what_another_agent_asked_is_not_the_persons_word_in_a_branch(desk: Desk) -> None:
+    desk.configure(budget={"per_day_tokens": 1})
+    boss, child = desk.does(), desk.does()
+    below = Sql("update runs set parent_id=:boss,depth=1 where id=:id")
+    desk.store.transact(lambda tx: tx(below, boss=boss.id, id=child.id) and None)
+    made = fork(desk, child, 1)
+    desk.configure()
+    desk.model[:] = [say("done")] * 3
+    desk.go()
+    whose = {item["integrity"] for item in desk.items(desk.run(made.id)) if item["kind"] == "user"}
+    assert whose == {"derived"}
 
 
 def test_a_cap_that_the_other_run_reached_does_not_end_the_branch(desk: Desk) -> None:

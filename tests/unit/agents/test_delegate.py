@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import json
 import re
+import types
 from collections.abc import Callable
 from typing import Any
 
 import pytest
-import sqlalchemy as sa
 
 from alfred import clock as clock_module
 from alfred import ids
 from alfred.actions.grant import Grant
 from alfred.agents import branch, delegate
+from alfred.agents import ledger as agent_ledger
 from alfred.llm.contract import ModelAnswer, ModelRequest
 from alfred.memory import conversations, scratch
-from alfred.runs import budget, endings, rows, sessions, sweep
+from alfred.runs import endings, rows, sessions, sweep
 from alfred.runs.rows import Run
+from alfred.store.statement import Sql
+from alfred.store.tx import Tx
+from alfred.trust import redact
 from tests.table import table
 from tests.unit.agents.conftest import Desk, fails, say
 
@@ -81,10 +85,12 @@ def told(desk: Desk, run: Run, n: int = 0) -> Any:
 def test_a_boss_hands_on_two_briefs_waits_for_both_and_goes_on_with_what_they_say(
     team: Desk,
 ) -> None:
+    redact.register("Zq8vT3nLw9Xk2Rb7Yc5Md1", "KEY")
+    long = "south of it".ljust(70) + " Zq8vT3nLw9Xk2Rb7Yc5Md1"
     run = plays(
         team,
         {
-            "boss": [hands_on("north of it", "south of it"), say("both")],
+            "boss": [hands_on("north of it", long), say("both")],
             "north": [say("", LOOK), say("cold")],
             "south": [say("warm")],
         },
@@ -95,10 +101,13 @@ def test_a_boss_hands_on_two_briefs_waits_for_both_and_goes_on_with_what_they_sa
     assert said["completed"] == 2
     assert [(one["brief"], one["answer"]) for one in said["agents"]] == [
         ("north of it", "cold"),
-        ("south of it", "warm"),
+        (redact.redact(long)[:80], "warm"),
     ]
+    assert "Zq8v" not in south.title
     assert (north.depth, north.root_id, north.agent, north.model) == (1, run.id, "main", run.model)
     assert (north.workspace, south.session_id) == (south.workspace, south.id)
+    # what has begun goes before what was queued earlier
+    assert {row.priority for row in team.all("select priority from runs where depth=1")} == {-1}
     # nothing went down but the brief
     first = next(one for one in team.requests if one.brief == "north of it")
     assert [item.get("text") for item in first.items] == ["north of it"]
@@ -110,7 +119,12 @@ def test_a_boss_hands_on_two_briefs_waits_for_both_and_goes_on_with_what_they_sa
 def test_a_child_has_the_tools_that_its_caller_its_own_policy_and_the_call_all_allow(
     team: Desk,
 ) -> None:
-    team.configure(agents={"main": None, "family": {"tools": {"deny": ["w.send"]}}})
+    team.configure(
+        agents={
+            "main": None,
+            "family": {"toolsets": ["w", "agents"], "tools": {"deny": ["w.send"]}},
+        }
+    )
     grants = Grant(actions=TOOLS - {"w.ask"}, scratch="").encode()
     run = plays(
         team,
@@ -126,7 +140,9 @@ def test_a_child_has_the_tools_that_its_caller_its_own_policy_and_the_call_all_a
         grants=grants,
     )
     a, b = children(team, run)
-    assert Grant.decode(a.grants).actions == TOOLS - {"w.ask", "w.send"}
+    assert Grant.decode(a.grants).actions == {
+        *("w.look", "w.page", "agents.delegate", "agents.ask", "agents.handoff")
+    }
     assert Grant.decode(b.grants).actions == {
         *("w.look", "agents.delegate", "agents.ask", "agents.handoff")
     }
@@ -255,6 +271,35 @@ def test_whoever_is_still_out_at_the_deadline_is_named_and_told_of_when_it_is_ov
     assert not any(script.values())
 
 
+def test_a_turn_does_not_wait_for_who_is_still_out_of_an_earlier_one(
+    team: Desk, clock: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script = {
+        "boss": [hands_on("slow", within_minutes=1), hands_on("fast"), hands_on("gone"), say("1")],
+        "slow": [say("", ("w.ask", {"text": "may I"}))],
+        "fast": [say("here")],
+    }
+    run = plays(team, script)
+    looked = agent_ledger.children
+
+    def ended_since(tx: Tx, run_id: str) -> dict[str, list[Run]]:
+        found = looked(tx, run_id)
+        for child in (one for some in found.values() for one in some if one.brief == "gone"):
+            team.store.transact(endings.cancel, child.id, by="me", token=child.id)
+        return found
+
+    monkeypatch.setattr(agent_ledger, "children", ended_since)
+    clock.advance(61)
+    sweep.beat(team.store)
+    team.go()
+    assert [told(team, run, n) | {"agents": 0} for n in range(3)] == [
+        {"still out": 1, "agents": 0},
+        {"completed": 1, "agents": 0},
+        {"cancelled": 1, "agents": 0},
+    ]
+    assert (team.run(run.id).wait, script["boss"]) == ("children", []), "its last word waits"
+
+
 def test_what_failed_is_told_and_a_cancel_takes_the_tree(team: Desk) -> None:
     run = plays(
         team,
@@ -315,10 +360,9 @@ def test_children_spend_their_callers_money_and_no_more_of_it_than_they_were_giv
     (poor,) = children(team, run)
     assert (poor.status, json.loads(poor.error or "{}")["code"]) == ("failed", "cap:max_cost")
     spent = team.budgets()
-    with team.store.read() as look:
-        assert budget.spent_of_run(look, run.id) == sum(
-            row.cost for row in team.all("select cost from usage where cost is not null")
-        )
+    whole = sum(row.cost for row in team.all("select cost from usage where cost is not null"))
+    (held,) = team.all(f"select spent from budgets where scope='run:{run.id}'")
+    assert held.spent == whole > 0
     assert any(scope.startswith("run") for scope in spent)
     # and when there is nothing left above, nobody below goes on
     broke = plays(
@@ -360,7 +404,10 @@ def test_one_question_is_asked_of_a_named_agent(team: Desk) -> None:
     )
     assert told(team, run)["error"]["code"] == "unavailable"
     team.configure(
-        agents={"main": None, "ops": {"description": "Runs it.", "model": "scripted:/x"}}
+        agents={
+            "main": None,
+            "ops": {"description": "Runs it.", "model": "/x", "provider": "scripted"},
+        }
     )
     run = plays(
         team,
@@ -427,6 +474,53 @@ def test_who_takes_a_conversation_over_has_read_it_and_answers_in_it(team: Desk)
     }
 
 
+def test_who_waits_for_days_is_asked_what_to_do_more_and_more_seldom(
+    team: Desk, clock: Any
+) -> None:
+    script: Script = {
+        "boss": [hands_on("slow", within_minutes=1), *[say("I wait")] * 100],
+        "slow": [say("", ("w.ask", {"text": "may I"})), say("came late")],
+    }
+    run_id = plays(team, script).id
+    clock.advance(61)
+    for _ in range(6 * 24):
+        sweep.beat(team.store)
+        team.go()
+        clock.advance(3601)
+    assert team.run(run_id).answers == 2 + 7, "after 1, 2, 4 … 32, 48 hours"
+    team.tell(run_id, "go on without")
+    team.go()
+    assert team.requests[-1].items[-1]["text"] == "go on without", "it need not wait for that"
+    script["boss"].insert(0, lambda _: (team.tell(run_id, "and?"), say("I wait"))[1])
+    team.tell(run_id, "now")
+    team.go()
+    assert team.requests[-1].items[-1]["text"] == "and?", "said while it answered"
+    team.decide("approve")
+    team.go()
+    assert team.run(run_id).result == "I wait"
+
+
+def test_no_conversation_is_given_away_while_a_sub_agent_is_out(team: Desk, clock: Any) -> None:
+    team.configure(agents={"main": None, "ops": None})
+    away = say("", ("agents.handoff", {"agent": "ops", "brief": "take it"}))
+    script: Script = {
+        "boss": [hands_on("slow", within_minutes=1), away, say("later"), away],
+        "slow": [say("", ("w.ask", {"text": "may I"})), say("came late")],
+        "take": [say("mine now")],
+    }
+    run_id = plays(team, script).id
+    clock.advance(61)
+    sweep.beat(team.store)
+    team.go()
+    run = team.run(run_id)
+    assert "would be read by nobody" in told(team, run, 1)["error"]["detail"]
+    assert (run.wait, len(children(team, run))) == ("children", 1)
+    team.decide("approve")
+    team.go()
+    run = team.run(run_id)
+    assert (run.status, run.result) == ("completed", "mine now")
+
+
 def test_a_conversation_is_given_to_one_alone_and_comes_back_with_what_was_said_when_that_fails(
     team: Desk,
 ) -> None:
@@ -441,7 +535,7 @@ def test_a_conversation_is_given_to_one_alone_and_comes_back_with_what_was_said_
     team.go()
     (child,) = children(team, team.run(run_id))
     late = json.dumps(json.loads(team.run(run_id).state or "") | {"until": 1})
-    due = sa.text("update runs set wake_at=1,state=:state where id=:id")
+    due = Sql("update runs set wake_at=1,state=:state where id=:id")
     team.store.transact(lambda tx: tx(due, state=late, id=run_id))
     sweep.beat(team.store)
     team.go()
@@ -484,10 +578,38 @@ def test_nobody_does_for_an_agent_what_it_may_not_do_by_itself(team: Desk) -> No
     assert (child.status, child.wait) == ("parked", "approval")
 
 
-def test_a_wait_for_children_is_a_week_at_most(team: Desk) -> None:
+@table(
+    [
+        ({"briefs": ["a", "b"], "agent": "ops"}, "To ops:\n- a\n- b"),
+        ({"briefs": ["a"], "max_cost_usd": 2, "tools": ["w.*"]},
+         'To me with {"tools": ["w.*"], "max_cost_usd": 2}:\n- a'),
+        ({"agent": "ops", "question": "Which?"}, "To ops:\n- Which?"),
+        ({"agent": "ops", "brief": "All of it."}, "To ops:\n- All of it."),
+    ]
+)  # fmt: skip
+def test_a_card_says_to_whom_what_is_handed_on_and_with_what(
+    args: dict[str, Any], said: str
+) -> None:
+    who: Any = types.SimpleNamespace(agent="me")
+    assert delegate._shown(args, who) == said
+
+
+@table(
+    [
+        ({"within_minutes": 99_999}, "within_minutes is 99999"),
+        ({"within_minutes": 0}, "within_minutes is 0"),
+        ({"max_cost_usd": 0}, "max_cost_usd is 0"),
+        ({"max_cost_usd": -1}, "max_cost_usd is -1"),
+        ({"max_cost_usd": 1e300}, "max_cost_usd is 1e+300"),
+        ({"result_schema": {"type": 7}}, "schema"),
+    ]
+)
+def test_who_is_handed_work_has_a_time_money_and_a_form_that_can_be(
+    team: Desk, more: dict[str, Any], why: str
+) -> None:
     assert delegate.within({"within_minutes": 3}) == 3 * clock_module.MINUTE
-    run = plays(team, {"boss": [hands_on("a", within_minutes=99_999), say("end")]})
-    assert "within_minutes is 99999" in told(team, run)["error"]["detail"]
+    run = plays(team, {"boss": [hands_on("a", **more), say("end")]})
+    assert why in told(team, run)["error"]["detail"] and not children(team, run)
 
 
 def test_the_card_of_a_child_says_what_only_its_callers_brief_says_and_what_that_had_read(
@@ -511,7 +633,11 @@ def test_a_branch_of_a_child_has_what_that_child_had_noted(team: Desk) -> None:
         return say("", ("scratch.write", {"path": f"{name}plan", "value": "first this"}))
 
     script: Script = {
-        "boss": [hands_on("north"), hands_on("south"), say("end")],
+        "boss": [
+            # its own, however it is called: `shared.` alone is everybody's
+            say("", ("scratch.write", {"path": "Shared.plan", "value": "not yours"})),
+            *(hands_on("north"), hands_on("south"), say("end")),
+        ],
         "north": [notes, say("cold")],
         "south": [notes, say("warm")],
     }

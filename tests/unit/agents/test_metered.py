@@ -89,6 +89,29 @@ def test_a_provider_that_said_when_is_left_alone_until_then_also_by_what_has_a_f
     assert (provider, reason, until - clock.now()) == ("claude-cli", "budget", 9_000_000_000)
 
 
+def test_a_fallback_goes_to_openrouter_where_its_own_provider_has_no_key(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk.configure(models={"fallback": ["openai/small"]})
+    desk.secrets["OPENROUTER_API_KEY"] = "k"
+    run = desk.does(
+        ModelError("budget", "used up", provider="claude-cli"), say("Done."), model="claude-cli"
+    )
+    assert run.status == Status.COMPLETED
+    assert [request.model for request in desk.requests] == ["claude-cli", "openrouter:openai/small"]
+
+
+def test_a_fallback_without_a_key_ends_nothing_while_the_model_before_it_can_be_waited_for(
+    desk: Desk,
+) -> None:
+    desk.configure(models={"fallback": ["openai:small"]})
+    run = desk.does(*[fails("network")] * 3, fails("auth"))
+    assert (run.status, run.wait) == (Status.PARKED, Wait.LIMIT)
+    [note] = [body["note"] for _, body in desk.watched if "cannot" in body.get("note", "")]
+    assert note == "openai:small cannot answer instead. it said auth"
+    assert [reason for (reason,) in desk.all("select reason from blocks")] == ["network"]
+
+
 @pytest.mark.parametrize(
     ("said", "seconds"),
     [
@@ -111,7 +134,7 @@ def test_a_run_waits_for_the_reset_that_the_provider_gave_if_it_is_one(
 @pytest.mark.parametrize(
     ("first", "second", "seconds", "by"),
     [
-        (("rate_limit", 90), ("overloaded", None), 90, "scripted"),
+        (("rate_limit", 90), ("overloaded", 0), 90, "scripted"),
         (("overloaded", 0), ("budget", 70), 70, "ollama"),
         (("budget", 9_000), ("budget", 3_600), 3_600, "ollama"),
         (("budget", 3_600), ("budget", None), 900, "ollama"),

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from alfred import app, config, errors
+from alfred import errors
 from alfred.agents import entries
 from alfred.agents.entries import (
+    AgentConfig,
     DuplicateAgentId,
     InvalidAgentId,
     MultipleDefaults,
@@ -17,6 +19,7 @@ from alfred.agents.entries import (
 )
 from alfred.agents.registry import AgentRegistry
 from alfred.agents.tools import InvalidToolConfig, UnknownProfile
+from tests import configured
 from tests.table import table
 
 WRONG = [
@@ -28,6 +31,12 @@ WRONG = [
     ("agents:\n  a: 5", ["2: agents.a: must be keys with values", "given: '5'"]),
     ("agents:\n  a: {modle: x}", ["2: agents.a.modle: is no setting of an agent", "model?"]),
     ("agents: {a: {denny: [x]}}", ["agents.a.denny: is no setting of an agent"]),
+    (
+        "agents:\n  a:\n    toolsets: [web,\n      terminal]",
+        ["4: agents.a.toolsets[1]: is one tool: its group is shell"],
+    ),
+    ("agents: {a: {toolsets: 5}}", ["1: agents.a.toolsets: must be groups of tools"]),
+    ("toolsets: [web]", ["1: toolsets: "]),
     ("agents: {a: {tools: codnig}}", ["1: agents.a.tools: 'codnig' is no tool", "mean coding?"]),
     ("agents: {a: {tools: 42}}", ["agents.a.tools: must be a profile, a list of tools"]),
     ("agents: {a: {tools: true}}", ["agents.a.tools: must be a profile, a list of tools"]),
@@ -71,7 +80,8 @@ WRONG = [
         ["4: agents.c.default: only one agent can be the default, and a is"],
     ),
     ("agents: {a: {sandbox: docker}}", ["agents.a.sandbox: must be one of auto, off"]),
-    ("provider: openai", ["1: provider: has no effect in this version"]),
+    ("provider: opnai", ["1: provider: names no provider, did you mean openai?"]),
+    ("agents: {a: {provider: [openai]}}", ["agents.a.provider: must be one value"]),
     ("reasoning: hihg", ["1: reasoning: must be one of off, on,", "did you mean high?"]),
     ("agents: {a: {reasoning: {effort: high}}}", ["agents.a.reasoning: must be one value"]),
     ("fallback_model: x", ["1: fallback_model: names no model"]),
@@ -90,7 +100,7 @@ WRONG = [
         "agents: {a: {id: b}}\nbudget: {per_agent: {a: {turns_per_day: 1}}}",
         ["2: budget.per_agent.a: names no agent"],
     ),
-    ("tools: {profile: x}", ["1: tools.profile: 'x' is no tool profile, known: minimal"]),
+    ("tools: {profile: x}", ["1: tools.profile: 'x' is no tool profile; known: minimal"]),
     (
         "agents: {coder: }\nbudget:\n  per_agent: {codr: {turns_per_day: 1}}",
         ["3: budget.per_agent.codr: names no agent, did you mean coder?"],
@@ -102,18 +112,12 @@ WRONG = [
 ]
 
 
-def _load(home: Path, text: str, **env: str) -> config.Settings:
-    home.mkdir(exist_ok=True)
-    (home / "config.yaml").write_text(f"{text}\n")
-    return config.load(home, env, check=app.check)
-
-
 @table(WRONG)
 def test_what_is_wrong_with_agents_is_told_with_file_line_and_key(
     home: Path, text: str, told: list[str]
 ) -> None:
     with pytest.raises(errors.ConfigError) as wrong:
-        _load(home, text)
+        configured.settings(home, text)
     for part in told:
         assert part in wrong.value.detail
     assert "config.yaml" in wrong.value.detail
@@ -127,7 +131,7 @@ def test_everything_wrong_in_a_file_is_told_together_in_the_order_of_its_lines(h
         "policy: {rules: [{agent: c, mode: offf}]}"
     )
     with pytest.raises(errors.ConfigErrors) as wrong:
-        _load(home, text)
+        configured.settings(home, text)
     assert [e.field for e in wrong.value.errors] == [
         "modle",
         "agents.Main",
@@ -144,13 +148,13 @@ def test_everything_wrong_in_a_file_is_told_together_in_the_order_of_its_lines(h
 
 def test_an_unknown_key_of_an_agent_shows_no_value(home: Path) -> None:
     with pytest.raises(errors.ConfigError) as wrong:
-        _load(home, "agents: {a: {api_key: s3cretw0rd}}")
+        configured.settings(home, "agents: {a: {api_key: s3cretw0rd}}")
     assert "s3cretw0rd" not in repr(wrong.value.problem()) + wrong.value.detail
 
 
 def test_agents_that_a_variable_gives_are_told_by_its_name(home: Path) -> None:
     with pytest.raises(errors.ConfigError) as wrong:
-        _load(home, "alfred: 1", ALFRED_AGENTS="{a: {modle: x}}")
+        configured.settings(home, "alfred: 1", ALFRED_AGENTS="{a: {modle: x}}")
     assert wrong.value.detail.startswith("ALFRED_AGENTS: agents.a.modle: is no setting")
 
 
@@ -170,12 +174,12 @@ RIGHT = [
 
 @table(RIGHT)
 def test_what_is_right_or_belongs_to_others_is_taken(home: Path, text: str) -> None:
-    AgentRegistry.from_settings(_load(home, text))
+    AgentRegistry.from_settings(configured.settings(home, text))
 
 
 def test_where_agents_are_no_mapping_nobody_is_called_unknown(home: Path) -> None:
     with pytest.raises(errors.ConfigError) as wrong:
-        _load(home, "agents: [a]\nbudget: {per_agent: {a: {turns_per_day: 1}}}")
+        configured.settings(home, "agents: [a]\nbudget: {per_agent: {a: {turns_per_day: 1}}}")
     assert [e.field for e in wrong.value.errors] == ["agents"]
 
 
@@ -220,9 +224,15 @@ def test_one_problem_raises_its_own_class_and_several_name_theirs(
         assert "DuplicateAgentId" in wrong.value.detail
 
 
+def test_an_agent_whose_id_leads_elsewhere_cannot_be_made() -> None:
+    for id in ("../x", "A", "", "a" * 65, "-a", "a\n"):
+        with pytest.raises(InvalidAgentId, match="is no name for an agent"):
+            AgentConfig(id=id)
+
+
 def test_the_file_raises_the_class_of_its_one_problem_too(home: Path) -> None:
     with pytest.raises(InvalidAgentId, match=r"config\.yaml:1: agents\.Coder"):
-        _load(home, "agents: {Coder: }")
+        configured.settings(home, "agents: {Coder: }")
 
 
 def test_agents_inherit_from_the_top_and_each_value_says_from_where(home: Path) -> None:
@@ -232,7 +242,7 @@ def test_agents_inherit_from_the_top_and_each_value_says_from_where(home: Path) 
         "agents:\n  a:\n  b: {max_turns: 3, model: openai:own, reasoning: off, fallback_model: []}\n"
         "  c: {memory_enabled: true, fallback_model: {model: openai:z}, description: helps}"
     )
-    found = AgentRegistry.from_settings(_load(home, text))
+    found = AgentRegistry.from_settings(configured.settings(home, text))
     a, b, c = (found.effective(id) for id in found.ids())
     assert [one.model for one in (a, b, c)] == ["openai:x", "openai:own", "openai:x"]
     assert (a.max_turns, a.memory_enabled, a.reasoning) == (7, False, "low")
@@ -242,7 +252,7 @@ def test_agents_inherit_from_the_top_and_each_value_says_from_where(home: Path) 
     assert (a.sources["model"], b.sources["model"], a.sources["workspace"]) == (
         *("global", "agent", "built-in"),
     )
-    plain = AgentRegistry.from_settings(_load(home, "alfred: 1")).effective(None)
+    plain = AgentRegistry.from_settings(configured.settings(home, "alfred: 1")).effective(None)
     assert set(plain.sources.values()) == {"agent", "built-in"}
     assert (plain.id, plain.model, plain.default) == ("main", None, True)
 
@@ -256,7 +266,10 @@ def test_a_mapping_and_the_file_make_the_same_registry(home: Path) -> None:
     }
     text = "model: openai:x\nmodels: {boss: openai:y}\nmax_turns: 4\n"
     text += "agents: {a: , b: {model: openai/z, workspace: ~/work}}"
-    one, other = AgentRegistry.from_config(tree), AgentRegistry.from_settings(_load(home, text))
+    one, other = (
+        AgentRegistry.from_config(tree),
+        AgentRegistry.from_settings(configured.settings(home, text)),
+    )
     for id in one.ids():
         assert one.effective(id) == other.effective(id)
     assert one.effective("a").model == "openai:y"
@@ -292,15 +305,20 @@ def test_the_first_that_says_how_an_agent_speaks_is_the_whole(
     assert (found.personality("a"), found.personality("b")) == ("of the home", "of the home")
     own = {**AGENTS, "personality": "of all"}
     assert AgentRegistry.from_config(own).personality("a") == "of all"
-    for folder, said in ((home / "agents" / "a", "of a"), (home.parent / "work", "of b")):
+    agents = home / "agents"
+    for folder, said, b in (
+        (agents / "a", "of a", None),
+        (agents / "b", "b's own", "b's own"),
+        (home.parent / "work", "of b", "of b"),
+    ):
         folder.mkdir(parents=True)
         (folder / "SOUL.md").write_text(said)
-    for tree in (AGENTS, own):
-        found = AgentRegistry.from_config(tree)
-        assert (found.personality("a"), found.personality("b")) == ("of a", "of b")
-    told = {"agents": {"a": {"personality": "mine"}, "b": {"personality": ""}}}
+        for tree, else_b in ((AGENTS, "of the home"), (own, "of all")):
+            found = AgentRegistry.from_config(tree)
+            assert (found.personality("a"), found.personality("b")) == ("of a", b or else_b)
+    told = {"agents": {"a": {"personality": "mine"}, "c": {"personality": ""}}}
     found = AgentRegistry.from_config(told)
-    assert (found.personality("a"), found.personality("b")) == ("mine", "of the home")
+    assert (found.personality("a"), found.personality("c")) == ("mine", "of the home")
 
 
 def test_a_personality_may_be_a_file_and_none_of_any_length_is_an_accident(home: Path) -> None:
@@ -345,3 +363,29 @@ def test_the_home_is_asked_for_at_every_call(
     assert found.workspace("a") == tmp_path / "other" / "agents" / "a"
     monkeypatch.setenv("HOME", str(tmp_path))
     assert found.workspace("b") == tmp_path / "work"
+
+
+@table(
+    [
+        ({"toolsets": ["shell", "memory"]}, ["shell.run", "memory.add"]),
+        ({"toolsets": "shell", "tools": "coding"}, ["shell.run"]),
+        ({"toolsets": [], "tools": {"also_allow": ["shell"]}}, []),
+        ({"toolsets": ["files", "memory"], "memory_enabled": False}, []),
+        ({"toolsets": None}, ["shell.run", "memory.add", "web.fetch"]),
+        ({"toolsets": ["shell", "memory"], "tools": None}, ["shell.run", "memory.add"]),
+    ]
+)
+def test_the_policy_of_an_agent_is_over_the_groups_that_are_loaded_for_it(
+    entry: dict[str, Any], left: list[str]
+) -> None:
+    agent = AgentRegistry.from_config({"tools": "full", "agents": {"a": entry}}).effective("a")
+    assert agent.policy.apply(["shell.run", "memory.add", "web.fetch"]) == left
+
+
+def test_nothing_but_the_registry_makes_a_policy_of_what_an_entry_says_about_tools() -> None:
+    """Whoever asks which tools an agent has asks `policy`; the others show what is written."""
+    shows = {"registry.py", "doubts.py", "show.py", "agents.py"}
+    source = Path(entries.__file__).parents[1]
+    reads = re.compile(r"\.(tool_policy|toolsets)\b")
+    found = {file.name for file in source.rglob("*.py") if reads.search(file.read_text("utf-8"))}
+    assert found - {"tools.py"} == shows

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -10,13 +11,16 @@ from alfred import errors, orders
 from alfred.agents import comparison
 from alfred.runs import ledger, views
 from alfred.runs.rows import Run
+from tests.table import table
 from tests.unit.agents.conftest import Desk, fails, say
 
 SEND = ("w.send", {"text": "hello"})
 
 
-def replayed(desk: Desk, run: Run, *script: Any, max_cost: float | None = None) -> Run:
-    new = orders.replay(run, model="scripted:/z", max_cost_usd=max_cost)
+def replayed(
+    desk: Desk, run: Run, *script: Any, model: str = "scripted:/z", max_cost: float | None = None
+) -> Run:
+    new = orders.replay(run, model=model, max_cost_usd=max_cost)
     desk.store.transact(ledger.start, new)
     desk.model[:] = script
     desk.go()
@@ -46,8 +50,8 @@ def test_each_turn_is_asked_as_it_was_whatever_was_said_before_it(desk: Desk) ->
 def test_nothing_that_it_proposes_is_done_or_asked(desk: Desk) -> None:
     run = desk.does(say("looking", ("w.look", {})), say("done"))
     again = replayed(desk, run, say("sending", SEND), say("asking", ("w.ask", {"text": "x"})))
-    for table in ("calls", "approvals"):
-        assert desk.all(f"select 1 from {table} where run_id=:r", r=again.id) == []
+    for kept in ("calls", "approvals"):
+        assert desk.all(f"select 1 from {kept} where run_id=:r", r=again.id) == []
 
 
 def test_a_summary_that_came_later_is_not_read_before_it(desk: Desk) -> None:
@@ -69,10 +73,35 @@ def test_what_it_costs_is_its_own_and_bounded(desk: Desk) -> None:
         assert views.end(look, run.id)["usage"]["cost_usd"] == 0.5
 
 
-def test_a_model_that_cannot_be_asked_ends_it(desk: Desk) -> None:
+PRICED = "anthropic:claude-sonnet-4-5"
+
+STOPS = [
+    ("model:auth", {}, fails("auth"), "it said auth"),
+    ("cap:max_cost", {"max_cost": 2.0}, say("done"), "of --max-cost does not carry"),
+    ("cap:usd", {"per_run_usd": 2.0}, say("done"), "(budget.per_run_usd)"),
+    ("cap:tokens", {"per_run_tokens": 90_000}, say("done"), "(budget.per_run_tokens)"),
+]
+
+
+@table(STOPS)
+def test_what_was_found_before_it_ended_is_told(
+    desk: Desk, code: str, most: dict[str, Any], then: Any, why: str
+) -> None:
+    run = desk.does(say("looking", ("w.look", {})), say("done"))
+    caps = {"per_run_usd": 20} | {key: most[key] for key in most if key != "max_cost"}
+    desk.configure(budget=caps)
+    first = say("sending", SEND, tokens=(80_000, 10), usd="1.9")
+    again = replayed(desk, run, first, then, model=PRICED, max_cost=most.get("max_cost"))
+    error = json.loads(again.error or "{}")
+    assert (again.status, error["code"]) == ("failed", code) and why in error["detail"]
+    assert again.result == "turn 1: w.look then, w.send now\n0 of 1 turns would go the same way."
+
+
+def test_who_is_to_think_is_asked_to_again(desk: Desk) -> None:
+    desk.configure(agents={"main": {"reasoning": "high"}})
     run = desk.does(say("done"))
-    again = replayed(desk, run, fails("auth"))
-    assert again.status == "failed" and "model:auth" in (again.error or "")
+    replayed(desk, run, say("done"))
+    assert [asked.reasoning for asked in desk.requests] == ["high", "high"]
 
 
 def test_words_from_outside_stay_what_they_are(desk: Desk) -> None:

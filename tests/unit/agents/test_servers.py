@@ -55,3 +55,28 @@ def test_names_that_no_server_of_the_agent_can_have_are_told(name: str, told: st
     known: Any = lambda agent: KNOWN  # noqa: E731
     found = doubts.doubts(agents, tools=["files.read"], home=Path("/nowhere"), servers=known)
     assert [one.message for one in found] == [] if told is None else told in found[0].message
+
+
+@table(
+    [
+        (["files", "web", "mcp", "mcp.docs"], None, None),
+        ([], None, None),
+        (["flies"], None, "toolsets: no tool is of the group 'flies', did you mean files?"),
+        (["mcp.doc"], None, "toolsets: no tool is of the group 'mcp.doc', did you mean mcp.docs?"),
+        (["nothing"], None, "toolsets: no tool is of the group 'nothing'"),
+        (["web"], ["web", "read_file"], "tools: 'read_file' is of no group of toolsets"),
+        (["mcp"], {"also_allow": ["files"]}, "tools: 'files' is of no group of toolsets"),
+        (["web"], {"deny": ["read_file"]}, None),
+    ]
+)
+def test_groups_that_nobody_has_and_names_that_are_in_none_are_told(
+    groups: list[str], policy: Any, told: str | None
+) -> None:
+    entry = {"toolsets": groups, "tools": policy}
+    agents = AgentRegistry.from_config({"agents": {"main": entry}})
+    known: Any = lambda agent: KNOWN  # noqa: E731
+    tools = ["files.read", "web.fetch", *KNOWN["git_hub"]]
+    found = doubts.doubts(agents, tools=tools, home=Path("/nowhere"), servers=known)
+    said = [f"{one.key}: {one.message}" for one in found]
+    assert (said[:1], len(said)) == (said[:1], 0 if told is None else 1)
+    assert told is None or said[0].startswith(told)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ from alfred.agents.tools import (
     ToolPolicy,
     UnknownProfile,
     normalize_tool_config,
+    read_toolsets,
 )
 from tests.table import table
 
@@ -23,7 +25,14 @@ SIX = ["terminal", "read_file", "memory", "clarify", "web_search", "send_message
 
 
 def policy_of(config: Any) -> ToolPolicy:
-    return normalize_tool_config(config) or ToolPolicy()
+    """`toolsets` beside the keys of `tools`, as the entry of an agent has both."""
+    if not isinstance(config, dict) or "toolsets" not in config:
+        return normalize_tool_config(config) or ToolPolicy()
+    groups, wrong = read_toolsets(config["toolsets"])
+    assert not wrong
+    rest = {key: value for key, value in config.items() if key != "toolsets"}
+    loaded = None if groups is None else frozenset(groups)
+    return replace(normalize_tool_config(rest) or ToolPolicy(), toolsets=loaded)
 
 
 WORKED: list[tuple[Any, list[str]]] = [
@@ -54,7 +63,16 @@ WORKED: list[tuple[Any, list[str]]] = [
     ({"deny": ["shell", "files"]}, SIX[2:]),
     ({"profile": None, "deny": None}, SIX),
     ({}, SIX),
-]
+    # what is not loaded is not there, whatever the stages behind it say
+    ({"toolsets": ["shell", "memory"]}, ["terminal", "memory"]),
+    ({"toolsets": "files"}, ["read_file"]),
+    ({"toolsets": []}, []),
+    ({"toolsets": None}, SIX),
+    ({"toolsets": ["files"], "profile": "minimal", "also_allow": ["terminal", "files"]}, ["read_file"]),
+    ({"toolsets": ["files", "ask"], "allow": ["*"]}, ["read_file", "clarify"]),
+    ({"toolsets": ["files", "ask"], "deny": ["files"]}, ["clarify"]),
+    ({"toolsets": ["nobody"]}, []),
+]  # fmt: skip
 
 
 @table(WORKED)
@@ -74,6 +92,7 @@ FAMILIES: list[tuple[Any, list[str]]] = [
     (["memory.add"], ["memory", "memory.add"]),
     (["*.search"], ["memory", "memory.search"]),
     (["mem"], []),
+    ({"toolsets": ["memory"]}, FAMILY[:3]),
 ]
 
 
@@ -95,6 +114,11 @@ MCP: list[tuple[Any, list[str]]] = [
     (["mcp.git.hub_pull"], SERVED[1:2]),
     ({"deny": ["mcp.git.*"]}, [SERVED[0], SERVED[2]]),
     ({"deny": ["mcp"]}, []),
+    ({"toolsets": ["mcp"]}, SERVED),
+    ({"toolsets": ["mcp.git_hub", "files"]}, SERVED[:2]),
+    ({"toolsets": ["mcp.git"]}, SERVED[1:2]),
+    ({"toolsets": ["mcp.mail"], "profile": "coding"}, []),
+    ({"toolsets": ["git_hub", "mail"]}, []),
 ]
 
 
@@ -123,6 +147,9 @@ RULES = [
     (["files.*"], "shell.run", False, "not in allow"),
     ({"allow": ["terminal"], "deny": ["shell"]}, "shell.run", False, "deny shell"),
     ({"deny": ["shell"]}, "files.read", True, "no restriction"),
+    ({"toolsets": ["files"]}, "files.read", True, "toolset files"),
+    ({"toolsets": ["files"], "deny": ["shell"]}, "shell.run", False, "not in toolsets"),
+    ({"toolsets": ["files"], "profile": "coding"}, "read_file", True, "profile coding"),
 ]
 
 
@@ -179,6 +206,42 @@ def test_a_policy_of_an_unknown_profile_cannot_be_made() -> None:
         ToolPolicy(profile="minimall")
 
 
+def test_a_policy_of_what_is_no_group_cannot_be_made() -> None:
+    with pytest.raises(InvalidToolConfig, match="'terminal' is one tool: its group is shell"):
+        ToolPolicy(toolsets=frozenset({"terminal"}))
+
+
+ONE = "and `tools` chooses single ones"
+NO_GROUPS: list[tuple[Any, str]] = [
+    ("shell.run", f"is one tool: its group is shell, {ONE}"),
+    (["files", "terminal"], f"[1]: is one tool: its group is shell, {ONE}"),
+    ("clarify", "its group is ask"),
+    ("mcp.github.pull", "is one tool: its group is mcp.github"),
+    ("mcp.github.*", "is a pattern: its group is mcp.github"),
+    ("mcp.*", "is a pattern: its group is mcp,"),
+    ("files.*", "is a pattern: its group is files"),
+    ("f*", "is no group of tools"),
+    ("*", "is no group of tools, as files, web, mcp or mcp.SERVER; `tools`"),
+    ("mcp_github_pull", "is no group of tools"),
+    ("mcp.", "is no group of tools"),
+    (".x", "is no group of tools"),
+    ("", "is no group of tools"),
+    ("a b", "is no group of tools"),
+    ([5], "[0]: is no group of tools"),
+    ([["files"]], "[0]: is no group of tools"),
+    (True, "must be groups of tools, as in [files, web]"),
+    ({"files": None}, "must be groups of tools"),
+]
+
+
+@table(NO_GROUPS)
+def test_toolsets_are_groups_and_nothing_else(given: Any, told: str) -> None:
+    means, wrong = read_toolsets(given)
+    assert means is None
+    assert [one.kind for one in wrong] == [InvalidToolConfig]
+    assert told in str(wrong[0])
+
+
 # ---- the algebra
 
 TOOLS = sorted(
@@ -191,9 +254,14 @@ NAMES = st.lists(
     ),
     max_size=4,
 )
+GROUPS = st.lists(
+    st.sampled_from(["files", "shell", "memory", "web", "mcp", "mcp.a", "mcp.b", "nobody"]),
+    max_size=4,
+)
 POLICIES = st.fixed_dictionaries(
     {},
     optional={
+        "toolsets": GROUPS,
         "profile": st.sampled_from(sorted(TOOL_PROFILES)),
         "also_allow": NAMES,
         "allow": NAMES,
@@ -210,6 +278,20 @@ def test_a_policy_only_filters(config: dict[str, Any], there: list[str], more: l
     assert policy.apply(left) == left
     assert set(left) <= set(policy.apply(there + more))
     assert not set(left) & set(config.get("deny", ()))
+
+
+@given(config=POLICIES, groups=GROUPS, there=SOME)
+def test_nothing_brings_back_what_is_not_loaded(
+    config: dict[str, Any], groups: list[str], there: list[str]
+) -> None:
+    rest = {key: value for key, value in config.items() if key != "toolsets"}
+    left = policy_of({**rest, "toolsets": groups}).apply(there)
+    loaded = policy_of({"toolsets": groups}).apply(there)
+    assert set(left) <= set(loaded) & set(policy_of(rest).apply(there))
+    assert left == policy_of(rest).apply(loaded)
+    for tool in loaded:
+        first, *more = TOOL_ALIASES.get(tool, tool).replace("mcp_a_b", "mcp.a.b").split(".")
+        assert first in groups or (first == "mcp" and ".".join((first, *more[:1])) in groups)
 
 
 @given(config=POLICIES, there=SOME, extra=NAMES)
@@ -261,6 +343,12 @@ def test_a_parent_only_narrows(
         ({"deny": ["mcp.files.*"]}, False),
         ({"deny": ["mcp.files.write"]}, True),
         ([], False),
+        ({"toolsets": ["mcp"]}, True),
+        ({"toolsets": ["mcp.files"]}, True),
+        ({"toolsets": ["mcp.files"], "deny": ["mcp"]}, False),
+        ({"toolsets": ["files", "mcp.other"], "also_allow": ["mcp.files.read"]}, False),
+        ({"toolsets": ["files"], "allow": ["mcp_*"]}, False),
+        ({"toolsets": []}, False),
     ]
 )
 def test_a_server_is_only_met_where_some_tool_of_it_may_be_allowed(config: Any, may: bool) -> None:

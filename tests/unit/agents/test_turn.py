@@ -11,6 +11,7 @@ import pytest
 from alfred import clock as clock_module
 from alfred import home, ids
 from alfred.agents import caps, compact
+from alfred.agents import ledger as agent_ledger
 from alfred.llm import prices, sizes
 from alfred.llm.contract import Usage
 from alfred.runs import endings, views
@@ -43,6 +44,22 @@ def test_every_request_begins_with_the_bytes_of_the_one_before(desk: Desk) -> No
     assert desk.sent[4] == desk.sent[5], "a request that failed is asked again as it was"
 
 
+def test_what_runs_are_offered_is_kept_once_for_all_that_are_offered_the_same(desk: Desk) -> None:
+    runs = [desk.does(say("looking", LOOK), say("done")), desk.does(say("done"))]
+    runs.append(desk.does(say("done"), grants='{"actions": ["w.look"]}'))
+    heads = []
+    for run in runs:
+        [kept] = [item for item in desk.items(run) if item["kind"] == "system"]
+        assert "w__look" not in json.dumps(kept)
+        with desk.store.read() as look:
+            heads.append(agent_ledger.stored_head(look, run.id) or {})
+    first, second, third = [[tool["name"] for tool in head["tools"]] for head in heads]
+    assert first == second and third == ["w__look"]
+    offered = [parsed(sent)[1] for sent in desk.sent]
+    assert offered[0] == offered[1] == offered[2] != offered[3]
+    assert len(desk.all("select body from tool_lists")) == 2
+
+
 def test_the_head_is_pinned_when_the_run_begins(desk: Desk) -> None:
     (desk.home / "SOUL.md").write_text("Be kind.")
 
@@ -66,7 +83,8 @@ def test_a_run_speaks_thinks_and_falls_back_as_its_agent_is_configured(desk: Des
             "ops": {
                 "personality": "Curt.",
                 "reasoning": "high",
-                "fallback_model": "scripted:/ops",
+                "fallback_model": "/ops",
+                "provider": "scripted",
                 "max_turns": 3,
             },
         },
@@ -166,6 +184,10 @@ def test_a_message_that_comes_with_the_last_answer_makes_the_run_go_on(desk: Des
     run = desk.run(run_id)
     assert (run.status, run.result) == ("completed", "done with that too")
     assert parsed(desk.sent[1])[-1] == {"kind": "user", "text": "one more thing"}
+    desk.model[:] = [say("cut and ", finish="length"), and_tell, say("another answer")]
+    run_id = desk.start()
+    desk.go()
+    assert desk.run(run_id).result == "another answer"
 
 
 def test_a_message_is_not_lost_to_a_turn_that_could_not_be_paid(
@@ -247,6 +269,40 @@ def test_an_external_result_makes_the_run_external_and_holds_the_next_effect(des
 def test_the_models_reason_stands_on_the_card_as_its_claim(desk: Desk) -> None:
     desk.does(say("The owner said so.", ("w.ask", {"text": "x"})))
     assert [c.claim for c in desk.all("select claim from approvals")] == ["The owner said so."]
+
+
+# ---- who watches
+
+
+def told_of(desk: Desk, kind: str) -> list[dict[str, Any]]:
+    return [
+        json.loads(row.body)
+        for row in desk.all(f"select body from events where kind='{kind}' order by id")
+    ]
+
+
+def test_who_watches_is_told_of_calls_that_came_to_nothing_and_why(desk: Desk) -> None:
+    calls = [LOOK, ("w.look", {"m": 1}), ("no.such", {}), ("w.ask", {"text": "x"})]
+    run = desk.does(say("looking", *calls), say("done"), dry_run=True)
+    told = [(one["action"], one["status"], one.get("why")) for one in told_of(desk, "call")]
+    assert told[0] == ("w.look", "done", None)
+    assert [said[:2] for said in told[1:]] == [
+        ("w.look", "refused"),
+        ("no__such", "refused"),
+        ("w.ask", "skipped"),
+    ]
+    assert "`m` is not an argument of w.look" in str(told[1][2])
+    assert "There is no tool 'no__such'" in str(told[2][2])
+    with desk.store.read() as look:
+        shown = [call["error"] for call in views.show(look, run.id)["calls"]]
+    assert shown == [None, told[1][2], told[2][2], None]
+
+
+def test_of_thousands_of_refused_calls_the_watcher_reads_the_first_and_how_many(desk: Desk) -> None:
+    desk.does(say("all at once", *[("no.such", {"n": n}) for n in range(50)]), say("done"))
+    assert len(told_of(desk, "call")) == 20
+    [more] = [one["note"] for one in told_of(desk, "text") if "note" in one]
+    assert more == "30 more calls of this turn were not carried out."
 
 
 # ---- the mode is off
@@ -342,6 +398,8 @@ def test_a_run_that_used_its_money_says_what_it_has_in_one_cheap_turn(
         say("a", LOOK, usd="0.25", tokens=(2_000, 10)), say("so far", usd="0.01"), max_cost=max_cost
     )
     assert (run.result, error(desk, run)) == ("so far", f"cap:{cap}")
+    detail = json.loads(run.error or "{}")["detail"]
+    assert ("may take" if cap == "tokens" else "may cost $0.3") in detail
     assert [r.max_output for r in desk.requests] == [None, 1000]
     scopes = desk.budgets()
     assert scopes["run"] == scopes["day"] == (0, 260_000)
@@ -600,20 +658,41 @@ def test_compaction_begins_at_its_fraction_of_the_context() -> None:
     assert compact.due({"forced": True}, "scripted:/x")
 
 
-def test_a_small_model_that_fails_at_summarising_is_replaced_by_the_runs_own(desk: Desk) -> None:
-    desk.summaries[:] = [fails("refused"), say("[summary]")]
+@pytest.mark.parametrize(
+    ("cheap", "kind", "replaced"),
+    [
+        ("scripted:/cheap", "refused", True),
+        ("ollama:small", "context", True),  # it holds less than the run's own
+        ("ollama:small", "refused", False),  # somebody chose it
+    ],
+)
+def test_a_small_model_that_fails_at_summarising_is_replaced_by_the_runs_own(
+    desk: Desk, cheap: str, kind: Any, replaced: bool
+) -> None:
+    desk.cheap = cheap
+    desk.summaries[:] = [fails(kind), say("[summary]")]
     rounds = long_run(rounds=8)
     rounds[-1] = say("step 7", ("w.look", {"n": 7}), tokens=FULL)
     run = desk.does(*rounds, say("done"))
-    assert (run.status, run.result) == ("completed", "done")
+    assert run.status == ("completed" if replaced else "failed")
     asked = [r.model for r in desk.requests if r.purpose == "compact"]
-    assert asked == ["scripted:/cheap", "scripted:/x"]
+    assert asked == [cheap, "scripted:/x"][: 1 + replaced]
 
 
 def test_a_compaction_that_cannot_be_asked_waits_and_is_not_forgotten(desk: Desk) -> None:
     desk.summaries[:] = [fails("budget")]
     run = desk.does(*long_run(rounds=6), say("full", LOOK, tokens=FULL))
     assert (run.wait, run.step) == ("limit", "compact")
+
+
+def test_a_summary_that_the_run_cannot_pay_is_its_end_and_says_its_price(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(prices, "upper_bound", lambda m, s, most: 300_000 if most == 2000 else 9)
+    desk.configure(budget={"per_run_usd": "0.2"})
+    run = desk.does(*long_run(rounds=6), say("full", LOOK, tokens=FULL), say("so far"))
+    assert (run.result, error(desk, run)) == ("so far", "cap:usd")
+    assert "may cost $0.3" in json.loads(run.error or "{}")["detail"]
 
 
 # ---- streaming
@@ -633,6 +712,33 @@ def test_what_is_said_reaches_watchers_and_the_feed_without_secrets(desk: Desk) 
     for said in (watched, fed):
         assert said.startswith("The words are [redacted:WORDS:")
         assert said.rstrip().endswith("no others. Done")
+
+
+def test_what_broke_off_is_told_before_what_is_said_next_and_who_says_it(desk: Desk) -> None:
+    desk.configure(models={"fallback": ["scripted:/b", "scripted:/c"]})
+    said: list[Any] = [("one", fails("network")), ("two", fails("budget")), ("t", fails("empty"))]
+    desk.does(*said, fails("budget"), say("three"))
+    told = [
+        "one ",
+        "network: asking again in 0 s",
+        "two ",
+        "budget: asking scripted:/b instead",
+        "t ",
+        "empty: asking again",
+        "budget: asking scripted:/c instead",
+        "three ",
+    ]
+    fed = [
+        json.loads(r.body)
+        for r in desk.all("select body from events where kind='text' order by id")
+    ]
+    assert [body.get("note") or body["text"] for body in fed] == told
+    streamed = [
+        body.get("note") or body["text"]
+        for _, body in desk.watched
+        if "turn" in body or "note" in body
+    ]
+    assert streamed == told
 
 
 def test_words_come_one_by_one_to_who_watches(desk: Desk) -> None:

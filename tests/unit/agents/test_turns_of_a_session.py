@@ -11,6 +11,7 @@ from alfred import ids
 from alfred.actions.ledger import said
 from alfred.agents import branch, compact
 from alfred.agents import ledger as agent_ledger
+from alfred.llm.contract import ModelAnswer, ModelRequest
 from alfred.runs import endings, sessions
 from alfred.runs.rows import Item, NewRun, Run
 from alfred.store.connect import Store
@@ -101,7 +102,12 @@ def test_a_turn_without_an_answer_is_closed_and_what_it_did_not_read_is_read_nex
     never = desk.start("too late", session_id="SESSION")
     desk.store.transact(endings.cancel, never, by="local:1", token=ids.new())
     talk(desk, "and now?", fails("auth"))
-    talk(desk, "still there?", say("yes"))
+    last = talk(desk, "still there?", say("yes"))
+    with desk.store.read() as look:
+        words = said.words(look, last.id)
+    assert sorted(words) == sorted(
+        ["send it", "no, wait", "too late", "and now?", "still there?"]
+    ), "who reads it knows whose it is"
     cancelled = f"That turn is over: cancelled. {OVER}"
     assert shown(desk) == [
         *("send it", "sending", "no, wait", cancelled),
@@ -149,6 +155,26 @@ def test_a_long_conversation_is_summarised_before_it_is_read(desk: Desk) -> None
     assert [t.purpose for t in desk.requests].count("compact") == 1
 
 
+def test_what_was_said_to_a_turn_that_came_to_no_more_than_a_summary_is_read_next(
+    desk: Desk,
+) -> None:
+    for number in range(4):
+        talk(desk, f"ask {number}", say("x" * 90_000))
+
+    def spends_the_rest(_request: ModelRequest) -> ModelAnswer:
+        desk.configure(budget={"per_day_tokens": 1})
+        return say("[summary]")
+
+    desk.summaries[:] = [spends_the_rest]
+    parked = talk(desk, "delete nothing")
+    assert parked.wait == "budget"
+    desk.store.transact(endings.cancel, parked.id, by="local:1", token=ids.new())
+    desk.configure()
+    talk(desk, "and now?", say("ok"))
+    cancelled = f"That turn is over: cancelled. {OVER}"
+    assert shown(desk)[-3:] == ["delete nothing", cancelled, "and now?"]
+
+
 def test_a_conversation_that_rested_is_summarised_and_a_short_one_is_not(
     desk: Desk, clock: FakeClock
 ) -> None:
@@ -187,6 +213,7 @@ def test_what_is_shown_is_the_same_on_both_databases(store: Store) -> None:
         places = {(one.run_id, one.n) for one in agent_ledger.shown(look, third)}
         assert agent_ledger.idle(look, first) == 0
         assert agent_ledger.idle(look, third) >= 0
+        assert said.words(look, third) == ["first", "unread"]
     assert texts == [
         "first",
         "unread",

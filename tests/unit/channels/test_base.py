@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
 from alfred import errors
-from alfred.channels.base import Address, Line, Lines
+from alfred.channels.base import LONGEST, Address, Envelope, Line, Lines
 from alfred.testing import FakeChannel
 from tests.table import table
 
-_PART = st.text(min_size=1, max_size=12)
+_PART = st.text(min_size=1, max_size=12).filter(lambda part: "\0" not in part)
 _ID = st.text("abAB09._-", min_size=1, max_size=6)
 ADDRESSES = st.builds(
     Address, st.sampled_from(["local", "telegram"]), _ID, _PART, st.none() | _PART
@@ -33,6 +35,22 @@ def test_an_address_is_read_as_it_was_written_and_is_nobody_elses(
 def test_what_is_no_address_is_told(text: str) -> None:
     with pytest.raises(errors.UsageError, match="is no chat"):
         Address.parse(text)
+
+
+@table(
+    [
+        *(("", None), ("1", ""), ("a\0b", None), ("1", "\ud800"), (5, None)),
+        *(("x" * (LONGEST + 1), None), ("1", "é" * (LONGEST // 2 + 1))),
+    ]
+)
+def test_a_chat_that_no_database_keeps_as_it_is_has_no_address(chat: Any, thread: Any) -> None:
+    with pytest.raises(errors.UsageError, match="is the id of no chat"):
+        Address("local", "bot", chat, thread)
+
+
+def test_a_message_without_an_id_is_refused() -> None:
+    with pytest.raises(errors.UsageError, match="A message in local:bot:1 has no id"):
+        Envelope(to=Address("local", "bot", "1"), key="", user="1", text="hi")
 
 
 @table([("local", ""), ("local", "a:b"), ("local", "a b"), ("telgram", "a")])

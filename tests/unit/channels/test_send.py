@@ -32,7 +32,7 @@ LINES = Lines(
         Line(channel=SHARED, people=PEOPLE),
     ]
 )
-[SEND] = send.actions(LINES)
+[SEND] = send.actions(LINES, "main")
 
 
 def _speaks(bench: Bench, chat: str, *, agent: str = "main", own: bool = False) -> None:
@@ -55,7 +55,7 @@ def spoken_to(new_bench: Callable[..., Bench]) -> Bench:
 
 
 def test_without_a_channel_there_is_no_such_action() -> None:
-    assert send.actions(Lines()) == ()
+    assert send.actions(Lines(), "main") == ()
 
 
 def test_a_message_is_a_row_of_the_outbox_with_the_key_of_its_call(spoken_to: Bench) -> None:
@@ -102,6 +102,13 @@ def test_an_agent_speaks_as_nobody_else_and_where_nobody_spoke_to_it(
     with pytest.raises(errors.CallRefused):
         spoken_to.call(SEND, text="hi", to=to)
     assert spoken_to.risk is not None and spoken_to.ctx.along == []
+
+
+def test_an_agent_of_another_tenant_is_not_the_one_behind_a_line(spoken_to: Bench) -> None:
+    [of_acme] = send.actions(LINES, "acme")
+    with pytest.raises(errors.CallRefused, match="main does not speak in local:mine:1") as told:
+        spoken_to.call(of_acme, text="hi", to="local:mine:1")
+    assert "local:mine" not in (told.value.next or "") and spoken_to.ctx.along == []
 
 
 def test_without_a_chat_it_says_which_channels_there_are(bench: Bench) -> None:

@@ -38,6 +38,28 @@ def report(tmp_path: Path) -> str:
 def test_the_report_of_an_earlier_demo_is_replaced(report: str, tmp_path: Path) -> None:
     (tmp_path / demo_script.REPORT).write_text(report)
     assert demo_script.report_in(tmp_path) == demo_script.REPORT
+    many = [{"path": f"{n}.txt"} for n in range(23)]
+    calls = [CALLS[0], CALLS[1] | {"result": {"entries": many}}]
+    demo_script.write_the_report(tmp_path / "s", "01KB0000000000000000000000", calls, "x.md")
+    turns = json.loads((tmp_path / "s").read_text())["runs"][0]["turns"]
+    long = next(turn["calls"][0]["args"]["content"] for turn in turns if "calls" in turn)
+    assert long.endswith("    … and 3 more\n"), "no part looks like the whole"
+    (tmp_path / demo_script.REPORT).write_text(long)
+    assert demo_script.report_in(tmp_path) == demo_script.REPORT
+
+
+def test_a_repository_without_a_commit_and_a_file_is_reported_as_that(tmp_path: Path) -> None:
+    there = {"git.log": [], "files.list": [{"path": ".git"}]}
+    nothing = [
+        {"action": action, "status": "done", "result": {"entries": entries}}
+        for action, entries in there.items()
+    ]
+    scenario = tmp_path / "scenario.yaml"
+    demo_script.answer(scenario, [("a.", nothing), ("b.", nothing)])
+    assert "Last change: (none). First in the folder: (none)." in scenario.read_text()
+    demo_script.write_the_report(scenario, "01KB0000000000000000000000", nothing, "x.md")
+    assert scenario.read_text().count("    (none)") == 2
+    assert ".git\n" not in scenario.read_text()
 
 
 @pytest.mark.parametrize("text", ["", "mine\n", "{report}mine\n", "mine\n{report}", "\udcff"])

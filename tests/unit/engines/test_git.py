@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from alfred import errors
-from alfred.engines import git
+from alfred.engines import git, git_config
 from tests import repositories
 
 
@@ -127,7 +127,7 @@ def test_settings_that_are_written_out_are_read_as_they_were() -> None:
     values = ("x", " a b ", "#;", '"', "\\", "\n", "\t", "", "\r", "caf\udce9", "\\n", None)
     names = ("core.k", "a.B c.k", 'a.we"ird\\.k', "a.b=c.k", "a.caf\udce9.k", "a.t]b.k")
     settings = tuple((name, value) for name in names for value in values)
-    assert git._set_in(git._alone(settings)) == settings
+    assert git_config._set_in(git_config.alone(settings)) == settings
 
 
 def test_a_branch_that_is_deleted_takes_what_is_configured_of_it_along(tmp_path: Path) -> None:

@@ -261,7 +261,7 @@ def test_what_cannot_be_started_says_so(tmp_path: Path) -> None:
     assert ended.code == 0
     said = bytearray()
     ended = process.run(
-        ["/nothing/there"], cwd=tmp_path, env=ENV, timeout=5, out=said.extend, guard=True
+        ["/nothing/there"], cwd=tmp_path, env=ENV, timeout=60, out=said.extend, guard=True
     )
     assert ended.code == 127
     assert b"/nothing/there cannot be started" in said

@@ -77,6 +77,11 @@ def test_code_that_was_judged_with_a_sandbox_never_runs_without(
         ("if x:\n    import helper as h", "helper.py"),
         ("import pack.mod", "pack/mod.py"),
         ("import pack", "pack/__init__.py"),
+        ("import os, pack.mod as m", "pack/mod.py"),
+        ("x = 1; import helper", "helper.py"),
+        ("from pack import (\n    other,\n    mod as m,\n)", "pack/mod.py"),
+        ("from pack import other, mod", "pack/mod.py"),
+        ("\n" * 90_000 + "import helper", "helper.py"),  # in no time
         ("exec(open('helper.py').read())", "helper.py"),
         ("for n in ['pack/mod.py']: pass", "pack/mod.py"),
     ]

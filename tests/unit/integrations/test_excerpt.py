@@ -9,11 +9,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from alfred.integrations import excerpt
+from alfred.trust import redact
 
 PIECES = st.lists(
     st.tuples(st.sampled_from(["a", "\n", "é", "\x01", '"', "😀"]), st.integers(0, 9000)),
     max_size=9,
 )
+
+
+def test_a_secret_at_a_cut_is_shown_in_no_part() -> None:
+    redact.register("Zq8vT3nLw9Xk2Rb7Yc5Md1", "KEY")
+    for at in (excerpt.ROOM // 2 - 10, 100_000 - excerpt.ROOM // 2 - 10):
+        whole = "x" * at + " Zq8vT3nLw9Xk2Rb7Yc5Md1 "
+        shown = excerpt.Excerpt.of(whole.ljust(100_000, "y")).shown()
+        assert not re.search("Zq8v|Md1", shown)
 
 
 @given(PIECES)

@@ -20,6 +20,7 @@ from alfred.engines import process
 from alfred.integrations import contents, edits, excerpt, files, git, grep, moves, notify, shell
 from alfred.trust import sandbox
 from alfred.trust.redact import redact
+from tests.built import built
 from tests.table import table
 
 FAKE_KEY = "AKIA" + "Q3EGRIVZ5WXY7ABC"
@@ -58,6 +59,14 @@ def test_a_secret_that_is_read_in_slices_is_read_in_none_of_them(bench: Any) -> 
     assert said.startswith("héllo\nkey: [redacted:aws-key-id:")
     assert said.endswith(" end")
     assert said.count("x") == 9_000
+
+
+def test_a_secret_that_a_search_cuts_is_told_in_no_part(bench: Any) -> None:
+    (root(bench) / "a.txt").write_text("x" * 500 + f" {FAKE_KEY} " + "y" * 900)
+    for at in (560, 605, 610, 618, 630):  # a window begins a third of it before the hit
+        [match] = bench.call(files.search, pattern=f"(?<=^.{{{at}}}).")["matches"]
+        assert not [n for n in range(16) if FAKE_KEY[n : n + 5] in match["text"]]
+        assert match.keys() == {"path", "line", "offset", "text"}
 
 
 def test_an_empty_file_is_an_empty_page(bench: Any) -> None:
@@ -517,6 +526,37 @@ def test_a_file_is_replaced_and_keeps_its_permissions(bench: Any) -> None:
     bench.call(files.write, path="run.sh", content="new")
     assert path.read_text() == "new"
     assert path.stat().st_mode & 0o777 == 0o750
+
+
+def test_nobody_is_asked_about_a_change_behind_a_link(bench: Any) -> None:
+    at = root(bench)
+    (at / ".github").mkdir()
+    (at / ".github" / "x.yml").write_text("old")
+    (at / "gh").symlink_to(".github")
+    (at / "link").symlink_to(".github/x.yml")
+    diff = "@@ -1 +1 @@\n-old\n+new\n"
+    for function, said in (
+        (files.write, {"path": "link", "content": "new"}),
+        (files.write, {"path": "gh/x.yml", "content": "new"}),
+        (files.write, {"path": "gh/new/x.yml", "content": "new"}),
+        (files.patch_, {"path": "link", "diff": diff}),
+        (files.patch_, {"path": "gh/x.yml", "diff": diff}),
+        (files.move, {"path": "gh/x.yml", "to": "a"}),
+        (files.move, {"path": "link", "to": "gh/a"}),
+        (files.delete, {"path": "gh/x.yml"}),
+    ):
+        target = built(function).target
+        assert target is not None
+        with pytest.raises(errors.PathRefused, match="symlink"):
+            target(bench.args(function, said), bench.ctx)
+    for function, said in (
+        (files.delete, {"path": "link"}),
+        (files.move, {"path": "gh", "to": "b"}),
+        (files.write, {"path": "new/folder/a", "content": "new"}),
+    ):
+        target = built(function).target
+        assert target is not None
+        target(bench.args(function, said), bench.ctx)
 
 
 def test_a_link_is_not_written_through(bench: Any, tmp_path: Path) -> None:

@@ -13,8 +13,9 @@ from typing import Any
 import pytest
 
 from alfred import errors
-from alfred.actions import Happened, NotHappened, Risk, Unknown, outgoing
+from alfred.actions import Happened, NotHappened, Risk, Unknown, card, outgoing
 from alfred.engines import git as engine
+from alfred.engines import git_config, git_start
 from alfred.integrations import git, judged, push, remotes, repository
 from tests import repositories
 from tests.built import built
@@ -404,10 +405,15 @@ def test_the_card_of_a_commit_shows_message_and_diff(brought: Any) -> None:
     key = "AKIA" + "Q3EGRIVZ5WXY7ABC"
     (at / "a.txt").write_text(f"two\naws = {key}\n")
     shown = brought.preview(git.commit, message="Why\n\nthis")
-    assert "commit 1 files on main" in shown
-    assert "Why\n\nthis" in shown
+    assert "commit 1 file on main\n  'a.txt'\n\nWhy\n\nthis\n" in shown
     assert "-one\n+two" in shown
     assert key not in shown
+    # each file that it holds is on it, however long the diff of another one is
+    for name in ("a.txt", "m.txt", "z\n.txt"):
+        (at / name).write_text("long\n" * 5_000)
+    shown = card.preview({}, brought.preview(git.commit, message="x"))
+    assert "commit 3 files" in shown and "characters are not shown" in shown
+    assert "\n  'a.txt'\n  'm.txt'\n  'z" in shown
 
 
 def test_a_probe_finds_a_commit_by_its_trailer(bench: Any) -> None:
@@ -610,7 +616,9 @@ def test_a_remote_whose_default_branch_is_not_known_is_high(bench: Any) -> None:
     assert bench.risk(push.push, remote="origin", branch="dev") is Risk.HIGH
 
 
-def test_the_card_of_a_push_says_where_and_what(brought: Any, tmp_path: Path) -> None:
+def test_the_card_of_a_push_says_where_and_what(
+    brought: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     at = start(brought)
     bare = remote(at, tmp_path)
     shown = brought.preview(push.push, remote="origin", branch="main")
@@ -623,6 +631,17 @@ def test_the_card_of_a_push_says_where_and_what(brought: Any, tmp_path: Path) ->
     forced = brought.preview(push.push, remote="origin", branch="main", force=True)
     assert forced.startswith("FORCE-push")
     assert forced.index("overwritten there:") < forced.index("theirs")
+    assert "older" not in forced and "first" not in forced, "that is there"
+    # what it has no room for is counted
+    monkeypatch.setattr(push, "COMMITS", 2)
+    sh(at, "branch", "-q", "other")
+    for n in range(4):
+        sh(at, "commit", "-q", "--allow-empty", "-m", f"mine {n}")
+    for branch in ("main", "topic"):
+        sh(at, "branch", "-f", "topic")
+        shown = brought.preview(push.push, remote="origin", branch=branch)
+        assert "mine 3" in shown and "mine 1" not in shown and "and 2 older ones" in shown
+    assert "no new commit" in brought.preview(push.push, remote="origin", branch="other")
 
 
 def test_a_password_in_an_address_is_not_shown(bench: Any, person: Path) -> None:
@@ -784,7 +803,7 @@ def test_a_push_that_is_too_large_to_look_through_says_so(
 ) -> None:
     at = start(bench)
     remote(at, tmp_path)
-    monkeypatch.setattr(engine, "OUTPUT", 2_000)
+    monkeypatch.setattr(git_start, "OUTPUT", 2_000)
     (at / "f").write_text("x\n" * 2_000)
     sh(at, "add", ".")
     sh(at, "commit", "-q", "-m", "large")
@@ -852,6 +871,10 @@ ADDRESSES = [
     "evil.git",
     "sub/../evil.git",
     "host name:x",
+    "https://127.0.0.1?@8.8.8.8/x",
+    "https://127.0.0.1#@8.8.8.8/x",
+    "ssh://evil.example?@example.org/x",
+    "ssh://evil.example\\\\@example.org/x",
 ]
 
 
@@ -1287,7 +1310,7 @@ def test_of_the_operators_config_only_four_things_are_taken(
         f'[filter "evil"]\n clean = {canary("clean")}\n[core]\n hooksPath = {tmp_path}\n'
     )
     repository = engine.find(at, upward=False)
-    assert [name for name, _ in engine._of_operator(repository)] == [
+    assert [name for name, _ in git_config.of_operator(repository.top)] == [
         *("user.name", "user.email", "core.sshcommand", "credential.helper"),
         "credential.https://example.org.helper",
     ]

@@ -20,6 +20,7 @@ def known() -> None:
     redact.register(SECRET, "TOKEN")
 
 
+@pytest.mark.slow
 def test_neither_the_log_nor_the_last_words_hold_a_secret_wherever_they_are_cut(
     tmp_path: Path,
 ) -> None:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from alfred import errors
+from alfred.actions.ledger import pins
 from alfred.integrations import mcp_listing, mcp_pin
+from alfred.store.connect import Store
 from tests.table import table
 
 OBJECT = {"type": "object"}
@@ -102,3 +106,20 @@ def test_a_difference_names_what_is_new_gone_and_changed() -> None:
     told = list(mcp_pin.difference(before.rows, after.rows))
     assert {"- gone is gone", "+ new is new", "~ other", "  - It does.", "  + Send all."} <= {*told}
     assert not any("kept" in line for line in told)
+
+
+def test_a_card_about_what_was_pinned_anew_meanwhile_asks_nothing(store: Store) -> None:
+    here = pins.Place("main", "", "files")
+
+    def meet(definition: str, said: str) -> None:
+        more = {"digest": said, "tools": [], "run": "r"}
+        store.transact(lambda tx: pins.meet(tx, here, definition=definition, **more))
+
+    ctx: Any = SimpleNamespace(tenant="main", store=store)
+    asked = {"name": "files", "agent": "", "tools": "two"}
+    meet("as it was", "one")
+    meet("as it was", "two")
+    assert "otherwise than when they were pinned" in mcp_pin._preview(asked, ctx)
+    meet("written otherwise", "two")
+    with pytest.raises(errors.CallFailed, match="pinned already"):
+        mcp_pin._preview(asked, ctx)

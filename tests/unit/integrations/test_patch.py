@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from alfred import errors
 from alfred.integrations import patch
+from alfred.trust import redact
 from tests.table import table
 
 TEXT = "one\ntwo\nthree\nfour\nfive\nsix\n"
@@ -114,6 +115,14 @@ def test_only_newlines_end_lines() -> None:
 def test_what_does_not_fit_says_its_line(diff: str, says: str) -> None:
     with pytest.raises(errors.CallFailed, match=says):
         apply(diff)
+
+
+def test_of_a_secret_in_a_line_that_does_not_fit_no_half_is_said() -> None:
+    redact.register("Zq8vT3nLw9Xk2Rb7Yc5Md1", "KEY")
+    there = "x" * (patch._SHOWN - 10) + " Zq8vT3nLw9Xk2Rb7Yc5Md1\n"
+    with pytest.raises(errors.CallFailed) as told:
+        apply("@@ -1 +1 @@\n-other\n+1\n", there)
+    assert "Zq8v" not in told.value.detail
 
 
 LINES = st.lists(st.sampled_from(["a\n", "b\n", "c\n", " \n", "\n", "-\n", "+x\n"]), max_size=30)

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -128,6 +129,64 @@ def test_a_redirect_to_another_private_host_is_refused(new_bench: Any, server: S
     told = bench.call(web.fetch, url=server.at("/here"))
     assert told["text"] == "arrived"
     assert told["redirects"] == [server.at("/here")]
+
+
+def test_a_page_leads_a_workflow_to_no_host_that_its_contract_does_not_declare(
+    new_bench: Any, server: Server
+) -> None:
+    bench = new_bench(
+        integrations={"web": {"allow_private": ["127.0.0.1", "127.0.0.2"], "ports": [server.port]}}
+    )
+    server.answers["/away"] = (302, {"location": f"http://127.0.0.2:{server.port}/x"}, b"")
+    server.answers["/here"] = (302, {"location": "/x"}, b"")
+    server.answers["/x"] = (200, {"content-type": "text/plain"}, b"arrived")
+
+    def told(page: str, *declared: str) -> Any:
+        bench.ctx = replace(bench.ctx, declared=frozenset(declared))
+        return bench.call(web.fetch, url=server.at(page))
+
+    for declared in ((), ("127.0.0.1",)):
+        with pytest.raises(
+            errors.CallRefused, match=r"redirects to .127\.0\.0\.2., which the work"
+        ):
+            told("/away", *declared)
+    assert server.asked == ["/away", "/away"]
+    assert told("/here")["text"] == "arrived"
+    for place in ("127.0.0.2", "web.fetch"):
+        with pytest.raises(errors.FetchFailed, match=r"127\.0\.0\.2.* did not answer"):
+            told("/away", place)  # it is asked
+
+
+def test_what_a_model_wrote_into_an_address_goes_behind_no_redirect_that_would_have_been_asked_about(
+    new_bench: Any, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # too short to stand in anybody's words
+    opened = {"web": {"allow_private": ["127.0.0.1", "::1"], "ports": [server.port]}}
+    bench = new_bench(integrations=opened)
+    there = server.at("/out?to=x")
+    server.answers["/out?to=x"] = (302, {"location": f"http://[::1]:{server.port}/x"}, b"")
+    server.answers["/here"] = (302, {"location": "/x"}, b"")
+    server.answers["/x"] = (200, {"content-type": "text/plain"}, b"arrived")
+
+    def told(url: str, *, external: bool = True, private: bool = True) -> Any:
+        bench.ctx = replace(bench.ctx, external=external, private=private)
+        return bench.call(web.fetch, url=url)
+
+    with pytest.raises(errors.CallRefused, match=r"redirects to .::1., and reading is sending"):
+        told(there)
+    assert told(server.at("/here"))["text"] == "arrived"
+    follows = pytest.raises(errors.FetchFailed, match=r"::1.* did not answer")
+    for more in ({"external": False}, {"private": False}):
+        with follows:
+            told(there, **more)
+    # what is somebody's as a whole takes nothing along
+    monkeypatch.setattr(web.heard, "links", lambda look, run: frozenset([there]))
+    with follows:
+        told(there)
+    monkeypatch.setattr(web.heard, "links", lambda look, run: frozenset())
+    monkeypatch.setattr(web.heard, "words", lambda look, run: [f"Look at {there}, please."])
+    with follows:
+        told(there)
 
 
 @pytest.mark.parametrize("wrong", [{"ports": ["x"]}, {"ports": 7}, {"allow_private": 7}])

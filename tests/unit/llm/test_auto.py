@@ -27,6 +27,7 @@ def resolved(
     secrets: dict[str, str] | None = None,
     env: dict[str, str] | None = None,
     answers: dict[str, Any] | None = None,
+    **more: Any,
 ) -> tuple[auto.Resolution, list[tuple[str, Any]]]:
     asked: list[tuple[str, Any]] = []
 
@@ -35,7 +36,7 @@ def resolved(
         return (answers or {}).get(url if body is None else body["model"])
 
     env = {"HOME": "/nowhere", "PATH": ""} | (env or {})
-    return auto.resolve(env, (secrets or {}).get, probe), asked
+    return auto.resolve(env, (secrets or {}).get, probe, **more), asked
 
 
 TAGS = "http://127.0.0.1:11434/api/tags"
@@ -115,6 +116,36 @@ def test_claude_is_taken_before_codex(tmp_path: Path) -> None:
         (tmp_path / login).parent.mkdir()
         (tmp_path / login).write_text(content)
         assert resolved(env=env)[0].model == f"{program}-cli"
+
+
+def test_of_one_provider_auto_looks_for_nothing_else(tmp_path: Path) -> None:
+    env = {"HOME": str(tmp_path), "PATH": str(tmp_path / "bin")}
+    every = {name: "k" for name, _ in KEYS} | {"CLAUDE_CODE_OAUTH_TOKEN": "x"}
+    answers = {TAGS: {"models": [QWEN]}}
+    _program(tmp_path, "claude")
+
+    def of(provider: str, secrets: dict[str, str], answers: dict[str, Any]) -> str:
+        try:
+            found, asked = resolved(secrets, env, answers, provider=provider)
+        except errors.NoModel as problem:
+            return f"{problem.detail} {problem.next}"
+        assert bool(asked) is (provider == "ollama")
+        return found.model
+
+    for provider in catalog.FOUND:
+        about = catalog.PROVIDERS[provider]
+        own = {"claude-cli": "claude-cli", "ollama": "ollama:qwen3:8b"}
+        if provider != "codex-cli":
+            model = own.get(provider, f"{provider}:{about.boss}")
+            assert of(provider, every, answers) == model
+        others = {name: "k" for name in every if name not in about.keys}
+        told = of(provider, others, {} if provider == "ollama" else answers)
+        assert f"No model of {provider} can be used" in told
+        assert "`provider`" in told
+    for provider in catalog.PROVIDERS.keys() - set(catalog.FOUND):
+        with pytest.raises(errors.ConfigError, match="finds no model") as raised:
+            resolved(every, env, answers, provider=provider)
+        assert f"Write `model`, as in {provider}:" in (raised.value.next or "")
 
 
 def test_a_token_for_the_program_is_a_login(tmp_path: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import gc
 import gzip
 import itertools
 import json
@@ -10,7 +12,9 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from decimal import Decimal
+from types import AsyncGeneratorType
 from typing import Any
 
 import pytest
@@ -379,6 +383,42 @@ def test_a_redirect_to_nowhere_is_refused_as_well(server: LlmServer, location: s
     with pytest.raises(client.ModelError, match="a redirect to another address") as raised:
         ask(APIS["chat"])
     assert raised.value.kind == "refused"
+
+
+@pytest.mark.parametrize(
+    ("how", "api"),
+    [("too long", api) for api in [*APIS.values(), "google:gemini-3.8-flash"]]
+    + [(how, APIS["anthropic"]) for how in ("too many calls", "cancelled", "caller fails")],
+)
+def test_no_request_leaves_a_stream_for_the_collector_of_garbage(
+    server: LlmServer, monkeypatch: pytest.MonkeyPatch, how: str, api: str
+) -> None:
+    monkeypatch.setattr(wire, "MAX_ANSWER_BYTES", 200_000)
+    monkeypatch.setattr(contract, "MAX_CALLS", 3)
+    calls = [(f"c{number}", "files__read", "{}") for number in range(10)]
+    server.reply(Reply(calls=calls) if how == "too many calls" else Reply(text="Hello. " * 9_000))
+    stop = threading.Event()
+
+    def hear(_: str) -> None:
+        stop.set()
+        if how == "caller fails":
+            raise KeyError
+
+    def unread() -> set[int]:
+        every = [one for one in gc.get_objects() if isinstance(one, AsyncGeneratorType)]
+        return {id(one) for one in every if one.ag_frame is not None}
+
+    gc.disable()
+    try:
+        before = unread()
+        with contextlib.suppress(client.ModelError, KeyError):
+            ask(api, on_text=hear, cancelled=stop if how == "cancelled" else None)
+        until = time.monotonic() + 20
+        while unread() - before and time.monotonic() < until:  # they end in the thread of requests
+            time.sleep(0.02)
+        assert not unread() - before
+    finally:
+        gc.enable()
 
 
 @pytest.mark.parametrize("api", [*APIS.values(), "google:gemini-3.8-flash"])

@@ -18,7 +18,7 @@ from alfred.actions.context import Workspace
 from alfred.memory import skills
 from alfred.memory.skills import Found, Skill
 from alfred.store import connect
-from alfred.trust import labels
+from alfred.trust import labels, redact
 from alfred.trust.labels import Label
 from tests.built import built
 from tests.table import table
@@ -241,8 +241,8 @@ class Call:
 
     ctx: Any
 
-    def __call__(self, name: str, path: str | None = None) -> Any:
-        return skills.view(name, path, ctx=self.ctx)
+    def __call__(self, name: str, path: str | None = None, offset: int = 0) -> Any:
+        return skills.view(name, path, offset, ctx=self.ctx)
 
     def label(self, name: str) -> Label:
         label = built(skills.view).label
@@ -276,7 +276,12 @@ def test_a_skill_is_read_with_its_files_and_each_of_them_by_its_path(
     one = call("deploy", "references/hosts.md")
     assert one == {"name": "deploy", "text": "a\nb\n", "path": "references/hosts.md"}
     long = call("deploy", "run.sh")
-    assert (len(long["text"]), long["left_out"]) == (24_000, "the last 6000 of 30000 characters")
+    assert (len(long["text"]), long["next_offset"]) == (24_000, 24_000)
+    rest = call("deploy", "run.sh", offset=24_000)
+    assert rest == {"name": "deploy", "text": "x" * 6_000, "path": "run.sh"}
+    redact.register("Zq8vT3nLw9Xk2Rb7Yc5Md1", "KEY")
+    (folder / "key").write_text("Zq8vT3nLw9Xk2Rb7Yc5Md1")
+    assert "T3nLw9Xk2Rb7Yc5Md1" not in call("deploy", "key", offset=4)["text"], "no half of it"
 
 
 def test_its_text_is_its_owners_and_that_of_a_project_is_the_projects(

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any
-
-import sqlalchemy as sa
 
 from alfred.runs import audit
 from alfred.store import backup, schema
 from alfred.store.connect import Store
+from alfred.store.statement import Sql
 from alfred.store.tx import Tx
 
 HOSTILE = "O'Hara said \"no\"; -- {x} %s :y\n\t\u202eevil\u202c 🜁 \\ '' %%"
@@ -19,6 +19,9 @@ AT = 1_795_255_200_000_000
 
 PARENT, CHILD, OTHER = "run-z-parent", "run-a-child", "run-m-other"
 """The child sorts before its parent: rows come before those that they point to."""
+
+TOOLS = "d" * 64
+"""The digest of the tools that the child was offered."""
 
 ROWS: dict[str, list[dict[str, Any]]] = {
     "runs": [
@@ -101,6 +104,7 @@ ROWS: dict[str, list[dict[str, Any]]] = {
     "transcript": [
         {"run_id": PARENT, "n": 1, "seq": 1, "kind": "user", "item": HOSTILE},
         {"run_id": PARENT, "n": 2, "seq": 1, "kind": "assistant", "item": "é" * 5000},
+        {"run_id": CHILD, "n": 1, "seq": 1, "kind": "system", "item": f'{{"tools": "{TOOLS}"}}'},
     ],
     "interjections": [{"id": "i1", "run_id": PARENT, "body": HOSTILE, "at": AT}],
     "workers": [
@@ -259,6 +263,7 @@ ROWS: dict[str, list[dict[str, Any]]] = {
             "status": "open",
         },
     ],
+    "tool_lists": [{"tenant": "main", "digest": TOOLS, "body": HOSTILE, "at": AT}],
     "mcp_pins": [
         {
             **{"tenant": "main", "scope": "", "server": "files", "definition": "d", "digest": "x"},
@@ -282,6 +287,12 @@ ROWS: dict[str, list[dict[str, Any]]] = {
 }
 
 
+def inserting(table: str, row: Mapping[str, Any]) -> Sql:
+    """The statement that writes such a row."""
+    values = ", ".join(f":{column}" for column in row)
+    return Sql(f"insert into {table}({', '.join(row)}) values({values})")
+
+
 def fill(store: Store) -> None:
     """Writes the rows; a fresh database with the schema, with or without rows in `meta`."""
 
@@ -292,7 +303,7 @@ def fill(store: Store) -> None:
             if table.name == "runs":
                 rows = [row for row in rows if row not in children] + children
             for row in rows:
-                tx.conn.execute(sa.insert(table), row)
+                tx(inserting(table.name, row), **row)
         audit.append(tx, "main", "first", note=HOSTILE)
         audit.append(tx, "acme", "other")
 

@@ -14,11 +14,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import sqlalchemy as sa
 
 from alfred import errors
 from alfred.store import backup, connect, migrate, sqlite
 from alfred.store.connect import Store
+from alfred.store.statement import Sql
+from alfred.store.trouble import DatabaseError
 from alfred.store.tx import Tx
 from tests.unit.store import full
 
@@ -116,7 +117,7 @@ def test_a_database_in_use_is_backed_up_at_one_moment(ledger: Store, backups: Pa
             other = ", until" if table == "blocks" else ", day"
             value = ", 1" if table == "blocks" else ", ''"
             tx(
-                sa.text(f"insert into {table}(tenant, {column}{other}) values('pair', :n{value})"),
+                Sql(f"insert into {table}(tenant, {column}{other}) values('pair', :n{value})"),
                 n=f"n{n}",
             )
 
@@ -148,14 +149,14 @@ def test_the_writer_lock_is_not_lost_by_a_backup(sqlite_url: str, backups: Path)
     made_at_once(store)
 
     def both(tx: Tx) -> int:
-        tx(sa.text("insert into blocks(tenant, provider, until) values('main','x',1)"))
+        tx(Sql("insert into blocks(tenant, provider, until) values('main','x',1)"))
         backup.backup(store, backups)
         child = os.fork()
         if child == 0:
             code = 7
             try:
                 own = sqlite.driver().connect(
-                    str(sa.make_url(sqlite_url).database), timeout=0, isolation_level=None
+                    str(sqlite.path(sqlite_url)), timeout=0, isolation_level=None
                 )
                 own.execute("begin immediate")
             except sqlite.driver().OperationalError:
@@ -173,8 +174,8 @@ def test_the_reader_that_made_it_writes_no_more_than_before(sqlite_url: str, bac
     made_at_once(store)
     backup.backup(store, backups)
     for _ in range(3):
-        with store.read() as look, pytest.raises(sa.exc.OperationalError, match="readonly"):
-            look(sa.text("delete from meta"))
+        with store.read() as look, pytest.raises(DatabaseError, match="readonly"):
+            look(Sql("delete from meta"))
     store.close()
 
 
@@ -191,6 +192,28 @@ def test_what_fails_leaves_nothing_behind(
     with pytest.raises(errors.StoreUnavailable, match="No space left") as refused:
         backup.backup(ledger, backups)
     assert "Free some space" in str(refused.value.next)
+    assert list(backups.iterdir()) == []
+
+
+def test_a_disk_that_has_no_room_for_it_is_the_backups_not_the_ledgers(
+    sqlite_url: str, backups: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = connect.open_store(sqlite_url)
+    made_at_once(store)
+    call, full_disk = Tx.__call__, sqlite.driver().OperationalError("database or disk is full")
+    full_disk.sqlite_errorname = "SQLITE_FULL"
+
+    def without_room(tx: Tx, statement: Sql, **values: Any) -> Any:
+        if statement is backup._VACUUM:
+            raise DatabaseError(full_disk, "vacuum")
+        return call(tx, statement, **values)
+
+    monkeypatch.setattr(Tx, "__call__", without_room)
+    try:
+        with pytest.raises(errors.StoreUnavailable, match=f"written to {backups}: No space"):
+            backup.backup(store, backups)
+    finally:
+        store.close()
     assert list(backups.iterdir()) == []
 
 
@@ -225,7 +248,7 @@ def test_what_is_no_ledger_is_not_backed_up(
     url = server.create("template0") if server else f"sqlite:///{tmp_path / 'empty.db'}"
     store = connect.open_store(url)
     if theirs:
-        store.transact(lambda tx: tx(sa.text(theirs)))
+        store.transact(lambda tx: tx(Sql(theirs)))
     with pytest.raises(errors.ConfigError, match="no ledger"):
         backup.backup(store, backups)
     assert not backups.exists()
@@ -357,7 +380,7 @@ def test_a_database_in_use_is_no_backup(sqlite_url: str, tmp_path: Path) -> None
     """Its last rows are in the log beside it: what is read without the log is not the ledger."""
     store = connect.open_store(sqlite_url)
     made_at_once(store)
-    path = Path(str(sa.make_url(sqlite_url).database))
+    path = sqlite.path(sqlite_url)
     opened: Callable[..., Any] = Path.open
     Path.open = _never(opened, path)  # type: ignore[method-assign]
     try:

@@ -191,13 +191,3 @@ def test_a_folder_that_cannot_be_entered_is_named(tmp_path: Path, unprivileged: 
     locked.mkdir(mode=0o000 if before == os.getuid() else 0o700)
     os.seteuid(before)
     refused(locked / "alfred.db", "cannot be opened")
-
-
-# ---- room -------------------------------------------------------------------------------------------------
-
-
-def test_free_room_is_told_also_for_what_is_not_there_yet(tmp_path: Path) -> None:
-    there = disk.free(tmp_path)
-    assert there > 0
-    later = disk.free(tmp_path / "not" / "yet" / "alfred.db")
-    assert abs(there - later) < there / 2

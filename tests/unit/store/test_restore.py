@@ -8,18 +8,20 @@ import gzip
 import itertools
 import json
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
+import psycopg
 import pytest
-import sqlalchemy as sa
 
 from alfred import errors, ids
 from alfred.runs import audit, events
-from alfred.store import backup, connect, invariants, migrate, restore
+from alfred.store import backup, connect, invariants, migrate, restore, sqlite
 from alfred.store.connect import Store
 from alfred.store.statement import Sql
+from alfred.store.trouble import IntegrityError
 from alfred.store.tx import Tx
 from tests import pg
 from tests.unit.store import full
@@ -87,7 +89,7 @@ def written(lines: list[Any], path: Path) -> Path:
 
 def meta(store: Store) -> dict[str, str]:
     with store.read() as look:
-        return {row.k: row.v for row in look(sa.text("select k, v from meta"))}
+        return {row.k: row.v for row in look(Sql("select k, v from meta"))}
 
 
 def nothing(_tx: Tx) -> None:
@@ -96,7 +98,7 @@ def nothing(_tx: Tx) -> None:
 
 def feed(look: Tx) -> list[tuple[str, Any]]:
     """The feed of `main` in its order, whatever other transactions of the server hold it back from readers."""
-    rows = look(sa.text("select kind, body from events where tenant='main' order by xid, id"))
+    rows = look(Sql("select kind, body from events where tenant='main' order by xid, id"))
     return [(row.kind, json.loads(row.body)) for row in rows]
 
 
@@ -115,17 +117,17 @@ def works(store: Store) -> None:
         assert feed(look)[-1] == ("text", {"line": "new"})
         if store.pg:
             deferred = "select conname from pg_constraint where condeferrable"
-            assert look(sa.text(deferred)).all() == [], "references are watched at once again"
+            assert look(Sql(deferred)).all() == [], "references are watched at once again"
         search = (
             "select id from memories where to_tsvector('simple', text) @@ to_tsquery('simple', 'heron')"
             if store.pg
             else "select id from memories_fts where memories_fts match 'heron'"
         )
-        assert look(sa.text(search)).scalars().all() == ["m1"]
-    with pytest.raises(sa.exc.IntegrityError):
+        assert look(Sql(search)).scalars() == ["m1"]
+    with pytest.raises(IntegrityError):
         store.transact(
             lambda tx: tx(
-                sa.text(
+                Sql(
                     "insert into run_steps(run_id,seq,attempt,token,name,worker,outcome)"
                     " values('nobody',1,1,'t','n','w','next')"
                 )
@@ -161,9 +163,9 @@ def test_what_was_done_since_the_backup_is_gone(
     store = ledger(kind)
     expected = full.everything(store)
     made = backup.backup(store, backups)
-    store.transact(lambda tx: tx(sa.text("delete from todos")))
+    store.transact(lambda tx: tx(Sql("delete from todos")))
     store.transact(
-        lambda tx: tx(sa.text("insert into switches(tenant,name,at,by) values('x','y',1,'z')"))
+        lambda tx: tx(Sql("insert into switches(tenant,name,at,by) values('x','y',1,'z')"))
     )
     restore.restore(made, store, after=nothing, force=True)
     assert full.everything(store) == expected
@@ -176,11 +178,13 @@ def test_a_ledger_with_rows_is_not_replaced_without_force(
 ) -> None:
     store = ledger(kind)
     made = backup.backup(store, backups)
-    store.transact(lambda tx: tx(sa.text("update todos set text='newer'")))
+    store.transact(lambda tx: tx(Sql("update todos set text='newer'")))
     before, said = full.everything(store), meta(store)
     with pytest.raises(errors.BackupRefused, match="not empty") as refused:
         restore.restore(made, store, after=nothing)
     assert "--force" in str(refused.value.next)
+    with pytest.raises(errors.BackupRefused, match="cannot be read"):  # which force does not help
+        restore.restore(backups / "gone.db", store, after=nothing)
     assert (full.everything(store), meta(store)) == (before, said)
 
 
@@ -193,17 +197,13 @@ def test_a_fresh_ledger_counts_as_empty_though_it_has_a_key_and_a_worker(
     migrate.ensure_schema(fresh, backups=backups)
     fresh.transact(
         lambda tx: tx(
-            sa.text(
-                "insert into workers(id,host,boot,pid,pid_start,beat) values('w2','h','b',1,1,1)"
-            )
+            Sql("insert into workers(id,host,boot,pid,pid_start,beat) values('w2','h','b',1,1,1)")
         )
     )
     restore.restore(made, fresh, after=nothing)
     works(fresh)
     with fresh.read() as look:
-        assert look(sa.text("select count(*) from workers")).scalar() == 0, (
-            "processes are not carried"
-        )
+        assert look(Sql("select count(*) from workers")).scalar() == 0, "processes are not carried"
 
 
 @pytest.mark.parametrize("kind", ["sqlite", "postgres"])
@@ -212,15 +212,11 @@ def test_what_the_caller_does_about_the_runs_is_part_of_it(
 ) -> None:
     store = ledger(kind)
     made = backup.backup(store, backups)
-    store.transact(lambda tx: tx(sa.text("delete from todos")))
+    store.transact(lambda tx: tx(Sql("delete from todos")))
     before, said = full.everything(store), meta(store)
 
     def fails(tx: Tx) -> None:
-        tx(
-            sa.text(
-                "update runs set status='parked', wait='pause', wake_at=1 where status='queued'"
-            )
-        )
+        tx(Sql("update runs set status='parked', wait='pause', wake_at=1 where status='queued'"))
         raise RuntimeError("no")
 
     with pytest.raises(RuntimeError):
@@ -228,15 +224,11 @@ def test_what_the_caller_does_about_the_runs_is_part_of_it(
     assert (full.everything(store), meta(store)) == (before, said)
 
     def parks(tx: Tx) -> None:
-        tx(
-            sa.text(
-                "update runs set status='parked', wait='pause', wake_at=1 where status='queued'"
-            )
-        )
+        tx(Sql("update runs set status='parked', wait='pause', wake_at=1 where status='queued'"))
 
     restore.restore(made, store, after=parks, force=True)
     with store.read() as look:
-        assert look(sa.text("select wait from runs where id=:i"), i=full.OTHER).scalar() == "pause"
+        assert look(Sql("select wait from runs where id=:i"), i=full.OTHER).scalar() == "pause"
 
 
 @pytest.mark.parametrize("kind", ["sqlite", "postgres"])
@@ -286,6 +278,28 @@ def test_a_row_that_does_not_fit_changes_nothing(
             restore.restore(written(bad, tmp_path / "bad.gz"), target, after=nothing)
         assert meta(target) == said, what
     restore.restore(written(lines, tmp_path / "good.gz"), target, after=nothing)
+    works(target)
+
+
+def test_what_the_database_cannot_take_is_no_damage_of_the_backup(
+    ledger: Callable[[str], Store],
+    make: Callable[[str], Store],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    file = backup.backup(ledger("sqlite"), tmp_path / "kept")
+
+    def fills_the_disk(tx: Tx, batch: backup.Batch) -> None:
+        tx(Sql("pragma max_page_count=1"))  # as many as there are
+        tx(Sql("create table more as select zeroblob(1000000)"))
+
+    target = make("sqlite")
+    with monkeypatch.context() as patched, pytest.raises(errors.StoreUnavailable, match="full"):
+        patched.setattr(restore, "_insert", fills_the_disk)
+        restore.restore(file, target, after=nothing)
+    with target.read() as look:
+        assert migrate.find(look) is None
+    restore.restore(file, target, after=nothing)
     works(target)
 
 
@@ -375,15 +389,15 @@ def test_an_older_backup_is_migrated_on_its_way(
     restore.restore(made, target, after=nothing)
     assert meta(target)["schema"] == "0002"
     with target.read() as look:
-        assert look(sa.text("select colour from todos")).scalars().all() == ["blue"]
-        assert look(sa.text("select id from later")).scalars().all() == ["td1"]
+        assert look(Sql("select colour from todos")).scalars() == ["blue"]
+        assert look(Sql("select id from later")).scalars() == ["td1"]
     restore.restore(backup.backup(target, backups), target, after=nothing, force=True)
     works(target)
 
 
 def test_the_database_itself_is_no_backup_of_itself(ledger: Callable[[str], Store]) -> None:
     store = ledger("sqlite")
-    path = Path(str(sa.make_url(store.url).database))
+    path = sqlite.path(store.url)
     before = full.everything(store)
     with pytest.raises(errors.BackupRefused, match="database itself"):
         restore.restore(path, store, after=nothing, force=True)
@@ -400,7 +414,7 @@ def test_tables_of_others_are_never_replaced(
 ) -> None:
     made = backup.backup(ledger("sqlite"), backups)
     shop = make(kind)
-    shop.transact(lambda tx: tx(sa.text("create table customers(id text)")))
+    shop.transact(lambda tx: tx(Sql("create table customers(id text)")))
     with pytest.raises(errors.ConfigError, match="customers"):
         restore.restore(made, shop, after=nothing, force=True)
     with shop.read() as look:
@@ -417,7 +431,7 @@ def test_the_queue_is_made_where_there_was_nothing_and_left_where_it_was(
     for force in (False, True):
         restore.restore(made, target, after=nothing, force=force, extras=procrastinate.install)
         with target.read() as look:
-            assert look(sa.text("select count(*) from procrastinate_jobs")).scalar() == 0
+            assert look(Sql("select count(*) from procrastinate_jobs")).scalar() == 0
     works(target)
 
 
@@ -432,7 +446,7 @@ def test_a_move_carries_every_row_and_closes_what_it_leaves(
     expected, said = full.everything(source), meta(source)
     counts = restore.move(source, target)
     assert full.everything(target) == expected
-    assert counts["transcript"] == 2
+    assert counts["transcript"] == 3
     now = meta(target)
     assert now["installation_key"] == said["installation_key"]
     assert now["feed_epoch"] != said["feed_epoch"]
@@ -444,7 +458,9 @@ def test_a_move_carries_every_row_and_closes_what_it_leaves(
     with pytest.raises(errors.ConfigError, match="was moved to") as refused:
         migrate.ensure_schema(source, backups=backups)
     assert refused.value.exit_code == 2
-    password = sa.make_url(target.url).password
+    written = "to `sqlite`." if into == "sqlite" else "to it, with its user and password."
+    assert str(refused.value.next).endswith(written), "what the setting takes"
+    password = urlsplit(target.url).password
     assert not password or password not in str(refused.value)
 
 
@@ -455,7 +471,7 @@ def test_a_program_that_was_open_all_the_time_cannot_write_what_nobody_will_read
     source = ledger(kind)
     with contextlib.closing(connect.open_store(source.url)) as long_open:
         with long_open.read() as look:
-            assert look(sa.text("select count(*) from runs")).scalar() == 3
+            assert look(Sql("select count(*) from runs")).scalar() == 3
         restore.move(source, make("sqlite"))
         before = full.everything(source)
         for table in before:
@@ -465,7 +481,7 @@ def test_a_program_that_was_open_all_the_time_cannot_write_what_nobody_will_read
                 f"delete from {backup.quoted(table)}",
             ):
                 with pytest.raises(errors.StoreUnavailable, match="moved"):
-                    long_open.transact(lambda tx, sql=statement: tx(sa.text(sql)))
+                    long_open.transact(lambda tx, sql=statement: tx(Sql(sql)))
         with pytest.raises(errors.StoreUnavailable, match="moved"):
             long_open.transact(
                 lambda tx: events.emit(tx, tenant="main", run_id=None, kind="text", line="lost")
@@ -474,9 +490,9 @@ def test_a_program_that_was_open_all_the_time_cannot_write_what_nobody_will_read
 
 
 def _column(store: Store, table: str) -> str:
-    with store.read() as look:
-        names = look(sa.text(f"select * from {backup.quoted(table)} where 1=0")).keys()
-        return backup.quoted([name for name in names if name != "id"][-1])
+    with backup.snapshot(store) as look:
+        columns = {batch.table: batch.columns for batch in backup.batches(look)}
+    return backup.quoted([name for name in columns[table] if name != "id"][-1])
 
 
 @pytest.mark.parametrize("kind", ["sqlite", "postgres"])
@@ -486,7 +502,7 @@ def test_a_ledger_that_is_worked_on_is_not_moved(
     source, target = ledger(kind), make("sqlite")
     source.transact(
         lambda tx: tx(
-            sa.text("update runs set status='running', worker='w', lease_until=1 where id=:i"),
+            Sql("update runs set status='running', worker='w', lease_until=1 where id=:i"),
             i=full.OTHER,
         )
     )
@@ -540,6 +556,37 @@ def test_a_move_cut_between_the_two_commits_is_done_again(
     works(target)
 
 
+@pytest.mark.parametrize("away", ["source", "target"])
+def test_a_move_whose_connection_is_cut_begins_anew(
+    away: str,
+    ledger: Callable[[str], Store],
+    make: Callable[[str], Store],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    source, target = ledger("postgres"), make("postgres")
+    expected, insert, batches = full.everything(source), restore._insert, backup.batches
+    reads: list[Tx] = []
+
+    def reading(tx: Tx) -> Generator[backup.Batch]:
+        reads.append(tx)
+        return batches(tx)
+
+    def cuts(tx: Tx, batch: backup.Batch) -> None:
+        if len(reads) == 1 and batch.rows:
+            pid = (reads[0] if away == "source" else tx).raw.info.backend_pid
+            with psycopg.connect(source.url, autocommit=True) as other:
+                other.execute("select pg_terminate_backend(%s, 5000)", [pid])
+        insert(tx, batch)
+
+    monkeypatch.setattr(backup, "batches", reading)
+    monkeypatch.setattr(restore, "_insert", cuts)
+    restore.move(source, target)
+    monkeypatch.undo()
+    assert len(reads) == 2 and (reads[0] is reads[1]) == (away == "target")
+    assert full.everything(target) == expected
+    assert "moved" in meta(source)
+
+
 def test_there_and_back_again(
     ledger: Callable[[str], Store], make: Callable[[str], Store], backups: Path
 ) -> None:
@@ -552,10 +599,17 @@ def test_there_and_back_again(
     works(source)
 
 
-def test_a_ledger_is_not_moved_onto_itself(ledger: Callable[[str], Store]) -> None:
-    source = ledger("sqlite")
+@pytest.mark.parametrize("kind", ["sqlite", "postgres"])
+def test_a_ledger_is_not_moved_onto_itself(
+    ledger: Callable[[str], Store], kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(migrate, "_LOCK_TIMEOUT", Sql("set local lock_timeout='50ms'"))
+    monkeypatch.setattr(connect, "RETRIES", 0)
+    source = ledger(kind)
+    # the same server by another of its names
+    url = source.url.replace("@127.0.0.1:", "@localhost:")
     with (
-        contextlib.closing(connect.open_store(source.url)) as again,
+        contextlib.closing(connect.open_store(url)) as again,
         pytest.raises(errors.UsageError, match="where it is"),
     ):
         restore.move(source, again, force=True)
@@ -574,7 +628,7 @@ def test_events_keep_the_order_of_the_feed(
     source = ledger("postgres")
 
     def slow(tx: Tx) -> None:
-        tx(sa.text("select pg_current_xact_id()"))  # the earlier transaction ...
+        tx(Sql("select pg_current_xact_id()"))  # the earlier transaction ...
         with contextlib.closing(connect.open_store(source.url)) as other:
             other.transact(
                 lambda mine: events.emit(mine, tenant="main", run_id=None, kind="text", line="2nd")

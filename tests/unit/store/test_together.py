@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from alfred import errors
 from alfred.store import connect
 from alfred.store.connect import Store
 from alfred.store.statement import Sql
@@ -33,6 +34,15 @@ def put(key: str) -> Callable[[Tx], str]:
     return verb
 
 
+def failed(store: Store) -> Exception:
+    """What its driver says of a disk that does not do what it is told."""
+
+    class Failed(store._writer.driver.OperationalError):
+        sqlite_errorname = "SQLITE_IOERR_FSYNC"
+
+    return Failed("disk I/O error")
+
+
 def at_once(store: Store, verbs: list[Callable[[Tx], str]]) -> list[Any]:
     """All verbs wait for the writer, which somebody else has; what each caller is told."""
     told: list[Any] = [None] * len(verbs)
@@ -51,7 +61,7 @@ def at_once(store: Store, verbs: list[Callable[[Tx], str]]) -> list[Any]:
         while len(store._together._come) < len(verbs):
             threading.Event().wait(0.001)
     for thread in threads:
-        thread.join(5)
+        thread.join(30)
     return told
 
 
@@ -81,15 +91,44 @@ def test_a_verb_that_fails_takes_nobody_along(store: Store) -> None:
     assert there(store) == ["a", "b"]
 
 
+def test_after_a_commit_that_the_disk_may_not_have_nothing_is_written_together_or_alone(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def commit(tx: Tx) -> None:
+        raise tx.trouble(failed(store), "commit")
+
+    with monkeypatch.context() as failing:
+        failing.setattr(Tx, "commit", commit)
+        told = at_once(store, [put("a"), put("b")])
+    with pytest.raises(errors.StoreUnavailable):
+        store.transact(put("c"))
+    told += at_once(store, [put("d")])
+    assert {type(one) for one in told} == {errors.StoreUnavailable}, told
+    assert there(store) == []
+
+
+def test_a_ledger_that_its_disk_does_not_open_again_is_given_up(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails() -> None:
+        raise failed(store)
+
+    store.close()
+    monkeypatch.setattr(store._writer, "connect", fails)
+    with pytest.raises(errors.StoreUnavailable):
+        store.transact(put("a"))
+    assert store.broken == "disk I/O error"
+
+
 def test_nobody_is_told_before_the_commit(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    real = store._writer.dialect.do_commit
+    real = Tx.commit
     seen: list[list[str]] = []
 
-    def commit(connection: Any) -> None:
+    def commit(tx: Tx) -> None:
         seen.append(there(store))
-        real(connection)
+        real(tx)
 
-    monkeypatch.setattr(store._writer.dialect, "do_commit", commit)
+    monkeypatch.setattr(Tx, "commit", commit)
     assert at_once(store, [put("a"), put("b")]) == ["a", "b"]
     assert seen == [[]]
 

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from alfred.trust import display as display_module
-from alfred.trust.display import as_json, display, identifier, inert, warnings
+from alfred.trust.display import as_json, display, inert, warnings
 from tests.table import table
 
 # (text, what must stand in the answer)
@@ -209,10 +209,6 @@ SUSPICIOUS = [
 @table([case for case in SUSPICIOUS if case[1]])
 def test_a_name_that_can_be_taken_for_another_is_marked(text: str, why: str) -> None:
     assert any(why in warning for warning in warnings(text)), warnings(text)
-    shown = identifier(text)
-    assert why in shown
-    assert text.encode("ascii", "backslashreplace").decode() in shown
-    assert "\u202e" not in shown
 
 
 @table([
@@ -221,11 +217,6 @@ def test_a_name_that_can_be_taken_for_another_is_marked(text: str, why: str) -> 
     ])  # fmt: skip
 def test_an_honest_name_is_not_marked(text: str) -> None:
     assert warnings(text) == ()
-
-
-def test_an_ascii_name_stays_as_it_is_and_another_gets_its_ascii_form() -> None:
-    assert identifier("feature/x") == "feature/x"
-    assert identifier("münchen.de") == "münchen.de [m\\xfcnchen.de]"
 
 
 def test_the_module_and_the_function_are_the_same_to_callers() -> None:

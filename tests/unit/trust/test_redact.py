@@ -21,6 +21,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from alfred.trust import readings
 from alfred.trust import redact as redaction
 from alfred.trust.redact import StreamRedactor, redact, redact_data, register, tag
 from tests.table import table
@@ -511,6 +512,17 @@ def test_an_escape_before_a_secret_is_no_letter_of_it(text: str, secret: str) ->
     assert token not in redact(f"https://x.org/?next=%2Fa%3Ftoken%3D{token}%26b%3D1")
 
 
+@table([entry for entry in MUST_HIDE if len(entry[0]) < 300 and "\n" not in entry[0]])
+def test_a_colour_in_a_secret_does_not_show_it(text: str, secret: str) -> None:
+    register("cheese-and-bread-77", "MINE")
+    at, half = text.index(secret), len(secret) // 2
+    for red, plain in (("\x1b[01;31m\x1b[K", "\x1b[m\x1b[K"), ("\\u001b[31m", "\\u001b[0m")):
+        spelt = f"{text[: at + 3]}{red}{text[at + 3 : at + half]}{plain}{text[at + half :]}"
+        for clean in (redact(f"a\n{spelt} b"), stream([f"a\n{spelt[:9]}", f"{spelt[9:]} b\n"])):
+            assert secret[half:] not in clean and clean.startswith("a\n")
+        assert redact(f"cheese-{red}and{plain}-bread-77") == tag("MINE", "cheese-and-bread-77")
+
+
 @table([entry for entry in MUST_HIDE if len(entry[0]) < 300][:60])
 def test_letters_that_are_written_in_percent_are_read(text: str, secret: str) -> None:
     register("cheese-and-bread-77", "MINE")
@@ -639,14 +651,17 @@ def test_no_text_makes_it_fail_and_a_second_pass_changes_nothing(text: str) -> N
     [
         "a-", "token ", "password=", "x", "eyJ", "://", "curl ", "-----BEGIN PRIVATE KEY-----", "a\n", "sk-",
         "Bearer ", "secret: ", "://a:", "Cookie: ", "gh", "\\\"", "api_key=\"", "eyJaaaaaaaaaa.", "%41", "%25", "+\n> ", "\\n",
+        " ", "\t", "'\" ", " x", "\x1b[", "\x1b]", "<a ", "12 ",
     ],
 )  # fmt: skip
 @pytest.mark.timeout(20)
 @pytest.mark.slow
 def test_a_large_hostile_text_takes_linear_time(unit: str) -> None:
     """Quadratic work on 400 KB, 10^11 steps, would run into the limit; what is linear stays below a hundredth of it."""
+    register("cheese-and-bread-77", "MINE")
     text = unit * (400_000 // len(unit))
     assert redact(text)
+    assert "MINE" not in readings.secrets(text)
 
 
 def test_lone_surrogates_and_nul_are_no_problem() -> None:

@@ -603,6 +603,15 @@ def test_all_probes_hold_and_leave_nothing_behind(user: Path) -> None:
     assert sorted(home.rglob("*")) == before
 
 
+def test_a_home_that_is_the_root_missing_or_nobodys_is_not_read_by_a_probe(
+    user: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert probes._own(user / "elsewhere")
+    for home in ("/", str(user / "missing")):
+        monkeypatch.setenv("HOME", home)
+        assert probes._own(user / "elsewhere") == []
+
+
 @linux
 def test_every_probe_can_fail(user: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without any sandbox each of them gets what it tries to get."""

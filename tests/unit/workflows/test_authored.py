@@ -69,6 +69,8 @@ def test_a_file_means_what_its_keys_say() -> None:
         ("schedule: every 1d\ninputs: {a: }\n", "Do {{a}}.", "md:3: inputs.a: needs a default"),
         ("brief: [x\n", "Do.", "no proper YAML"),
         ("brief: {a: b}\n", "Do.", "md:2: brief: must be a text"),
+        ("", "{{x}}" * 1_601, "the brief has more than 8,000 characters"),
+        ("", "Do {{" + " " * 7_000 + "x}}.", "there is no input for {{"),  # in no time
     ]
 )  # fmt: skip
 def test_what_cannot_be_understood_is_told_with_its_line(front: str, body: str, told: str) -> None:
@@ -100,9 +102,18 @@ def test_nothing_is_read_through_a_link_and_what_is_invisible_is_written_out(
     folder.mkdir(parents=True)
     (tmp_path / "elsewhere.md").write_text("---\nagent:\n---\nDo.\n")
     (folder / "linked.md").symlink_to(tmp_path / "elsewhere.md")
-    (folder / "hidden.md").write_text("---\nagent:\n---\nDo\u202e it\u200b.\n")
+    (folder / "hidden.md").write_text("\ufeff---\nagent:\n---\nDo\u202e it\u200b.\n")
     assert "cannot be read" in str(authored.look(home, "linked").findings[0])
     assert authored.look(home, "hidden").definition.brief == "Do\\u{202E} it\\u{200B}."
+
+
+def test_no_file_is_hidden_behind_many_others(home: Path) -> None:
+    folder = home / "workflows"
+    (folder / "folder.md").mkdir(parents=True)
+    for name in (*(f"a{n}" for n in range(101)), ".hidden", "weekly"):
+        (folder / f"{name}.md").write_text("---\nagent:\n---\nDo.\n")
+    assert authored.read(home, "weekly").definition.brief == "Do."
+    assert len(authored.slugs(home)) == 102
 
 
 @given(st.permutations(WHOLE.splitlines()), st.booleans(), st.sampled_from(["\n", "\r\n"]))

@@ -6,25 +6,28 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from alfred import errors
+from alfred.actions import card
 from alfred.actions.grant import Grant
 from alfred.agents.tools import ToolPolicy
 from alfred.config_schema import Settings
 from alfred.runs.rows import NewRun
-from alfred.workflows import authored, contracts
+from alfred.workflows import authored, contracts, wording
 from alfred.workflows.contracts import Contract, Resolved
 from tests.table import table
 
 TOOLS = {
     **{"files.read": "none", "files.write": "none", "git.log": "none", "git.push": "medium"},
-    **{"mcp.t.make": "medium", "todo.add": "none"},
+    **{"mcp.t.make": "medium", "todo.add": "none", "web.fetch": "none"},
 }
 
 
-def resolved(front: str, body: str = "Do it.", tools: Any = None) -> Resolved:
-    entry = {} if tools is None else {"tools": tools}
+def resolved(front: str, body: str = "Do it.", tools: Any = None, toolsets: Any = None) -> Resolved:
+    entry = {"tools": tools, "toolsets": toolsets}
     agents = {"main": {"default": "true"}, "ops": entry}
     tree = {"timezone": "Europe/Berlin", "agents": agents}
     there: Any = [
@@ -58,6 +61,7 @@ def test_a_workflow_gets_what_it_names_and_its_agent_has(
     [
         ("agent: opz\n", "agent: nobody is called so, did you mean ops?"),
         ("tools: [git.lgo]\n", "tools[0]: is no tool, did you mean git.log?"),
+        ("schedule: 2091-03-25T02:30\n", "schedule: the clock of Europe/Berlin skips this time"),
         ("integrations: [gitt]\n", "integrations[0]: is no integration, did you mean git?"),
         ("integrations: [git]\ntools: [git.log, files.read]\n", "tools[1]: is of files, which `integrations` does not"),
     ]
@@ -72,9 +76,35 @@ def test_what_is_left_out_and_what_is_not_there_yet_is_noted() -> None:
     found = resolved("agent: ops\ntools: [git, mcp.new.*]\n", tools=["git.log"])
     assert found.findings == ()
     assert found.contract.left_out == {"git.push": "not in allow"}
+    assert resolved("agent: ops\ntools: [git]\n", toolsets=["files"]).contract.left_out == {
+        "git.log": "not in toolsets",
+        "git.push": "not in toolsets",
+    }
     assert len(found.notes) == 2
     assert resolved("agent: ops\n").notes == (
         "It names no tools and no integrations, so it can call nothing.",
+    )
+    (over,) = resolved("tools: [git.log]\nschedule: 2020-03-25T09:00\n").notes
+    assert over == "schedule: starts nothing any more: 2020-03-25T09:00 is over."
+
+
+@table(
+    [
+        ("Docs.Example", "no page leads to 'Docs.Example'; write docs.example."),
+        ("https://docs.example/x", "write docs.example."),
+        ("bücher.example", "write xn--bcher-kva.example."),
+        ("docs.example", ""),
+        ("web.fetch", ""),
+        ("git@docs.example:x", ""),
+    ]
+)
+def test_a_destination_that_no_page_has_is_noted(place: str, told: str) -> None:
+    front = f"tools: [web.fetch]\ndestinations: ['{place}']\n"
+    found = resolved(front)
+    assert found.findings == ()
+    assert [told in one for one in found.notes] == [True] * bool(told), found.notes
+    assert (
+        resolved(front.replace("[web", "[git.push, web")).notes == found.notes[: "/" not in place]
     )
 
 
@@ -113,7 +143,7 @@ def test_a_person_reads_every_part_of_it(home: Path, clock: Any) -> None:
         "Look since {{since}}.\nThen push.",
         tools=["git", "todo"],
     )
-    told = contracts.told(found.contract, Settings.model_validate({}), now=1_795_255_200_000_000)
+    told = wording.told(found.contract, Settings.model_validate({}), now=1_795_255_200_000_000)
     for part in (
         found.contract.revision[:8],
         "agent: ops",
@@ -130,14 +160,22 @@ def test_a_person_reads_every_part_of_it(home: Path, clock: Any) -> None:
 
 
 def test_what_no_card_could_show_is_no_contract() -> None:
-    assert "shorten the brief" in str(resolved("agent: ops\n", "x" * 8_000).findings[0])
-    assert resolved("agent: ops\n", "x" * 5_000).findings == ()
+    hidden = "\\u{200B}" * 240
+    for brief in ("x" * 8_000, f"{hidden}\nAnd this.\n{hidden}"):
+        assert "shorten the brief" in str(resolved("agent: ops\n", brief).findings[0])
+    for brief in ("x" * 5_000, hidden):
+        found = resolved("agent: ops\n", brief)
+        assert found.findings == ()
+        told = wording.told(found.contract, Settings.model_validate({}))
+        assert "not shown" not in card.preview({}, told)
 
 
 def test_inputs_are_values_where_they_are_named_so_and_files_else(tmp_path: Path) -> None:
     contract = resolved("inputs: {a: x}\n", "Do {{a}}.").contract
     odd = tmp_path / "b=c"
     odd.write_text("")
+    with pytest.raises(errors.UsageError, match="no input 'b'"):
+        contract.asked(["b=" + "long" * 1_000])
     brief, files = contract.asked(["a=https://x//y=z", str(odd), tmp_path / "f"])
     assert brief == "Do https://x//y=z."
     assert files == [odd, tmp_path / "f"]

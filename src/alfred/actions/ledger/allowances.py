@@ -26,6 +26,10 @@ _TARGETS = Sql(
 )
 _MADE = Sql(f"select count(*) from calls where run_id=:run_id and turn={TURN}")
 _OPEN = Sql(f"select 1 from calls where run_id=:run_id and turn={TURN} and status='staged'")
+_ASKING = Sql(
+    "select count(*) from (select 1 from approvals where tenant=:tenant and status='pending'"
+    f" and action='{ACTION}' and title=:title limit :most) asked"
+)
 _WITHDRAW = Guarded(
     f"update calls set status='skipped' where run_id=:run_id and turn={TURN} and status='staged' returning id",
     "update notices set want=want+1 from held where approval_id in("
@@ -64,6 +68,13 @@ def allowed(tx: Tx, run_id: str, scope: str, day: str) -> int | None:
 def declined(tx: Tx, run_id: str, scope: str, day: str) -> bool:
     """Whether somebody has said no on this day."""
     return any((one.scope, one.day) == (scope, day) for one in _of(tx, run_id, "rejected"))
+
+
+def asking(tx: Tx, tenant: str, title: str, *, most: int) -> int:
+    """How many runs of a tenant have an open card of this title: of them, so many at most are counted. Who counts them
+    counts alone, until the transaction ends."""
+    tx.alone(f"asking:{tenant}")
+    return tx(_ASKING, tenant=tenant, title=title, most=most).scalar_one()
 
 
 def stage(tx: Tx, card: NewCard, more: Allowance, args: str, *, why: str) -> None:

@@ -102,7 +102,8 @@ _PENDING_AUTO = Sql(
     "select count(*) from approvals where tenant=:tenant and status='pending' and auto_approve_at is not null"
 )
 _AUTO_LAST_HOUR = Sql(
-    "select count(*) from approvals where tenant=:tenant and status='auto_approved' and decided_at>alfred_now()-:hour"
+    "select count(*) from approvals where tenant=:tenant and status='auto_approved'"
+    " and decided_at>alfred_now()-:hour and decided_at<=alfred_now()"  # the clock may have been ahead
 )
 _DECIDE = Sql(
     "update approvals set status=:status,decision=:decision,decided_by=:by,decided_via=:via,"

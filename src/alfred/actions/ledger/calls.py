@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from alfred import errors
 from alfred.actions.ledger import sealed
-from alfred.runs import events
+from alfred.runs import events, shapes
 from alfred.runs.rows import Lease
 from alfred.store.statement import Sql
 from alfred.store.tx import Tx
@@ -24,6 +24,12 @@ from alfred.trust.labels import Label
 
 SETTLED = ("done", "failed", "rejected", "refused", "skipped")
 """Statuses that a call does not leave: nothing in its turn waits for it any more."""
+
+TOLD = 20
+"""Of one turn so many calls that were not carried out are told of one by one; a model may propose thousands."""
+
+WHY = 500
+"""Characters that an event keeps of why a call came to nothing; the call has the whole."""
 
 
 class Call(NamedTuple):
@@ -132,7 +138,7 @@ _SKIPPED = Sql(
 )
 _EFFECTS = Sql(
     f"select {_COLUMNS} from calls where run_id=:run_id and turn>=:turn and effect<>'pure'"
-    " and status in('executing','done','unknown') order by turn,ordinal"
+    " and action<>'ask.user' and status in('executing','done','unknown') order by turn,ordinal"
 )
 _PROPOSE = Sql(
     "insert into calls(id,run_id,turn,ordinal,tool_call_id,action,integration,effect,args,sealed,args_hash,claim,"
@@ -145,22 +151,6 @@ _JUDGE = Sql(
     "gated=:gated,args=:args,sealed=:sealed,args_hash=:args_hash,run_args_hash=:run_args_hash,target=:target,"
     "preview=:preview,decision=:decision,result=:result"
     " where id=:call_id and status='proposed' and risk is null"
-)
-_REJECTED = Sql(
-    # by its cards: a run has few of them, and may have thousands of calls
-    "select distinct c.args from approvals a join calls c on c.id=a.call_id where a.run_id=:run_id"
-    " and c.action=:action and c.status='rejected'"
-)
-_USED = Sql(
-    "select 1 from calls c join runs r on r.id=c.run_id where r.tenant=:tenant and r.agent=:agent"
-    " and c.action=:action and c.status='done' limit 1"
-)
-_LOWS = Sql(
-    # not judged yet are those of the same turn, which are judged together
-    "select count(*) from calls c join runs r on r.id=c.run_id where r.tenant=:tenant and r.agent=:agent"
-    " and c.action=:action and (c.risk='low' or c.risk is null) and c.status<>'refused'"
-    " and c.created_at>alfred_now()-:within and c.id<>:id"
-    " and (c.run_id<>:run_id or c.turn<:turn or (c.turn=:turn and c.ordinal<:ordinal))"
 )
 _APPROVE = Sql(
     "update calls set status='approved',run_args_hash=args_hash where id=:id and status='staged'"
@@ -233,7 +223,7 @@ def skipped(tx: Tx, run_id: str) -> list[Call]:
 
 
 def effects(tx: Tx, run_id: str, turn: int) -> list[Call]:
-    """What a run has changed in the world since a turn, or may have."""
+    """What a run has changed in the world since a turn, or may have. A question has changed nothing."""
     return [_read(tx, row) for row in tx(_EFFECTS, run_id=run_id, turn=turn).all()]
 
 
@@ -339,36 +329,6 @@ def skip(tx: Tx, call_id: str, result: str) -> None:
     tx(_SKIP, id=call_id, result=result)
 
 
-def rejected_before(tx: Tx, run_id: str, action: str, args: str) -> bool:
-    """Whether a person has said no to this very call in this run."""
-    rejected = tx(_REJECTED, run_id=run_id, action=action).all()
-    return bool(rejected) and (sealed.clean(args),) in rejected
-
-
-def used_before(tx: Tx, tenant: str, agent: str, action: str) -> bool:
-    """Whether the agent has executed this action once."""
-    return tx(_USED, tenant=tenant, agent=agent, action=action).scalar() is not None
-
-
-def lows(tx: Tx, call: Call, *, tenant: str, agent: str, action: str, within: int) -> int:
-    """How many calls of an action with a low risk, or with none said yet, the agent has proposed before this one.
-
-    Args:
-        within: Microseconds that are looked back.
-    """
-    return tx(
-        _LOWS,
-        tenant=tenant,
-        agent=agent,
-        action=action,
-        within=within,
-        id=call.id,
-        run_id=call.run_id,
-        turn=call.turn,
-        ordinal=call.ordinal,
-    ).scalar_one()
-
-
 def intend(tx: Tx, lease: Lease, call: Call, *, key: str | None, content: str) -> None:
     """The intent row: the effect may be sent once this has committed. Caller holds the run (`rows.hold`).
 
@@ -405,7 +365,7 @@ def outcome(
         error=error,
     )
     if done.rowcount:
-        _tell(tx, lease, call, status)
+        _tell(tx, lease, call, status, error)
     return done.rowcount == 1
 
 
@@ -421,13 +381,23 @@ def looked(tx: Tx, lease: Lease, call: Call) -> None:
         error=call.error,
     )
     if done.rowcount:
-        _tell(tx, lease, call, call.status)
+        _tell(tx, lease, call, call.status, call.error)
 
 
 def unknown(tx: Tx, lease: Lease, call: Call, *, error: str | None = None) -> None:
     """executing -> unknown: it was sent, and nobody knows; `error` says why."""
     if tx(_UNKNOWN, id=call.id, attempt=lease.attempt, error=error).rowcount:
-        _tell(tx, lease, call, "unknown")
+        _tell(tx, lease, call, "unknown", error)
+
+
+def tell_unexecuted(tx: Tx, lease: Lease, settled: Sequence[Call]) -> None:
+    """Tells whoever watches of the calls of a turn that came to nothing, which have no outcome to be told by."""
+    nothing = [call for call in settled if call.status in ("refused", "skipped")]
+    for call in nothing[:TOLD]:
+        _tell(tx, lease, call, call.status, shapes.why(call._asdict()))
+    if (more := len(nothing) - TOLD) > 0:
+        said = f"{more:,} more calls of this turn were not carried out."
+        events.emit(tx, tenant=lease.tenant, run_id=lease.run_id, kind="text", note=said)
 
 
 def enter(tx: Tx, lease: Lease) -> None:
@@ -457,7 +427,7 @@ def _kept(tx: Tx, args: str) -> dict[str, str | None]:
     return {"args": shown, "sealed": seal}
 
 
-def _tell(tx: Tx, lease: Lease, call: Call, status: str) -> None:
+def _tell(tx: Tx, lease: Lease, call: Call, status: str, why: str | None = None) -> None:
     events.emit(
         tx,
         tenant=lease.tenant,
@@ -466,4 +436,5 @@ def _tell(tx: Tx, lease: Lease, call: Call, status: str) -> None:
         id=call.id,
         action=call.action,
         status=status,
+        **({"why": why[:WHY]} if why else {}),
     )

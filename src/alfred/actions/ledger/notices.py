@@ -44,16 +44,21 @@ _DUE = {
         f" and u.message_ref='{_UNKNOWN}' and u.at<=alfred_now()-:soon))"
     ),
 }
+_AHEAD = f"n.holder_until>alfred_now()+{max(SENDING, AGAIN)}"
+"""Was written while the clock was ahead, and would hold until that day."""
+
 _OPEN = (
     "p.status='pending' and p.expires_at>alfred_now() and not exists(select 1 from notices n"
     " where n.approval_id=p.id and n.channel=:channel"
-    " and (n.shown>0 or n.holder is not null or n.holder_until>alfred_now()))"
+    f" and (n.shown>0 or n.holder is not null or n.holder_until>alfred_now() and not {_AHEAD}))"
 )
 _RUNS = {
     channel: Sql(
         "select p.run_id,max(case when q.risk='high' then 1 else 0 end) as high from approvals p"
         " join approvals q on q.run_id=p.run_id and q.status='pending'"
-        f" where p.tenant=:tenant and {_OPEN} and {due} group by p.run_id order by p.run_id limit 100"
+        f" where p.tenant=:tenant and {_OPEN} and {due} group by p.run_id"
+        # in quiet hours only these are told of, and nobody is hidden from them by a hundred others
+        " order by high desc,p.run_id limit 100"
     )
     for channel, due in _DUE.items()
 }
@@ -79,14 +84,14 @@ _NOT_SENT = Sql(
 )
 _LAPSED = Sql(
     "select distinct p.run_id from notices n join approvals p on p.id=n.approval_id"
-    " where n.tenant=:tenant and n.holder is not null and n.holder_until<=alfred_now()"
+    f" where n.tenant=:tenant and n.holder is not null and (n.holder_until<=alfred_now() or {_AHEAD})"
 )
 _LAPSE = Sql(
-    f"update notices set shown=1,holder=null,holder_until=null,message_ref='{_UNKNOWN}',at=alfred_now()"
-    " where holder is not null and holder_until<=alfred_now() and approval_id in("
+    f"update notices as n set shown=1,holder=null,holder_until=null,message_ref='{_UNKNOWN}',at=alfred_now()"
+    f" where n.holder is not null and (n.holder_until<=alfred_now() or {_AHEAD}) and n.approval_id in("
     "select id from approvals where run_id=:run_id)"
 )
-_LAST = Sql("select alfred_now()-max(at) from notices where tenant=:tenant and at is not null")
+_LAST = Sql("select alfred_now()-max(at) from notices where tenant=:tenant and at<=alfred_now()")
 _SOON = Sql(
     f"select 1 from approvals p where p.tenant=:tenant and {_OPEN} and p.delivered_at is null"
     " and p.created_at<=alfred_now()-:after+:within limit 1"

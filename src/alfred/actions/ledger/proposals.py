@@ -23,7 +23,7 @@ Answer = Literal["accepted", "declined"]
 
 _DECIDED = Sql(
     "select p.id,p.call_id,p.run_id,p.agent,p.action,p.status,p.risk,c.turn,coalesce(c.asked_args,c.args) as args,"
-    "case when c.asked_args is null then 0 else 1 end as changed,r.workspace,r.external from approvals p"
+    "case when c.asked_args is null then 0 else 1 end as changed,r.workspace,r.external,r.parent_id from approvals p"
     " join calls c on c.id=p.call_id join runs r on r.id=p.run_id where p.tenant=:tenant and p.kind='action'"
     " and p.decided_at>alfred_now()-:within"
     # of a call with a secret only what may be shown is there to compare
@@ -70,6 +70,7 @@ class Decided:
     """Somebody has changed them before allowing it."""
     workspace: str | None
     external: int
+    parent_id: str | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -22,6 +22,12 @@ from alfred.trust.labels import Label
 _WORDS = Sql(
     "select item from transcript where run_id in :runs and kind='user' and integrity='owner' order by run_id,n"
 )
+_UNREAD = Sql(
+    # a turn that was over before its model was asked has no transcript
+    "select brief as said,id as at from runs where id in :runs and brief is not null and parent_id is null"
+    " and forked_from is null and not exists(select 1 from transcript where run_id=runs.id and kind='user')"
+    " union all select body,id from interjections where run_id in :runs and consumed_seq is null order by at"
+)
 _NOTES = Sql(
     "select kind,item,integrity,confidentiality from transcript where run_id in :runs and (kind in('note','result')"
     " or kind='user' and integrity<>'owner'"  # the brief of a child
@@ -32,6 +38,10 @@ _NOTES = Sql(
 _RESULTS = Sql(
     "select action,args,result,error,label,integrity,confidentiality from calls where run_id in :runs"
     " and status in('done','failed') order by run_id,turn,ordinal"
+)
+_DECIDED = Sql(
+    "select reason from approvals where run_id in :runs and reason is not null and decided_by<>'timer'"
+    " order by decided_at,id"
 )
 _LINKS = Sql(
     "select result from calls where run_id in :runs and integration='web' and effect='pure' and status='done'"
@@ -46,7 +56,7 @@ _ADDRESS = re.compile(r"\A.*<([^<>\s]+)>\Z", re.DOTALL)
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Heard:
     """A text that a run has read: a result of a call (then with its action and arguments), a note, an earlier answer, the
-    brief of another agent."""
+    brief of another agent, what a person said to a card of its."""
 
     kind: str
     action: str | None
@@ -56,8 +66,12 @@ class Heard:
 
 
 def words(tx: Tx, run_id: str) -> list[str]:
-    """What the owner said to the run and to the turns before it, each message, oldest first."""
-    found = [json.loads(row.item).get("text") for row in tx(_WORDS, runs=_read(tx, run_id)).all()]
+    """What the owner said to the run and to the turns before it, each message: what was read when it was said, oldest
+    first, then what turns that are over left to be read by those behind them."""
+    runs = _read(tx, run_id)
+    found = [json.loads(row.item).get("text") for row in tx(_WORDS, runs=runs).all()]
+    if earlier := runs[:-1]:
+        found += [row.said for row in tx(_UNREAD, runs=earlier).all()]
     return [text for text in found if isinstance(text, str)]
 
 
@@ -97,9 +111,14 @@ def results(tx: Tx, run_id: str) -> list[Heard]:
 
 
 def heard(tx: Tx, run_id: str) -> list[Heard]:
-    """What the run has read, its calls' results first."""
-    found = results(tx, run_id)
-    for row in tx(_NOTES, runs=_read(tx, run_id), run_id=run_id).all():
+    """What the run has read: what people said to its cards, then its calls' results, then the rest."""
+    runs = _read(tx, run_id)
+    found = [
+        Heard(kind="decision", action=None, args={}, text=reason, label=labels.SAID)
+        for reason in tx(_DECIDED, runs=runs).scalars()
+    ]
+    found += results(tx, run_id)
+    for row in tx(_NOTES, runs=runs, run_id=run_id).all():
         item = json.loads(row.item)
         found.append(
             Heard(

@@ -1,4 +1,4 @@
-"""Every table of the first release, written out: it does not change when schema.py does.
+"""Every table of the first release, written out: it does not change when store/schema does.
 
 Until that release `scripts/baseline.py` writes this file; then it is frozen.
 """
@@ -233,6 +233,7 @@ SQLITE = (
     "CREATE INDEX runs_listed ON runs (tenant, id)",
     "CREATE INDEX runs_live ON runs (agent, tenant) WHERE status='running'",
     "CREATE INDEX runs_open ON runs (parent_id) WHERE status in('queued','running','parked')",
+    "CREATE INDEX runs_queues ON runs (tenant, agent, priority, ready_at, id) WHERE status='queued'",
     "CREATE INDEX runs_ready ON runs (priority, ready_at, id) WHERE status='queued'",
     "CREATE UNIQUE INDEX runs_session ON runs (session_id) WHERE depth=0 and cancel=0 and status in('queued','running','parked')",
     "CREATE UNIQUE INDEX runs_single ON runs (tenant, singleton_key) WHERE singleton_key is not null and status in('queued','running','parked')",
@@ -269,6 +270,13 @@ SQLITE = (
     PRIMARY KEY (id),
     CHECK (status in('suggested','open','done','dismissed')),
     UNIQUE (effect_key)
+)""",
+    """CREATE TABLE tool_lists (
+    tenant TEXT NOT NULL,
+    digest TEXT NOT NULL,
+    body TEXT NOT NULL,
+    at BIGINT DEFAULT '0' NOT NULL,
+    PRIMARY KEY (tenant, digest)
 )""",
     """CREATE TABLE triggers (
     id TEXT NOT NULL,
@@ -390,6 +398,7 @@ SQLITE = (
     UNIQUE (effect_key)
 )""",
     "CREATE INDEX calls_intent ON calls (run_id) WHERE status in('executing','unknown')",
+    "CREATE INDEX calls_low ON calls (action, created_at) WHERE (risk='low' or risk is null) and status<>'refused'",
     """CREATE TABLE interjections (
     id TEXT NOT NULL,
     run_id TEXT NOT NULL,
@@ -786,6 +795,7 @@ POSTGRESQL = (
     "CREATE INDEX runs_listed ON runs (tenant, id)",
     "CREATE INDEX runs_live ON runs (agent, tenant) WHERE status='running'",
     "CREATE INDEX runs_open ON runs (parent_id) WHERE status in('queued','running','parked')",
+    "CREATE INDEX runs_queues ON runs (tenant, agent, priority, ready_at, id) WHERE status='queued'",
     "CREATE INDEX runs_ready ON runs (priority, ready_at, id) WHERE status='queued'",
     "CREATE UNIQUE INDEX runs_session ON runs (session_id) WHERE depth=0 and cancel=0 and status in('queued','running','parked')",
     "CREATE UNIQUE INDEX runs_single ON runs (tenant, singleton_key) WHERE singleton_key is not null and status in('queued','running','parked')",
@@ -822,6 +832,13 @@ POSTGRESQL = (
     PRIMARY KEY (id),
     CHECK (status in('suggested','open','done','dismissed')),
     UNIQUE (effect_key)
+)""",
+    """CREATE TABLE tool_lists (
+    tenant TEXT NOT NULL,
+    digest TEXT NOT NULL,
+    body TEXT NOT NULL,
+    at BIGINT DEFAULT '0' NOT NULL,
+    PRIMARY KEY (tenant, digest)
 )""",
     """CREATE TABLE triggers (
     id TEXT NOT NULL,
@@ -943,6 +960,7 @@ POSTGRESQL = (
     UNIQUE (effect_key)
 )""",
     "CREATE INDEX calls_intent ON calls (run_id) WHERE status in('executing','unknown')",
+    "CREATE INDEX calls_low ON calls (action, created_at) WHERE (risk='low' or risk is null) and status<>'refused'",
     """CREATE TABLE interjections (
     id TEXT NOT NULL,
     run_id TEXT NOT NULL,
