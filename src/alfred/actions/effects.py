@@ -121,10 +121,22 @@ class Effects:
             # A server that failed over may have forgotten an intent whose effect was sent.
             return
         with self.store.read() as look:
-            if not rows.fence(look, ctx.lease) or ctx.slot.stopped.is_set():
-                raise errors.LeaseLost(f"Run {ctx.run.id} was taken before {call.action} was sent.")
+            holds = rows.fence(look, ctx.lease) and not ctx.slot.stopped.is_set()
+        if not holds:
+            self._not_sent(ctx.lease, call)
+            raise errors.LeaseLost(f"Run {ctx.run.id} was taken before {call.action} was sent.")
         end = self._run(ctx, call, key)
         self.record(ctx.lease, call, end)
+
+    def _not_sent(self, lease: Lease, call: Call) -> None:
+        """The intent is taken back: nobody has to find out, or to ask a person, what became of it."""
+
+        def write(tx: Tx) -> None:
+            rows.lock(tx, call.run_id)
+            calls_ledger.withdraw(tx, lease, call)
+
+        with contextlib.suppress(errors.StoreUnavailable):  # then it is unknown, as after a crash
+            self.store.transact(write)
 
     def _already_there(self, ctx: StepContext, call: Call, key: str) -> bool:
         found = self.probe(ctx, call, key)

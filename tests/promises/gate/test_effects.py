@@ -17,9 +17,10 @@ from alfred.actions.declare import action
 from alfred.actions.kinds import Effect, Happened, NotHappened, Probe, Risk, Unknown
 from alfred.actions.ledger import calls as calls_ledger
 from alfred.memory import ledger as memory
-from alfred.runs import endings, rows
+from alfred.runs import endings, rows, stop
 from alfred.runs.rows import Item
 from alfred.runs.workflow import Done, StepContext, Verdict
+from alfred.store.statement import Sql
 from alfred.trust import labels, redact
 from tests.promises.gate.conftest import Bench
 
@@ -215,7 +216,49 @@ def test_nothing_is_sent_when_the_run_is_taken_between_intent_and_send(
     bench.go()
     assert done() == []
     assert bench.run(run).status == "cancelled"
-    assert bench.calls(run)[0].status == "unknown"
+    assert bench.calls(run)[0].status == "skipped"
+
+
+@pytest.mark.parametrize("gated", [False, True], ids=["ungated", "approved"])
+def test_what_was_not_sent_because_everything_was_stopped_is_sent_when_it_goes_on(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, gated: bool
+) -> None:
+    intend = calls_ledger.intend
+
+    def and_stop(tx: Any, lease: Any, call: Any, **more: Any) -> None:
+        intend(tx, lease, call, **more)
+        stop.switch(tx, "main", by="me")
+        stop.stop(tx, "main", by="me", token=ids.new())
+
+    run = bench.start(("t.ask" if gated else "t.blind", {"name": "send"}))
+    if gated:
+        bench.go()
+        bench.decide("approve")
+    with monkeypatch.context() as patched:
+        patched.setattr(calls_ledger, "intend", and_stop)
+        bench.go()
+    (call,) = bench.calls(run)
+    assert (call.status, call.intent_at) == ("approved" if gated else "proposed", None)
+    assert (bench.run(run).wait, done()) == ("pause", [])
+    bench.store.transact(stop.resume, "main", by="me", token=ids.new())
+    bench.go()
+    assert (bench.run(run).status, done()) == ("completed", ["send"])
+
+
+def test_an_intent_is_left_to_whoever_has_taken_the_run_since(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    intend = calls_ledger.intend
+
+    def and_lose_it(tx: Any, lease: Any, call: Any, **more: Any) -> None:
+        intend(tx, lease, call, **more)
+        # as after a restore: the attempt was counted a second time, by another worker
+        tx(Sql("update runs set worker='other' where id=:id"), id=lease.run_id)
+
+    monkeypatch.setattr(calls_ledger, "intend", and_lose_it)
+    run = bench.start(("t.blind", {"name": "send"}))
+    bench.go()
+    assert (bench.calls(run)[0].status, done()) == ("executing", [])
 
 
 def test_an_intent_is_refused_to_a_holder_that_lost_its_run(

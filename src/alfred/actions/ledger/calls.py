@@ -185,6 +185,11 @@ _INTENT = Sql(
     "update calls set status='executing',intent_attempt=:attempt,intent_at=alfred_now(),effect_key=:key"
     " where id=:id and status=:was and run_args_hash=:hash"
 )
+_WITHDRAW = Sql(
+    "update calls set status=:was,intent_attempt=null,intent_at=null,effect_key=null"
+    " where id=:id and intent_attempt=:attempt and status='executing' and exists(select 1 from runs r where"
+    " r.id=calls.run_id and r.attempt=:attempt and (r.worker is null or r.worker=:worker))"
+)
 _OUTCOME = Sql(
     "update calls set status=:status,outcome_at=alfred_now(),result=:result,label=:label,error=:error"
     " where id=:id and intent_attempt=:attempt and status in('executing','unknown')"
@@ -342,6 +347,12 @@ def intend(tx: Tx, lease: Lease, call: Call, *, key: str | None, content: str) -
         if not mine:
             raise errors.LeaseLost(f"Call {call.id} is no longer {call.status}.")
     _tell(tx, lease, call, "executing")
+
+
+def withdraw(tx: Tx, lease: Lease, call: Call) -> None:
+    """executing -> what it was: it was not sent, and nobody has taken the run since. Caller holds the run's lock."""
+    if call.status != "unknown":  # a retry stays what it was asked about: its yes is used up
+        tx(_WITHDRAW, id=call.id, attempt=lease.attempt, worker=lease.worker, was=call.status)
 
 
 def outcome(
