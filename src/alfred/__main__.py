@@ -1,7 +1,7 @@
 """The command `alfred`. Looks at argv first: the version is answered before anything heavy is imported.
 
 Invariant: from the first import on, Ctrl-C ends the process with 130 and without a traceback, and the numbers of the
-three standard streams belong to streams, whatever the caller closed.
+three standard streams belong to streams, whatever the caller closed. Before a secret is read the process is closed to others.
 """
 
 from __future__ import annotations
@@ -20,6 +20,9 @@ def main() -> int:
             return _version(as_json="--json" in words)
         # What is imported stays: the collector of garbage need not look through it every 700 objects.
         gc.set_threshold(20_000, 10, 10)
+        from alfred.trust import process
+
+        process.close()
         from alfred.cli import main as cli
 
         return cli.main(sys.argv[1:])

@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from alfred.runs.execute import Runtime
     from alfred.runs.worker import Worker
     from alfred.runs.workflow import StepContext
+    from alfred.store.connect import Store
     from alfred.store.tx import Tx
     from alfred.workflows.contracts import Resolved
 
@@ -83,6 +84,7 @@ def whole(base: Base, *, watch: Callable[[str, str, dict[str, Any]], None] | Non
     from alfred.agents.metered import Meter
     from alfred.agents.registry import AgentRegistry, tiers
     from alfred.agents.turn import Turns
+    from alfred.channels import owner
     from alfred.channels.deliver import Deliverer
     from alfred.channels.door import Door
     from alfred.integrations import served
@@ -128,17 +130,23 @@ def whole(base: Base, *, watch: Callable[[str, str, dict[str, Any]], None] | Non
     )
     gate = Dispatch(base.store, registry, around)
     earned = Earned(registry, around)
-    people = People(
-        settings.of,
-        lambda tenant: beats.is_quiet(settings, tenant),
-        lambda tenant: _way(settings.of(tenant), partial(secret, tenant)),
-    )
+
+    def way(tenant: str) -> Tell | None:
+        return _way(settings.of(tenant), partial(secret, tenant))
+
+    quiet = partial(beats.is_quiet, settings)
+    people = People(settings.of, quiet, way)
+
+    def told(store: Store, tenant: str, holder: str) -> None:
+        people.beat(store, tenant, holder)
+        owner.beat(store, tenant, way=partial(way, tenant), quiet=quiet(tenant), id=holder)
 
     deliverers = [Deliverer(base.store, base.desk.tenant, line.channel) for line in base.lines]
 
     def to_tell() -> bool:
         return any(one.coming() for one in deliverers) or any(
             people.due_soon(base.store, tenant)
+            or owner.deliverer(base.store, tenant, partial(way, tenant)).coming()
             for tenant in home.tenants(base.home)
             if beats.can_be_read(settings, tenant)
         )
@@ -204,11 +212,11 @@ def whole(base: Base, *, watch: Callable[[str, str, dict[str, Any]], None] | Non
             beats=beats.beats(
                 fired,
                 lambda tenant: settings.of(tenant).timezone,
-                quiet=lambda tenant: beats.is_quiet(settings, tenant),
+                quiet=quiet,
                 settings=settings.of,
                 tenants=lambda: home.tenants(base.home),
                 earned=earned.beat,
-                told=people.beat,
+                told=told,
                 crons=options.get("root") is None,
             ),
             **options,
@@ -232,6 +240,9 @@ def whole(base: Base, *, watch: Callable[[str, str, dict[str, Any]], None] | Non
             settings=settings,
             tools=tools,
             model=model,
+            to_owner=lambda: (
+                beats.can_be_read(settings, base.desk.tenant) and way(base.desk.tenant) is not None
+            ),
         ),
     )
 

@@ -114,3 +114,18 @@ def test_what_may_happen_by_itself_is_sealed_when_it_changes(
         ("autonomous", "coding", {}),
         ("autonomous", "coding", {"main": {"tools": "minimal"}}),
     ]
+
+
+def test_a_row_that_was_noted_elsewhere_is_looked_for(
+    alfred: Alfred, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = [json.loads(line) for line in file.read_text().splitlines()[1:-1]]
+    noted = f"main:3:{rows[2]['hash']}"
+    other = f"main:3:{rows[1]['hash']}"
+    for where in ([], [file]):
+        assert alfred("audit", "verify", *where, "--head", noted).code == 0
+        told = alfred("audit", "verify", *where, "--head", other)
+        assert told.code == 1
+        assert told.out == "Row 3 of main: it is another one than was noted elsewhere.\n"
+    told = alfred("audit", "verify", "--head", "main:3")
+    assert told.code == 2 and "TENANT:N:HASH" in told.err

@@ -354,3 +354,25 @@ def test_status_tells_what_could_not_be_said(town: Town, alfred: Alfred) -> None
     assert "given up to local:bot-a:1: the chat is gone" in shown.out
     [told] = [one for one in alfred("doctor", "--json").json["findings"] if one["name"] == "chats"]
     assert told["level"] == "warning" and "1 given up (the chat is gone)" in told["text"]
+
+
+def test_the_owner_is_told_of_a_stranger_and_nobody_answers_one(town: Town) -> None:
+    with (town.home / "config.yaml").open("a") as file:
+        file.write("channels: {notify: 'json://127.0.0.1:9'}\n")
+    with town.process() as whole:
+        for user in ("666", "667", "666"):
+            assert whole.door.accept(town.a.message("let me in", user=user)) is None
+        with whole.base.store.read() as look:
+            [(channel, body)] = look(Sql("select channel,body from outbox")).all()
+    assert (channel, town.a.shown) == ("notify:owner", [])
+    assert "local:bot-a: 666." in body and "let me in" not in body
+
+
+@pytest.mark.parametrize("config", ["", "channels: 7\n"], ids=["nobody", "a mistake"])
+def test_a_stranger_is_only_logged_where_nobody_can_be_told(town: Town, config: str) -> None:
+    with town.process() as whole:
+        with (town.home / "config.yaml").open("a") as file:
+            file.write(config)
+        assert whole.door.accept(town.a.message("let me in", user="666")) is None
+        with whole.base.store.read() as look:
+            assert look(Sql("select channel from outbox")).all() == []

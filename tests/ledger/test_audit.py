@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from alfred.runs import audit
-from alfred.runs.audit import Broken
+from alfred.runs.audit import Broken, Kept
 from alfred.store.connect import Store
 from alfred.store.trouble import DataError
 from alfred.trust import redact
@@ -103,6 +103,25 @@ def test_a_moved_head_and_a_row_that_was_put_in_are_found(chain: Core, change: s
     chain.write(change)
     found = broken(chain)
     assert found is not None and (found.tenant, found.n) == ("main", n)
+
+
+@pytest.mark.parametrize(
+    ("tenant", "n", "digest", "found"),
+    [
+        ("main", 3, None, None),
+        ("main", 3, "0" * 64, ("main", 3)),
+        ("main", 6, "0" * 64, ("main", 6)),
+        ("gone", 2, "0" * 64, ("gone", 1)),
+    ],
+    ids=["as it was", "another row", "cut", "all of it"],
+)
+def test_a_row_that_was_noted_elsewhere_is_still_the_same(
+    chain: Core, tenant: str, n: int, digest: str | None, found: tuple[str, int] | None
+) -> None:
+    kept = chain.one("select hash from audit where tenant='main' and n=3")
+    with chain.store.read() as look:
+        broken = audit.verify(look, Kept(tenant, n, digest or kept))[1]
+    assert (broken and (broken.tenant, broken.n)) == found
 
 
 def test_a_verb_that_is_rolled_back_leaves_no_row(chain: Core) -> None:

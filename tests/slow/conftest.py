@@ -18,12 +18,17 @@ import psutil
 import pytest
 
 from alfred import config, desk, home, orders
+from alfred.errors import AlfredError
 from alfred.runs import views
 from alfred.store import connect
+from alfred.store.statement import Sql
+from alfred.store.trouble import DatabaseError
 from alfred.store.tx import Tx
 from tests.slow import ptys
 
 PATIENCE = ptys.PATIENCE
+
+_AT_WORK = Sql("select 1 from workers where pid=:pid")
 
 
 @dataclass
@@ -71,11 +76,15 @@ class Machine:
         return json.loads(done.stdout)
 
     def start(
-        self, *arguments: object, stdin: int = subprocess.DEVNULL, **env: str
+        self,
+        *arguments: object,
+        stdin: int = subprocess.DEVNULL,
+        within: Sequence[str] = (),
+        **env: str,
     ) -> subprocess.Popen[str]:
-        """Starts a command in the background; it is gone when the test ends."""
+        """Starts a command in the background, by another program (`within`) if that is given; it is gone when the test ends."""
         made = subprocess.Popen(
-            [sys.executable, "-m", "alfred", *map(str, arguments)],
+            [*within, sys.executable, "-m", "alfred", *map(str, arguments)],
             stdin=stdin,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -138,11 +147,36 @@ class Machine:
 
     def workers(self) -> list[psutil.Process]:
         """Processes of this home that execute runs, whoever started them."""
-        return [process for process, home in _executing() if home == self.home]
+        return [process for process, home in self._executing() if home == self.home]
 
     def workers_below(self, folder: Path) -> list[psutil.Process]:
         """Processes that execute runs of homes in a folder."""
-        return [process for process, home in _executing() if home.is_relative_to(folder)]
+        return [process for process, home in self._executing() if home.is_relative_to(folder)]
+
+    def _executing(self) -> Iterator[tuple[psutil.Process, Path]]:
+        """Every process that executes runs, and its home."""
+        for process in psutil.process_iter():
+            with contextlib.suppress(psutil.Error):
+                if {"worker", "serve"} & set(process.cmdline()[3:4]):
+                    try:
+                        home = process.environ().get("ALFRED_HOME")
+                    except (
+                        psutil.AccessDenied
+                    ):  # who is not root sees nothing in a process that executes
+                        home = self._home_of(process.pid)
+                    yield process, Path(home or "/")
+
+    def _home_of(self, pid: int) -> str | None:
+        """The home in whose ledger a process says that it works."""
+        homes = {self.url: self.home}
+        homes |= {f"sqlite:///{db}": db.parent for db in self.project.parent.rglob("alfred.db")}
+        for url, place in homes.items():
+            with contextlib.suppress(AlfredError, DatabaseError):  # one that is just made
+                store = connect.open_store(url)
+                with contextlib.closing(store), store.read() as look:
+                    if look(_AT_WORK, pid=pid).scalar():
+                        return str(place)
+        return None
 
     def end(self) -> None:
         for process in self.started:
@@ -154,14 +188,6 @@ class Machine:
             with contextlib.suppress(psutil.Error):
                 process.kill()
                 process.wait(PATIENCE)
-
-
-def _executing() -> Iterator[tuple[psutil.Process, Path]]:
-    """Every process that executes runs, and its home."""
-    for process in psutil.process_iter():
-        with contextlib.suppress(psutil.Error):
-            if {"worker", "serve"} & set(process.cmdline()[3:4]):
-                yield process, Path(process.environ().get("ALFRED_HOME", "/"))
 
 
 @pytest.fixture

@@ -14,12 +14,13 @@ from dataclasses import dataclass, field
 
 import structlog
 
-from alfred import errors, ids, orders
+from alfred import clock, errors, ids, orders
 from alfred.actions import canonical
 from alfred.agents import platforms
 from alfred.agents.registry import AgentRegistry, EffectiveAgent
 from alfred.agents.router import BindingRouter
 from alfred.agents.sessions import build_session_key
+from alfred.channels import owner
 from alfred.channels.base import Envelope, Line, Lines
 from alfred.config import Settings
 from alfred.config_live import LiveSettings
@@ -47,6 +48,10 @@ class Door:
     """(tenant, agent) -> the ids of what there is for a run of it."""
     model: Callable[[str, str], str]
     """(tenant, agent) -> who answers for it."""
+    to_owner: Callable[[], bool] = lambda: False
+    """Whether the owner can be told of something."""
+    _told: dict[str, int] = field(default_factory=dict, init=False)
+    """When the owner was told of a stranger last, by this process."""
     _routers: dict[str, tuple[Settings, BindingRouter]] = field(default_factory=dict, init=False)
 
     def accept(self, said: Envelope) -> Run | None:
@@ -62,7 +67,7 @@ class Door:
         if line is None:
             raise errors.NotFound(f"No channel {said.to.channel!r} is served here.")
         if not _may_speak(line, said.user):
-            log.warning("door.stranger", channel=line.name, user=said.user[:64])
+            self._stranger(line, said.user)
             return None
         with self.store.read() as look:
             earlier = idempotency.known(
@@ -81,6 +86,19 @@ class Door:
             orders.make_folder(new)
             with contextlib.suppress(sessions.HandedOver):  # while the turn was made: make it again
                 return self.store.transact(self._deliver, line, talk, new, said)
+
+    def _stranger(self, line: Line, user: str) -> None:
+        """Is logged, and the owner is told; whoever writes a thousand messages makes the ledger no work."""
+        log.warning("door.stranger", channel=line.name, user=user[:64])
+        now = clock.monotonic()
+        told = self._told.get(self.tenant)
+        if told is not None and now - told < owner.BETWEEN:
+            return
+        self._told[self.tenant] = now
+        if self.to_owner():
+            self.store.transact(
+                owner.stranger, self.tenant, channel=line.name, user=user, id=ids.new()
+            )
 
     def _turn(self, talk: Conversation, said: Envelope) -> NewRun:
         """The turn that a message asks of whoever has the conversation now."""

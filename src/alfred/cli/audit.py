@@ -19,7 +19,7 @@ from alfred.cli import terminal
 from alfred.cli.exported import made
 from alfred.cli.terminal import DEFAULT, Common
 from alfred.runs import audit
-from alfred.runs.audit import Broken, Head, Sealed
+from alfred.runs.audit import Broken, Head, Kept, Sealed
 from alfred.store import backup
 from alfred.store.tx import Tx
 from alfred.trust import display, redact
@@ -27,18 +27,23 @@ from alfred.trust import display, redact
 FORMAT = 1
 
 
-def verify(file: Path | None = None, /, *, common: Common = DEFAULT) -> int:
+def verify(
+    file: Path | None = None, /, *, head: str | None = None, common: Common = DEFAULT
+) -> int:
     """Walk the hash chain: does every row still say what it said when it was written?
 
     Args:
         file: A chain that `alfred audit export` wrote; the ledger's own when it is not given.
+        head: A row as it was noted elsewhere, TENANT:N:HASH: only that shows that a whole chain was written anew. Once a day
+            one is sent to `channels.notify`.
     """
+    noted = _noted(head)
     kept_back = 0
     if file is not None:
-        rows, kept_back, broken = _of_file(file)
+        rows, kept_back, broken = _of_file(file, noted)
     else:
         with common.open() as base, backup.snapshot(base.store) as look:
-            rows, broken = audit.verify(look)
+            rows, broken = audit.verify(look, noted)
     if common.json:
         found = None if broken is None else dataclasses.asdict(broken)
         ok = broken is None
@@ -93,7 +98,17 @@ def _write(look: Tx, file: TextIO) -> int:
     return rows
 
 
-def _of_file(path: Path) -> tuple[int, int, Broken | None]:
+def _noted(text: str | None) -> Kept | None:
+    found = None if text is None else Kept.parse(text)
+    if text is not None and found is None:
+        raise errors.UsageError(
+            f"{text[:100]!r} is no row of a chain.",
+            next="Write --head TENANT:N:HASH, as it was sent: a name, a number and 64 hexadecimal digits.",
+        )
+    return found
+
+
+def _of_file(path: Path, noted: Kept | None) -> tuple[int, int, Broken | None]:
     """How many rows of a file hold, of how many only the place in the chain can be checked, and the first that does not
     hold. Read again for each chain: its last line says where they end.
 
@@ -114,9 +129,10 @@ def _of_file(path: Path) -> tuple[int, int, Broken | None]:
             kept_back += row.row is None
             nameless.add(row.tenant)
         nameless -= {head.tenant for head in ends}
-        for head in [*ends, *(Head(tenant, None, None) for tenant in sorted(nameless))]:
+        every = [*ends, *(Head(tenant, None, None) for tenant in sorted(nameless))]
+        for head in audit.within(every, noted):
             own = (row for row in _sealed(path) if row.tenant == head.tenant)
-            found, broken = audit.follow(head, own)
+            found, broken = audit.follow(head, own, noted)
             rows += found
             if broken:
                 return rows, kept_back, broken

@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from alfred import clock
+from alfred.runs import seldom
 from alfred.store.statement import Sql
 from alfred.store.tx import Tx
 from alfred.trust import redact
@@ -28,6 +31,11 @@ _PREV, _HASH, _ROW = (
 )
 _CHAIN = Sql(
     f"select n,at,{_PREV},{_HASH},{_ROW} from audit where tenant=:tenant and n>:n order by n limit 1000"
+)
+_FRESH = Sql(
+    "select h.n,h.hash from audit_heads h join audit l on l.tenant=h.tenant and l.n=h.n"
+    " join audit f on f.tenant=h.tenant and f.n=1"
+    " where h.tenant=:tenant and f.at<=alfred_now()-:day and l.at>:since"
 )
 _BEFORE_ALL = -(2**63)
 """Less than every number of a row, also of one that nobody has sealed."""
@@ -99,6 +107,43 @@ class Head:
     hash: str | None
 
 
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A row of a chain as somebody noted it elsewhere, when it was the last one. As text `TENANT:N:HASH`."""
+
+    tenant: str
+    n: int
+    hash: str
+
+    def __str__(self) -> str:
+        """`TENANT:N:HASH`"""
+        return f"{self.tenant}:{self.n}:{self.hash}"
+
+    @classmethod
+    def parse(cls, text: str) -> Kept | None:
+        """What such a text says; None: it is none."""
+        found = re.fullmatch(r"([^:\s]+):([1-9][0-9]{0,17}):([0-9a-f]{64})", text.strip())
+        return cls(found[1], int(found[2]), found[3]) if found else None
+
+
+def fresh(tx: Tx, tenant: str) -> Kept | None:
+    """The end of a chain that is to be kept elsewhere; None: a day has not gone by since it began, or nothing was sealed
+    since the last one was."""
+    row = tx(_FRESH, tenant=tenant, day=clock.DAY, since=seldom.last(tx, _kept(tenant)) or 0)
+    head = row.one_or_none()
+    return Kept(tenant, head.n, head.hash) if head else None
+
+
+def keep(tx: Tx, tenant: str) -> Kept | None:
+    """What `fresh` says, for one caller a day, who tells it elsewhere in the same transaction. A verb's part."""
+    found = fresh(tx, tenant)
+    return found if found and seldom.take(tx, _kept(tenant), every_us=clock.DAY) else None
+
+
+def _kept(tenant: str) -> str:
+    return f"audit:{tenant}"
+
+
 def heads(tx: Tx) -> list[Head]:
     """The end of every chain that there is."""
     return [Head(*row) for row in tx(_HEADS).all()]
@@ -117,24 +162,35 @@ def _text(stored: Any) -> Any:
     return stored.decode("utf-8", "replace") if isinstance(stored, bytes) else stored
 
 
-def verify(tx: Tx) -> tuple[int, Broken | None]:
+def verify(tx: Tx, kept: Kept | None = None) -> tuple[int, Broken | None]:
     """Walks every chain: how many rows there are, and the first that is changed, missing or out of order.
 
     Args:
         tx: Sees one moment (`store.backup.snapshot`): a decision in between must not look like a forgery.
+        kept: A row as it was noted elsewhere. Only this shows that a whole chain was written anew.
     """
     rows = 0
-    for head in heads(tx):
-        found, broken = follow(head, chain(tx, head.tenant))
+    for head in within(heads(tx), kept):
+        found, broken = follow(head, chain(tx, head.tenant), kept)
         rows += found
         if broken:
             return rows, broken
     return rows, None
 
 
-def follow(head: Head, rows: Iterable[Sealed]) -> tuple[int, Broken | None]:
+def within(ends: list[Head], kept: Kept | None) -> list[Head]:
+    """The chains to walk, with one for a row that was noted of a chain that is gone."""
+    if kept is None or any(head.tenant == kept.tenant for head in ends):
+        return ends
+    return [*ends, Head(kept.tenant, 0, "")]
+
+
+def follow(
+    head: Head, rows: Iterable[Sealed], kept: Kept | None = None
+) -> tuple[int, Broken | None]:
     """Walks one chain up to its head: how many rows hold, and the first that does not."""
     prev, n = "", 0
+    noted = kept if kept and kept.tenant == head.tenant else None
     for row in rows:
         if row.n < n + 1:
             return n, Broken(head.tenant, row.n, "it is one too many")
@@ -144,6 +200,8 @@ def follow(head: Head, rows: Iterable[Sealed]) -> tuple[int, Broken | None]:
             return n, Broken(head.tenant, row.n, "it does not continue the row before it")
         if row.row is not None and row.hash != seal(prev, row.n, row.at, row.row):
             return n, Broken(head.tenant, row.n, "its content was changed")
+        if noted and row.n == noted.n and row.hash != noted.hash:
+            return n, Broken(head.tenant, row.n, "it is another one than was noted elsewhere")
         prev, n = row.hash, row.n
     if head.n is None:
         return n, Broken(head.tenant, 1, "the head of its chain is missing")
@@ -153,6 +211,8 @@ def follow(head: Head, rows: Iterable[Sealed]) -> tuple[int, Broken | None]:
         return n, Broken(head.tenant, head.n + 1, "it lies behind the end of its chain")
     if prev != head.hash:
         return n, Broken(head.tenant, n, "it is not the one that its chain ends with")
+    if noted and n < noted.n:
+        return n, Broken(head.tenant, n + 1, "rows that were there are missing")
     return n, None
 
 
