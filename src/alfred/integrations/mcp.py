@@ -29,6 +29,7 @@ from alfred.integrations.mcp_listing import Listing
 from alfred.integrations.mcp_state import Standing, standings
 from alfred.store.connect import Store
 from alfred.store.tx import Tx
+from alfred.trust import labels
 
 log = structlog.get_logger()
 
@@ -232,7 +233,7 @@ class Servers:
             sends=None,
             references=None,
             lacks=lambda settings: self.why_not(place, pin.definition),
-            label="external",
+            label=_label,
             timeout_s=mcp_connections.CONNECT_S + server.timeout_s + 5,
             schema=MappingProxyType(dict(tool["schema"])),
             # how the server is written, and all that it said about the tool: a yes is to that
@@ -275,6 +276,11 @@ class Servers:
             return said
         except (concurrent.futures.CancelledError, TimeoutError):
             raise errors.OutcomeUnknown(f"{name} was asked, and its run was stopped.") from None
+
+
+def _label(args: dict[str, Any], ctx: ActionContext) -> labels.Label:
+    """A stranger's word. What a server is asked for it has by the owner's login, or as a program that runs as them."""
+    return labels.Label(labels.Integrity.EXTERNAL, labels.Confidentiality.PRIVATE)
 
 
 def _changed(place: Place) -> errors.CallRefused:

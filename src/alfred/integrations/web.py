@@ -8,6 +8,7 @@ reference only (`trust.references`), to hosts that the owner bound it to; what i
 from __future__ import annotations
 
 import codecs
+import contextlib
 import json
 import os
 import re
@@ -91,8 +92,12 @@ def _host(args: dict[str, Any], ctx: ActionContext) -> list[str]:
 
 
 def _label(args: dict[str, Any], ctx: ActionContext) -> labels.Label:
-    """Somebody else's words; behind a credential they are not for everybody."""
-    if not args["headers"]:
+    """Somebody else's words; behind a credential, or in a network of the owner's, they are not for everybody."""
+    private = bool(args["headers"])
+    with contextlib.suppress(urls.Refused):  # then nothing is read
+        opened = urls.opened_hosts(web_settings.of(ctx.settings).hosts)
+        private = private or urls.host_of(args["url"]) in opened
+    if not private:
         return labels.EXTERNAL
     return labels.Label(labels.Integrity.EXTERNAL, labels.Confidentiality.PRIVATE)
 

@@ -83,11 +83,22 @@ def get(new_bench: Any, server: Server) -> Callable[..., dict[str, Any]]:
     return fetch
 
 
-def test_what_is_fetched_is_somebody_elses_word() -> None:
+def test_what_is_fetched_is_somebody_elses_word(new_bench: Any) -> None:
     action = declare.build(web.fetch)
     assert (action.effect, action.risk) == (Effect.PURE, Risk.NONE)
     assert callable(action.label)
-    assert action.label({"headers": None}, None) == labels.EXTERNAL  # type: ignore[arg-type]
+    opened = new_bench(integrations={"web": {"allow_private": ["Wiki.lan", "::1"]}}).ctx
+    for url in ("https://example.org/x", "https://wiki.lan.example.org/", "no address"):
+        assert action.label({"url": url, "headers": None}, opened) == labels.EXTERNAL
+
+
+def test_what_a_network_of_the_owners_holds_is_private(new_bench: Any) -> None:
+    label = declare.build(web.fetch).label
+    assert callable(label)
+    opened = new_bench(integrations={"web": {"allow_private": ["Wiki.lan", "::1"]}}).ctx
+    for url in ("http://wiki.lan/x", "http://WIKI.LAN.:8080/", "http://[0:0:0:0:0:0:0:1]/"):
+        found = label({"url": url, "headers": None}, opened)
+        assert found == labels.Label(labels.EXTERNAL.integrity, Confidentiality.PRIVATE), url
 
 
 @table(
