@@ -93,8 +93,10 @@ _OWN_SCHEMAS = frozenset(
 )
 """What databases keep of themselves: who may do what, above all."""
 _LOGINS = re.compile(
-    r"pg_authid|pg_shadow|pg_user_mappings?|pg_largeobject|pg_hba_file_rules|sql_logins", re.I
+    r"pg_authid|pg_shadow|pg_user_mappings?|pg_subscription|pg_largeobject|pg_hba_file_rules|sql_logins",
+    re.I,
 )
+_LOGINS_OF_MYSQL = re.compile(r"user|global_priv|servers|slave_master_info", re.I)
 _DAY = re.compile(r"(19|20)[0-9]{2}-[0-9]{2}-[0-9]{2}([ T].*)?")
 
 
@@ -206,7 +208,12 @@ def _tree(tree: Expr) -> Risk:
         if kind == "Insert":
             return Risk.MEDIUM
         where = tree.args.get("where")
-        return Risk.MEDIUM if where is not None and _names_rows(where.this) else Risk.HIGH
+        changed = tree.this
+        if changed.args.get("joins") or tree.args.get("tables"):
+            return Risk.HIGH  # which of them is changed is said elsewhere
+        joined = tree.args.get("from_") or tree.args.get("using")
+        of = changed.alias_or_name if joined else None
+        return Risk.MEDIUM if where is not None and _names_rows(where.this, of) else Risk.HIGH
     if kind == "Create":
         new = tree.args.get("kind") in ("TABLE", "INDEX", "VIEW") and not tree.args.get("replace")
         return Risk.MEDIUM if new and _made_of(tree, _MAKING) else Risk.HIGH
@@ -246,8 +253,8 @@ def _of_the_database(changed: Expr | str | None) -> bool:
     table = None if not changed or isinstance(changed, str) else changed.find(expressions.Table)
     if table is None:
         return True
-    schema = str(table.args.get("db") or "").strip('"').lower()
-    return schema in _OWN_SCHEMAS or bool(_OWN_TABLES.fullmatch(table.name))
+    within = {table.catalog.lower(), table.db.lower()}
+    return bool(within & _OWN_SCHEMAS or _OWN_TABLES.fullmatch(table.name))
 
 
 def _reads_logins(tree: Expr) -> bool:
@@ -256,8 +263,7 @@ def _reads_logins(tree: Expr) -> bool:
 
     return any(
         _LOGINS.fullmatch(table.name)
-        or (table.name.lower(), str(table.args.get("db") or "").strip('"').lower())
-        == ("user", "mysql")
+        or (table.db.lower() == "mysql" and _LOGINS_OF_MYSQL.fullmatch(table.name))
         for table in tree.find_all(expressions.Table)
     )
 
@@ -268,16 +274,23 @@ def _nested_change(tree: Expr) -> bool:
     return any(type(node).__name__ in changes for node in tree.walk() if node is not tree)
 
 
-def _names_rows(where: Expr) -> bool:
-    """Whether a condition takes some rows by what is in them, and cannot be true of all."""
+def _names_rows(where: Expr, of: str | None) -> bool:
+    """Whether a condition takes some rows by what is in them, and cannot be true of all.
+
+    Args:
+        of: The table that is changed where there are others beside it: a row of another one says nothing of its rows.
+    """
     kind, sides = type(where).__name__, (where.args.get("this"), where.args.get("expression"))
     if kind == "Paren":
-        return _names_rows(where.this)
+        return _names_rows(where.this, of)
     if kind == "And":
-        return any(side is not None and _names_rows(side) for side in sides)
+        return any(side is not None and _names_rows(side, of) for side in sides)
     if kind == "Or":
-        return all(side is not None and _names_rows(side) for side in sides)
-    if type(sides[0]).__name__ != "Column" or where.args.get("negate"):
+        return all(side is not None and _names_rows(side, of) for side in sides)
+    column = sides[0]
+    if column is None or type(column).__name__ != "Column" or where.args.get("negate"):
+        return False
+    if of is not None and (column.db or column.table != of):
         return False
     if kind == "EQ":
         return _is_value(sides[1])
