@@ -996,6 +996,20 @@ def test_a_push_that_cannot_arrive_says_that_nothing_was_pushed(bench: Any, tmp_
         bench.call(push.push, remote="origin", branch="main")
 
 
+def test_a_push_that_arrived_is_told_so_whatever_the_other_side_prints(
+    bench: Any, tmp_path: Path
+) -> None:
+    at = start(bench)
+    bare = remote(at, tmp_path)
+    hook = bare / "hooks" / "reference-transaction"
+    hook.write_text(
+        "#!/bin/sh\n[ $1 = committed ] && echo x not found >&2 && kill -9 $PPID\ntrue\n"
+    )
+    hook.chmod(0o755)
+    told = bench.call(push.push, remote="origin", branch="main")
+    assert told["sha"] == head(bare, "main") == head(at)
+
+
 def test_a_push_that_was_cut_off_is_unknown(bench: Any, tmp_path: Path, clock: Any) -> None:
     at = start(bench)
     bare = remote(at, tmp_path)
