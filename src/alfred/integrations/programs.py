@@ -34,8 +34,7 @@ OUTPUT = 20_000_000
 
 _PROGRESS = clock.SECOND // 3  # between two lines of progress: each is a row
 _LINE = 200  # characters of a line of progress
-_NAMED = 40  # words of a call that are looked up as files
-_HASHED = 50_000_000  # bytes of such a file
+_HASHED = 50_000_000  # bytes of the files that a call names which are read to tell them apart
 _SHORT = (
     *("of memory", "memoryerror", "cannot allocate", "out of memory", "outofmemory", "bad_alloc"),
     "no space left on device",
@@ -64,14 +63,17 @@ def target(words: Iterable[str], ctx: ActionContext) -> dict[str, Any]:
         words: What may be the name of a file.
     """
     found: dict[str, str] = {}
+    room = _HASHED
     for word in dict.fromkeys(words):
-        if len(found) >= _NAMED:
-            break
         try:
             path = places.relative(ctx.workspace.root, word)
             with paths.open_beneath(ctx.workspace.root, path, "rb") as file:
-                if os.fstat(file.fileno()).st_size <= _HASHED:
+                there = os.fstat(file.fileno())
+                if there.st_size <= room:
+                    room -= there.st_size
                     found[path] = hashlib.sha256(file.read()).hexdigest()
+                else:  # as the system tells that it is another one, or was written
+                    found[path] = f"{there.st_ino} {there.st_size} {there.st_ctime_ns}"
         except (errors.PathRefused, OSError):
             continue  # no file of the workspace
     return {"sandbox": sandboxed(ctx), "files": found}

@@ -110,6 +110,24 @@ def test_the_scripts_that_a_command_names_are_bound_to_it(bench: Any) -> None:
         assert bench.target(shell.run, command=command) != before
 
 
+def test_a_script_is_bound_however_much_else_is_named_and_however_large_it_is(
+    bench: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for n in range(60):
+        (root(bench) / f"f{n}").write_text(f"{n}")
+    (script := root(bench) / "x.sh").write_text("echo one")
+    command = f"ls {' '.join(f'f{n}' for n in range(60))}; sh x.sh"
+    before = bench.target(shell.run, command=command)
+    script.write_text("echo two")
+    assert bench.target(shell.run, command=command) != before
+    monkeypatch.setattr(programs, "_HASHED", 100)
+    script.write_text("echo one #" * 20)
+    before = bench.target(shell.run, command=command)
+    assert before == bench.target(shell.run, command=command)
+    script.write_text("echo two #" * 20)
+    assert bench.target(shell.run, command=command) != before
+
+
 def test_the_card_says_where_it_runs(brought: Any, new_bench: Any) -> None:
     off = new_bench(made=False, sandbox="off").preview(shell.run, command="make", timeout=7)
     assert "WITHOUT a sandbox" in off
