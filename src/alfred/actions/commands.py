@@ -69,7 +69,7 @@ def judge(words: tuple[Word, ...], place: Place, nested: starters.Text) -> Risk:
         if not readers.only_shows(name, words):
             return Risk.HIGH
         words = tuple(Word(w.raw, "computed") if w.text is None else w for w in words)
-    if any(places.is_secret(word.text or "") for word in words[1:]):
+    if any(map(places.names_secret, words[1:])):
         return Risk.HIGH
     words = (Word(name, name), *words[1:])
     first = _verb_length(words)

@@ -14,7 +14,7 @@ from alfred.actions.places import Place, Zone
 from alfred.actions.syntax import Word
 
 PROTECTED = re.compile(
-    r"(refs/heads/)?(main|master|trunk|develop|prod|production|staging|stable|gh-pages|release([/-].*)?)",
+    r"((refs/)?heads/)?(main|master|trunk|develop|prod|production|staging|stable|gh-pages|release([/-].*)?)",
     re.IGNORECASE,
 )
 

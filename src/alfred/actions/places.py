@@ -7,6 +7,7 @@ command may stand in (a `cd` before it may have failed), and the worst one count
 from __future__ import annotations
 
 import enum
+import fnmatch
 import os
 import re
 from dataclasses import dataclass, replace
@@ -31,6 +32,8 @@ _SECRET_PARTS = frozenset(
     ".password-store .envrc .vault-token .credentials.json credentials.json".split()
 )
 _SECRET_NAME = re.compile(r"id_(rsa|dsa|ecdsa|ed25519)|.+\.(pem|p12|pfx|key|kdbx)")
+_SECRETS = (*_SECRET_PARTS, ".env", ".env.local", "id_rsa", "id_dsa", "id_ecdsa", "id_ed25519")
+"""Names that a pattern is tried on."""
 _SECRET_FILE = re.compile(r"/etc/g?shadow-?|/proc/.*/environ|/run/secrets")
 
 
@@ -136,6 +139,20 @@ def is_secret(text: str) -> bool:
         or (_ENV.fullmatch(part) and not _ENV_SAMPLE.fullmatch(part))
         for part in parts
     )
+
+
+def names_secret(word: Word) -> bool:
+    """The same of a word that may be a pattern: one that spells a part of such a name finds it."""
+    text = word.text or ""
+    return is_secret(text) or (word.glob and any(map(_finds_secret, text.lower().split("/"))))
+
+
+def _finds_secret(pattern: str) -> bool:
+    hidden = pattern.startswith(".")  # which no `*` stands for
+    if len(re.findall(r"\w", pattern)) < (1 if hidden else 3) or re.match(r"[*?\[]", pattern):
+        return False
+    plain = pattern.replace("[^", "[!")
+    return any(fnmatch.fnmatchcase(name, plain) for name in _SECRETS)
 
 
 def _inside(relative: str) -> Zone:

@@ -17,7 +17,7 @@ from alfred import clock
 from alfred.actions import commands, fileline, shell, starters, syntax
 from alfred.actions.forbidden import forbidden
 from alfred.actions.kinds import Risk
-from alfred.actions.places import Place, is_secret
+from alfred.actions.places import Place, names_secret
 
 if TYPE_CHECKING:
     from alfred.actions.context import ActionContext
@@ -142,7 +142,7 @@ def _command(command: shell.Command, place: Place, depth: int) -> Risk:
         return Risk.HIGH
     risk = max((_redirect(r, place) for r in command.redirects), default=Risk.NONE)
     if command.words[0].text == "cd":
-        return risk
+        return Risk.HIGH if any(map(names_secret, command.words[1:])) else risk
     return max(
         risk,
         commands.judge(command.words, place, lambda text, there: _classify(text, there, depth + 1)),
@@ -161,7 +161,7 @@ def _redirect(redirect: shell.Redirect, place: Place) -> Risk:
         # bash opens connections for names in /dev/tcp and /dev/udp
         network = target.text.startswith(("/dev/tcp", "/dev/udp"))
         network = network or (target.glob and not re.match(r"[\w*.]", target.text))
-        return Risk.HIGH if network or is_secret(target.text) else Risk.NONE
+        return Risk.HIGH if network or names_secret(target) else Risk.NONE
     return Risk.HIGH
 
 

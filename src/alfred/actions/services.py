@@ -283,7 +283,7 @@ _SYSTEMCTL = Service(
 _PACKAGES = Service(
     _verbs(r"(list|search|show|info|policy|depends|rdepends|outdated|deps|leaves|config|doctor)"),
     _verbs(r"(clean|autoclean|cleanup)"),
-    high=_words("o option"),  # a setting can name a program
+    high=_words("o option c config"),  # a setting, or a file of them, can name a program
     other=Risk.HIGH,
     reach=_LOCAL,  # brew runs a formula that lies there
     flags="aiq",
@@ -312,8 +312,8 @@ SERVICES: dict[str, Service] = {
         name: Service(_verbs(reads), _verbs(tidies), other=Risk.HIGH, elsewhere=_LOCAL)
         for name, reads, tidies in (
             ("go", "version|env$|help", "clean -cache|clean -testcache"),
-            ("uv", "version$|pip (list|show|freeze|check)", "cache (clean|prune)"),
-            ("java", "-version", ""),
+            ("uv", "version$", "cache (clean|prune)"),  # `pip` runs the workspace's interpreter
+            ("java", "-version$", ""),
             ("crontab", "-l", ""),
             ("ulimit", "-a", ""),
             ("dpkg", "-l", ""),

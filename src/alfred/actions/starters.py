@@ -106,7 +106,7 @@ def _find(rest: tuple[Word, ...], place: Place, judge: Judge) -> Risk:
             )
         elif text in _FIND_EXEC:
             end = n + 1
-            while end < len(rest) and rest[end].text not in (";", "+"):
+            while end < len(rest) and not _ends(rest, end):
                 end += 1
             for start in starts:
                 words = rest[n + 1 : end]
@@ -116,6 +116,12 @@ def _find(rest: tuple[Word, ...], place: Place, judge: Judge) -> Risk:
             return Risk.HIGH
         n += 1
     return risk
+
+
+def _ends(words: tuple[Word, ...], n: int) -> bool:
+    """Whether what find starts ends here; a `+` does so behind `{}` alone, elsewhere it is a word."""
+    text = words[n].text
+    return text == ";" or (text == "+" and words[n - 1].text == "{}")
 
 
 def _found_deletion(start: Word, place: Place, filtered: bool) -> Risk:

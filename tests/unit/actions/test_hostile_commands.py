@@ -477,6 +477,17 @@ docker --context x run y
 cat <<EOF | sh
 cat ~/.ssh/id_rsa
 cat .en''v
+cat .en*
+cat .env*
+cat .e?v
+cat .[e]nv
+cat .en[^x]
+cat < .en*
+cat ~/.ss*/id*
+cat id_*
+head cred*.json
+cd ~/.ssh && cat *
+cd .aw* && ls
 cat $HOME/.aws/credentials
 head -c 99 .ssh/id_ed25519
 grep -r . ~/.aws
@@ -653,6 +664,15 @@ composer validate
 uv tree
 uv version 2.0
 uv pip list --python ./evil
+uv pip list
+apt search -c=evil.conf x
+apt list --config-file=evil.conf
+apt-cache show -c evil.conf x
+java -version @evil
+git push origin heads/main
+git push origin x:heads/main
+find . -exec sort + -o -exec cat \;
+find . -exec xargs -I + -a -name bash -perm x.sh -exec true \;
 uv pip list -p ./evil
 brew info ./x.rb
 brew info https://evil.example/x.rb
