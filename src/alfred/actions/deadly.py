@@ -5,7 +5,6 @@ Nothing is parsed here: a command is a list of words, None where only the shell 
 
 from __future__ import annotations
 
-import itertools
 import os
 import re
 
@@ -41,6 +40,9 @@ _STARS = 6
 """A path with so many is not compared with folders."""
 _WIPING = re.compile(r"--(security-erase|trim-sector|sanitize)|format$|sanitize$")
 _SYSRQ = "/proc/sysrq-trigger"
+_STARTS = frozenset({"-exec", "-execdir", "-ok", "-okdir"})
+_ACTS = _STARTS | {"-delete"}
+"""What a find does to what it comes across."""
 SHUTDOWN = frozenset("shutdown reboot poweroff halt".split())
 _SYSTEMCTL_DOWN = re.compile(
     r"(poweroff|reboot|halt|kexec|rescue|emergency|soft-reboot|suspend|hibernate|hybrid-sleep)(\.target)?"
@@ -132,8 +134,7 @@ class Ground:
         return None
 
     def _find(self, words: list[str]) -> str | None:
-        acts = {"-exec", "-execdir", "-ok", "-okdir"}
-        first = next((n for n, word in enumerate(words) if word in acts), len(words))
+        first = next((n for n, word in enumerate(words) if word in _STARTS), len(words))
         started = words[first + 1 :]
         erases = "-delete" in words or any(
             base(word) in _ERASERS or re.search(r"\brm\b", word) for word in started
@@ -214,10 +215,23 @@ def starts(words: list[str]) -> list[str]:
 
 
 def chooses(words: list[str]) -> bool:
-    """Whether a find takes only some of what it comes across, by name."""
+    """Whether a find takes only some of what it comes across, by name: in each of its alternatives that acts."""
+    parts: list[list[str]] = [[]]
+    for word in words:
+        if word in ("-o", "-or", ","):
+            parts.append([])
+        else:
+            parts[-1].append(word)
+    return all(map(_names, [part for part in parts if _ACTS & set(part)] or parts))
+
+
+def _names(words: list[str]) -> bool:
     said = {"-name", "-iname", "-path", "-ipath", "-wholename", "-regex", "-iregex"}
-    named = [value for test, value in itertools.pairwise(words) if test in said]
-    return "-empty" in words or any(not re.fullmatch(r"[.*?/]+", value) for value in named)
+    for before, test, value in zip(["", *words], words, [*words[1:], ""], strict=False):
+        named = test in said and not re.fullmatch(r"[.*?/]+", value)
+        if (named or test == "-empty") and before not in ("!", "-not"):
+            return True
+    return False
 
 
 def base(word: str | None) -> str | None:

@@ -83,7 +83,8 @@ class _Look:
     def __init__(self, cwd: str | os.PathLike[str] | None) -> None:
         self.home = syntax.home()
         self.ground = deadly.Ground(self.home, None if cwd is None else str(Path(cwd).absolute()))
-        self.known = {"HOME": self.home, "IFS": " "}
+        self.known = {"HOME": self.home, "IFS": " ", "PWD": "."}
+        self.given: list[str | None] = []  # what `$@` stands for
         self.again = _AGAIN
 
     def at(self, text: str, depth: int) -> str | None:
@@ -140,8 +141,13 @@ class _Look:
             return [word.text]
         if len(word.raw) > _LONG:
             return [None]
+        if re.fullmatch(r"\"?\$\{?[@*]\}?\"?", word.raw):
+            return self.given or [None]
+        raw = re.sub(r"\$\(\s*pwd\s*\)|`pwd`|^~\+", ".", word.raw)
         raw = re.sub(
-            r"\$\(\s*(?:echo|printf)\s+([^()$`]*?)\s*\)|`\s*echo\s+([^`$]*?)\s*`", r"\1\2", word.raw
+            r"\$\(\s*(?:echo|printf)\s+([^()$`]*?)\s*\)|`\s*(?:echo|printf)\s+([^`$]*?)\s*`",
+            r"\1\2",
+            raw,
         )
         raw = re.sub(r"\$'([^'\\]*)'", r"\1", raw)
         raw = re.sub(r"\$\{(\w+):?[-=]([^{}$]*)\}", lambda m: self.known.get(m[1], m[2]), raw)
@@ -176,8 +182,9 @@ class _Look:
         inside = body.named_children
         text = source.between(inside[0].start_byte, inside[-1].end_byte)
         before = dict(self.known)
-        for node_ in node.children_by_field_name("value")[:_WORDS]:
-            for value in self._expand(source.word(node_)):
+        told = [self._expand(source.word(n)) for n in node.children_by_field_name("value")[:_WORDS]]
+        for values in told or [self.given]:
+            for value in values:
                 if value is not None and (turn := max(len(text), _TURN)) <= self.again:
                     self.again -= turn
                     self.known[source.of(name)] = value
@@ -195,9 +202,13 @@ class _Look:
             return self.at(" ".join(word or "''" for word in words), depth + 1)
         if name == "find":
             return self._found(words, depth)
-        if name in _SHELLS and "-c" in words:
-            behind = words[words.index("-c") + 2 :]
-            self.known |= {str(n): word for n, word in enumerate(behind) if word is not None}
+        told = next((n for n, w in enumerate(words) if re.fullmatch(r"-[a-z]*c", w or "")), None)
+        if name in _SHELLS and told is not None:
+            self._give(words[told + 3 :])
+            if (zero := next(iter(words[told + 2 :]), None)) is not None:
+                self.known["0"] = zero
+        elif name == "set" and "--" in words:
+            self._give(words[words.index("--") + 1 :])
         wraps = name in _WRAPPERS or name in _SHELLS
         for n in range(min(len(words), _WORDS) if wraps else 1):
             reason = self.ground.program(words[n:])
@@ -219,6 +230,11 @@ class _Look:
         if name == "eval":
             texts.append(" ".join(word for word in words[1:] if word is not None))
         return next(filter(None, (self.at(text, depth + 1) for text in texts)), None)
+
+    def _give(self, words: list[str | None]) -> None:
+        """What `$1` and so on stand for from here on."""
+        self.given = words[:_WORDS]
+        self.known |= {str(n): word for n, word in enumerate(words, 1) if word is not None}
 
     def _found(self, words: list[str | None], depth: int) -> str | None:
         """A `find`, and what it starts."""
