@@ -14,9 +14,10 @@ from alfred.actions.places import Place, Zone
 from alfred.actions.syntax import Word
 
 PROTECTED = re.compile(
-    r"((refs/)?heads/)?(main|master|trunk|develop|prod|production|staging|stable|gh-pages|release([/-].*)?)",
+    r"((refs/)?heads/)?(main|master|trunk|develop|prod|production|staging|stable|gh-pages|release.*)",
     re.IGNORECASE,
 )
+"""Branches that others take what they use from, besides a remote's default one: a push to one is high."""
 
 _NAME = re.compile(r"[\w][\w./@{}^~-]*")
 _REMOTE = re.compile(r"[\w][\w.-]*")

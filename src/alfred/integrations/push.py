@@ -8,21 +8,26 @@ user: that is why one inside the workspace is refused.
 
 from __future__ import annotations
 
-import fnmatch
 import re
 from collections.abc import Iterator
 from typing import Any
 
 from alfred import errors
-from alfred.actions import Destination, Effect, Happened, NotHappened, Risk, Unknown, action
+from alfred.actions import (
+    Destination,
+    Effect,
+    Happened,
+    NotHappened,
+    Risk,
+    Unknown,
+    action,
+    gitline,
+)
 from alfred.actions.context import ActionContext
 from alfred.actions.kinds import Probe
 from alfred.engines import git, git_start, refs
 from alfred.integrations import added, judged, remotes, repository
 from alfred.trust.redact import redact
-
-PROTECTED = ("main", "master", "trunk", "release*", "releases/*", "production", "stable")
-"""Branches whose push is high, besides the remote's default one."""
 
 COMMITS = 30
 """Commits that a card names, of each kind."""
@@ -42,7 +47,7 @@ _NEVER_SENT = re.compile(
 def _risk(args: dict[str, Any], ctx: ActionContext) -> Risk:
     here = repository.of(ctx)
     branch = args["branch"]
-    if args["force"] or any(fnmatch.fnmatchcase(branch.lower(), one) for one in PROTECTED):
+    if args["force"] or gitline.PROTECTED.fullmatch(branch):
         return Risk.HIGH
     default = remotes.default(ctx, here, remotes.configured(ctx, here, args["remote"]))
     return Risk.HIGH if default in (None, branch) else Risk.MEDIUM

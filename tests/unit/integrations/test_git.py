@@ -599,7 +599,9 @@ def test_what_a_push_risks(bench: Any, tmp_path: Path) -> None:
     for branch, risk in [
         *(("topic", Risk.MEDIUM), ("mainly", Risk.MEDIUM), ("develop", Risk.HIGH)),
         *(("main", Risk.HIGH), ("master", Risk.HIGH), ("release/1.2", Risk.HIGH)),
-        *(("release-2", Risk.HIGH), ("Main", Risk.HIGH)),
+        *(("release-2", Risk.HIGH), ("Main", Risk.HIGH), ("releases/3", Risk.HIGH)),
+        # what is built or shown from, whatever the remote's default one is
+        *(("gh-pages", Risk.HIGH), ("prod", Risk.HIGH), ("staging", Risk.HIGH)),
     ]:
         assert bench.risk(push.push, remote="origin", branch=branch) is risk, branch
         assert bench.risk(push.push, remote="origin", branch=branch, force=True) is Risk.HIGH
