@@ -19,11 +19,14 @@ _BUILDS = (
     *(".azure-pipelines", ".gitlab-ci.yml", ".gitlab-ci.yaml", ".travis.yml", ".drone.yml"),
     *(".drone.yaml", ".cirrus.yml", ".woodpecker.yml", ".woodpecker.yaml", ".appveyor.yml"),
     *("appveyor.yml", "azure-pipelines.yml", "azure-pipelines.yaml", "bitbucket-pipelines.yml"),
+    *(".cargo", ".bazelrc", ".yarnrc", ".yarnrc.yml", ".pnpmfile.cjs", ".mise.toml", "mise.toml"),
     *("jenkinsfile", "cloudbuild.yaml", "cloudbuild.yml", "buildspec.yml", "codemagic.yaml"),
 )
 _AGENTS_AND_EDITORS = (
     *(".claude", ".codex", ".cursor", ".gemini", ".continue", ".clinerules", ".roo", ".kiro"),
     *(".junie", ".windsurf", ".agents", ".opencode", ".alfred", ".hermes", ".devcontainer"),
+    *(".zed", ".fleet", ".nvim.lua", ".nvimrc", ".vimrc", ".exrc", ".dir-locals.el", ".gdbinit"),
+    *(".amazonq", ".trae", ".qwen", ".augment", ".factory", ".crush", ".crush.json", "crush.json"),
     *(".vscode", ".idea", ".claude.json", ".mcp.json", "mcp.json", "opencode.json"),
     *("agents.md", "agents.override.md", "agent.md", "claude.md", "claude.local.md", "gemini.md"),
     *("soul.md", "skill.md", "warp.md", ".goosehints", ".cursorrules", ".windsurfrules"),

@@ -13,6 +13,7 @@ from tests.table import table
         *(".git", "sub/.git/hooks/x", ".GIT/config", ".g\u200cit/config", ".git./config", "\uff0egit/x"),
         *(".githooks/x", ".gitattributes", "lefthook.yml", "Jenkinsfile", ".cirrus.yml", ".gitlab/ci/x.yml"),
         *("AGENTS.md", "a/Claude.md", ".claude.json", ".aider.conf.yml", ".aider.tags", ".windsurf/rules"),
+        *(".cargo/config.toml", "web/.yarnrc.yml", ".pnpmfile.cjs", ".zed/tasks.json", ".nvim.lua", ".trae/rules"),
         *(".env", ".ENV", ".env.local", "app/.env.example", ".bashrc", ".pypirc", ".ssh/id", ".kube/config"),
     ])  # fmt: skip
 def test_what_steers_programs_or_holds_secrets_is_sensitive_to_files_and_to_commands(
