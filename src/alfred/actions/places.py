@@ -143,7 +143,7 @@ def is_secret(text: str) -> bool:
 
 def names_secret(word: Word) -> bool:
     """The same of a word that may be a pattern: one that spells a part of such a name finds it."""
-    text = word.text or ""
+    text = re.sub(r"^-[A-Za-z](?=.)", "", word.text or "")  # `-F.env` is an option with its value
     return is_secret(text) or (word.glob and any(map(_finds_secret, text.lower().split("/"))))
 
 
