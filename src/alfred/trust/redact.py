@@ -35,11 +35,14 @@ _QUOTED = (
         r"(?:(?<![ \t])[ \t]+)?\r?\n[+>|#*-]?[ \t]*"
     )
 )
+_CONTINUED = re.compile(
+    r"[=\\]\r?\n"
+)  # a line that goes on: of a mail (quoted-printable), of a shell
 _UNSEEN = re.compile(r"[\s\u00ad\u034f\u200b-\u200f\u202a-\u202e\u2060-\u2064\ufeff]+")
 _PERCENT = re.compile("%[0-9A-Fa-f]{2}")
 # Colours and places of a terminal, raw or written out: `grep --color` puts them into the middle of what it has found.
 _COLOUR = re.compile(
-    r"(?:\x1b|\\u001[bB]|\\x1[bB]|\\033|\\e)(?:\[[0-9;?]{0,32}[A-Za-z]|\](?:[^\x07\x1b\\]{0,2000})(?:\x07|\x1b\\))"
+    r"(?:\x1b|\\u001[bB]|\\x1[bB]|\\033|\\e)(?:\[[0-9;:?]{0,32}[A-Za-z]|\([A-Z0-9]|\](?:[^\x07\x1b\\]{0,2000})(?:\x07|\x1b\\))"
 )
 
 
@@ -104,6 +107,8 @@ def _known_spans(text: str, forms: tuple[tuple[str, str], ...]) -> Iterator[Span
     yield from _folded_spans(text, folded, spellings.LINE_END, forms)
     if len(quoted := _QUOTED.sub("", text)) < len(folded):
         yield from _folded_spans(text, quoted, _QUOTED, forms)
+    if len(whole := _CONTINUED.sub("", text)) < len(text):
+        yield from _folded_spans(text, whole, _CONTINUED, forms)
 
 
 def _folded_spans(

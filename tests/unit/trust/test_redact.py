@@ -423,6 +423,13 @@ def test_a_known_value_is_found_across_wrapped_lines() -> None:
             assert len(line) < 20 or line[5:-5] not in clean
 
 
+def test_a_known_value_is_found_where_a_mail_or_a_shell_goes_on_in_the_next_line() -> None:
+    register("cheese-and-bread-77", "MINE")
+    for end in ("=\n", "=\r\n", "\\\n"):
+        shown = redact(f"the key is cheese-and{end}-bread-77 and=\nmore")
+        assert shown == f"the key is {tag('MINE', 'cheese-and-bread-77')} and=\nmore"
+
+
 def test_a_line_of_a_known_value_with_several_lines_is_hidden_alone() -> None:
     register(pem("RSA "), "DEPLOY_KEY")
     line = PEM_BODY.split("\n")[4]
@@ -516,7 +523,11 @@ def test_an_escape_before_a_secret_is_no_letter_of_it(text: str, secret: str) ->
 def test_a_colour_in_a_secret_does_not_show_it(text: str, secret: str) -> None:
     register("cheese-and-bread-77", "MINE")
     at, half = text.index(secret), len(secret) // 2
-    for red, plain in (("\x1b[01;31m\x1b[K", "\x1b[m\x1b[K"), ("\\u001b[31m", "\\u001b[0m")):
+    for red, plain in (
+        ("\x1b[01;31m\x1b[K", "\x1b[m\x1b[K"),
+        ("\\u001b[31m", "\\u001b[0m"),
+        ("\x1b[38:2::9:9:9m", "\x1b(B\x1b[m"),
+    ):
         spelt = f"{text[: at + 3]}{red}{text[at + 3 : at + half]}{plain}{text[at + half :]}"
         for clean in (redact(f"a\n{spelt} b"), stream([f"a\n{spelt[:9]}", f"{spelt[9:]} b\n"])):
             assert secret[half:] not in clean and clean.startswith("a\n")
