@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -121,6 +122,52 @@ def test_a_step_that_raises_fails_its_run_says_why_and_keeps_nothing(
     assert run.status == "failed" and f'"{code}"' in (run.error or "")
     assert "sesame" not in (run.error or "") and run.answers == 0
     assert ("Start anew." in (run.error or "")) == isinstance(trouble, errors.AlfredError)
+
+
+@pytest.mark.parametrize(
+    ("trouble", "code"),
+    [(errors.NotDeterministic("x sesame"), "nondeterministic_step"), (KeyError("sesame"), "crash")],
+)
+def test_a_step_that_cannot_be_committed_fails_its_run_and_is_not_entered_for_ever(
+    core: Core, trouble: Exception, code: str
+) -> None:
+    entered = []
+
+    def first(ctx: StepContext) -> Verdict:
+        def write(tx: Tx, seq: int) -> None:
+            raise trouble
+
+        entered.append(ctx.lease.attempt)
+        ctx.writes.append(write)
+        return Next("first")
+
+    run_id = core.start()
+    with working(core, first=first) as worker:
+        worker.stop()  # its loops: only what this test calls happens
+        worker._stopping.clear()
+        for beat in range(3):  # the first finds a claim, the others what was left of it
+            if beat == 0:
+                core.do(claims.claim, worker.holder, roomy, hint=run_id)
+            worker.heartbeat()
+            for _, thread in worker._pairs():
+                thread.join(10)
+    run = core.run(run_id)
+    assert (entered, run.status, run.seq) == ([1], "failed", 0)
+    assert f'"{code}"' in (run.error or "") and "sesame" not in (run.error or "")
+
+
+def test_a_run_that_is_being_cancelled_ends_so_though_it_cannot_be_entered(core: Core) -> None:
+    class Broken(NoGate):
+        def enter(self, tx: Tx, lease: Lease) -> None:
+            raise KeyError(lease.run_id)
+
+    lease = core.held()
+    core.cancel(lease.run_id)
+    broken = replace(runtime(core), gate=Broken())
+    execute.drive(
+        broken, Slot(lease), core.run(lease.run_id), lease_us=LEASE, stopping=lambda: False
+    )
+    assert core.run(lease.run_id).status == "cancelled"
 
 
 def test_a_store_that_is_away_during_a_step_fails_nothing(core: Core) -> None:

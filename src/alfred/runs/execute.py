@@ -1,7 +1,8 @@
 """Drives one run: run its current step, commit the verdict, go on until it parks, ends or is lost.
 
 Invariant: nothing that a step returned is kept unless its commit went through; a commit that may or may not
-have arrived is asked for by its token and never repeated blindly; a run whose lease is lost is dropped.
+have arrived is asked for by its token and never repeated blindly; a run whose lease is lost is dropped; one whose step
+cannot be committed fails.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import Any, TypeVar
 import structlog
 
 from alfred import clock, errors, ids
-from alfred.runs import claims, endings, ledger
+from alfred.runs import claims, endings, ledger, rows
 from alfred.runs.commits import Committed
 from alfred.runs.rows import Lease, Run, Step
 from alfred.runs.states import Status
@@ -93,6 +94,13 @@ def drive(
             runtime.store.transact(claims.release, lease, why="shutdown")
         # Somebody cancelled, stopped or took it. Only a cancel leaves something to do for its holder.
         runtime.store.transact(endings.honour_cancel, lease.run_id)
+    except errors.StoreUnavailable:
+        raise
+    except Exception as problem:
+        # Its lease is renewed for as long as this process lives: entered again it would come to the same, and be paid again.
+        log.exception("run.crashed", run=lease.run_id)
+        why = _failed(runtime, problem)
+        _patiently(runtime, slot, lambda tx: _crashed(tx, lease, why))
     finally:
         slot.stop("done")
 
@@ -196,14 +204,26 @@ def _body(runtime: Runtime, context: StepContext) -> Verdict:
     except errors.StoreUnavailable:
         # The step did not get to its end; with the lease kept it is tried again, else another holder does.
         return Defer(RECONNECT)
-    except errors.AlfredError as problem:
-        _drop_rows(context)
-        told = " ".join(filter(None, (problem.detail, problem.next)))
-        return Fail(problem.code, runtime.redact(told))
     except Exception as problem:
         _drop_rows(context)
-        log.exception("step.crashed", run=run.id, step=run.step)
-        return Fail("crash", runtime.redact(f"{type(problem).__name__}: {problem}")[:2000])
+        if not isinstance(problem, errors.AlfredError):
+            log.exception("step.crashed", run=run.id, step=run.step)
+        return _failed(runtime, problem)
+
+
+def _failed(runtime: Runtime, problem: Exception) -> Fail:
+    if isinstance(problem, errors.AlfredError):
+        told = " ".join(filter(None, (problem.detail, problem.next)))
+        return Fail(problem.code, runtime.redact(told))
+    return Fail("crash", runtime.redact(f"{type(problem).__name__}: {problem}")[:2000])
+
+
+def _crashed(tx: Tx, lease: Lease, why: Fail) -> None:
+    """The run fails, or ends as it was told to."""
+    if rows.fence(tx, lease):
+        endings.fail(tx, lease.run_id, code=why.code, detail=why.detail, attempt=lease.attempt)
+    else:
+        endings.honour_cancel(tx, lease.run_id)
 
 
 def _whenever(write: Callable[[Tx], None]) -> Callable[[Tx, int], None]:
