@@ -89,14 +89,16 @@ def test_stopping_twice_is_stopping_once(core: Core) -> None:
 
 def test_after_a_restore_what_was_live_is_paused_and_cancels_are_honoured(core: Core) -> None:
     running, ending = core.held(), core.held()
-    timed, limited, asked = core.held(), core.held(), core.held()
+    timed, limited, asked, caller = core.held(), core.held(), core.held(), core.held()
+    child = core.child(caller.run_id)
     core.park(timed, Wait.TIMER)
+    core.park(caller, Wait.CHILDREN)
     core.park(limited, Wait.LIMIT)
     core.staged(asked)
     queued = core.start()
     core.cancel(ending.run_id)
     core.do(stop.restored, by="me")
-    for run_id in (running.run_id, queued, timed.run_id, limited.run_id):
+    for run_id in (running.run_id, queued, timed.run_id, limited.run_id, caller.run_id, child):
         assert core.run(run_id).wait == "pause"
     assert core.run(asked.run_id).wait == "approval", "a person decides about it anyway"
     assert core.run(ending.run_id).status == "cancelled"

@@ -29,7 +29,7 @@ _RESTORED = Sql(
     "update runs set status='parked',wait='pause',wake_at=alfred_now()+:for_us,park_us=:for_us,park_no=park_no+1,"
     "driver='worker',worker=null,lease_until=null,running_since=null"
     " where cancel=0 and (status in('queued','running')"
-    " or (status='parked' and wait in('timer','event','budget','limit'))) returning id,tenant"
+    " or (status='parked' and wait in('timer','children','event','budget','limit'))) returning id,tenant"
 )
 _HONOURED = Sql("select id from runs where status='running' and cancel=1 order by depth,id")
 _PAUSED = Sql(
