@@ -479,8 +479,10 @@ class Desk:
         return woken
 
     def after_restore(self, tx: Tx) -> None:
-        """Part of a restore: what was live when the backup was made is paused, because the world has gone on since."""
+        """Part of a restore: what was live when the backup was made is paused, because the world has gone on since, and no
+        clock decides at once about a card."""
         stop.restored(tx, by=self.by)
+        approvals_ledger.restored(tx, clock.DAY)
 
     def run(self, ref: str) -> Run:
         """The run that an id, or an unambiguous beginning or end of one, names."""

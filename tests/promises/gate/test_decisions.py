@@ -414,6 +414,26 @@ def test_while_everything_is_stopped_no_card_approves_itself_and_then_people_can
     assert bench.run(run).status == "completed"
 
 
+@pytest.mark.parametrize("clock", ["auto_approve_at", "expires_at"])
+def test_after_a_restore_no_clock_decides_before_a_person_had_the_time_to(
+    bench: Bench, clock: str
+) -> None:
+    bench.policy("gated", low_counts_from="staging", low_after="1m")
+    run = bench.start(("t.low", {"name": "x"}))
+    bench.go()
+    backdate(bench, 30 * clock_module.DAY, clock)
+    at_desk = desk.Desk(store=bench.store, settings=bench.settings, home=bench.home)
+    bench.store.transact(at_desk.after_restore)
+    auto(bench)
+    at_desk.expire()
+    assert (bench.card().status, bench.run(run).status) == ("pending", "parked")
+    at_desk.shown([bench.card()])
+    backdate(bench, 30 * clock_module.DAY, clock)
+    auto(bench)
+    at_desk.expire()
+    assert bench.cards() == []
+
+
 @pytest.mark.parametrize("what", ["medium", "high", "external", "first use"])
 def test_what_is_not_low_or_not_ours_never_approves_itself(bench: Bench, what: str) -> None:
     bench.policy("gated", low_counts_from="staging", low_after="1m")

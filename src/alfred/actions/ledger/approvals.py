@@ -119,6 +119,10 @@ _HOLD = Sql(
     "update approvals set auto_approve_at=alfred_now()+:for_us where id=:id and status='pending'"
     " and auto_approve_at<alfred_now()+:for_us"
 )
+_RESTORED = Sql(
+    "update approvals set auto_approve_at=null,delivered_at=null,expires_at="
+    "case when expires_at<alfred_now()+:for_us then alfred_now()+:for_us else expires_at end where status='pending'"
+)
 _NOTICE = Sql("update notices set want=want+1 where approval_id=:id")
 _SUPERSEDE = Sql(
     "update approvals set status='superseded' where call_id=:call_id and kind='action'"
@@ -221,6 +225,12 @@ def edited(tx: Tx, approval_id: str, args: str, *, token: str) -> None:
 def hold(tx: Tx, approval_id: str, for_us: int) -> None:
     """A card that would approve itself does not do so for so long: somebody has it before them."""
     tx(_HOLD, id=approval_id, for_us=for_us)
+
+
+def restored(tx: Tx, for_us: int) -> None:
+    """After a restore: what was decided since is not known here, so no clock decides before a person has seen the card, or
+    has had so long to."""
+    tx(_RESTORED, for_us=for_us)
 
 
 def supersede(tx: Tx, call_id: str) -> None:
