@@ -14,7 +14,7 @@ from alfred.actions.ledger import allowances
 from alfred.actions.ledger.allowances import Allowance
 from alfred.actions.registry import Registry
 from alfred.actions.surroundings import Surroundings
-from alfred.runs import ledger, rows
+from alfred.runs import claims, ledger, rows
 from alfred.runs.rows import Lease
 from alfred.runs.states import Wait
 from alfred.store.tx import Tx
@@ -109,6 +109,17 @@ def test_whoever_takes_the_run_takes_its_card_away_and_nobody_can_say_yes_any_mo
     with pytest.raises(errors.AlreadyDecided):
         core.decide(card)
     assert allowed(core, lease.run_id) is None
+
+
+def test_a_holder_that_comes_after_it_lost_the_run_takes_no_card_away(core: Core) -> None:
+    late = core.held()
+    core.do(claims.release, late)  # or its lease was over
+    card = asks(core, core.take(late.run_id))
+    with pytest.raises(errors.LeaseLost):
+        taken(core, late)
+    assert core.approval(card).status == "pending"
+    core.decide(card)
+    assert core.run(late.run_id).status == "queued"
 
 
 def test_a_yes_and_the_next_day_at_once_have_one_outcome(core: Core) -> None:

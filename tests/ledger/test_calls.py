@@ -79,6 +79,14 @@ def test_a_new_holder_finds_the_open_intents_of_earlier_attempts_unknown(core: C
     assert core.call(call).status == "unknown"
 
 
+def test_a_holder_that_comes_after_it_lost_the_run_has_nothing_judged_anew(core: Core) -> None:
+    late, call = proposed(core)
+    core.do(claims.release, late)
+    core.take(late.run_id, by=holder())
+    core.do(calls.enter, late)
+    assert core.call(call).risk == "none"
+
+
 @pytest.mark.parametrize("meanwhile", ["nothing", "unknown", "cancelled", "taken over", "over"])
 @pytest.mark.parametrize("status", ["done", "failed"])
 def test_an_outcome_is_recorded_whatever_became_of_the_run(

@@ -53,9 +53,13 @@ class Dispatch:
     # ---- what steps call ----
 
     def enter(self, tx: Tx, lease: Lease) -> None:
-        """A new holder has come: open intents of earlier attempts are unknown now, and nobody is asked whether it goes on."""
+        """A new holder has come: open intents of earlier attempts are unknown now, and nobody is asked whether it goes on.
+
+        Raises:
+            LeaseLost: it came so late that somebody else has taken the run, and may be asking by now.
+        """
         if allowances.is_open(tx, lease.run_id):
-            rows.lock(tx, lease.run_id)
+            rows.hold(tx, lease)
             allowances.withdraw(tx, lease.run_id)
         calls_ledger.enter(tx, lease)
 

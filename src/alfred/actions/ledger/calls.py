@@ -208,7 +208,10 @@ _DEFERRED = Sql(
 _ENTER = Sql(
     "update calls set status='unknown' where run_id=:run_id and status='executing' and intent_attempt<:attempt"
 )
-_ANEW = Sql("update calls set risk=null where run_id=:run_id and status='proposed'")
+_ANEW = Sql(
+    "update calls set risk=null where run_id=:run_id and status='proposed'"
+    " and exists(select 1 from runs where id=:run_id and attempt=:attempt)"
+)
 
 
 def get(tx: Tx, call_id: str) -> Call | None:
@@ -415,7 +418,7 @@ def enter(tx: Tx, lease: Lease) -> None:
     """A new holder: what earlier attempts had begun is unknown, and what was let through but not begun is judged anew,
     because a run may have waited for days since."""
     tx(_ENTER, run_id=lease.run_id, attempt=lease.attempt)
-    tx(_ANEW, run_id=lease.run_id)
+    tx(_ANEW, run_id=lease.run_id, attempt=lease.attempt)
 
 
 def deferred(tx: Tx, run_id: str) -> int:
