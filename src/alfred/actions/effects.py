@@ -120,8 +120,12 @@ class Effects:
         if probe_first and self._already_there(ctx, call, key):
             # A server that failed over may have forgotten an intent whose effect was sent.
             return
-        with self.store.read() as look:
-            holds = rows.fence(look, ctx.lease) and not ctx.slot.stopped.is_set()
+        try:
+            with self.store.read() as look:
+                holds = rows.fence(look, ctx.lease) and not ctx.slot.stopped.is_set()
+        except errors.StoreUnavailable:
+            self._not_sent(ctx.lease, call)
+            raise
         if not holds:
             self._not_sent(ctx.lease, call)
             raise errors.LeaseLost(f"Run {ctx.run.id} was taken before {call.action} was sent.")
@@ -136,7 +140,7 @@ class Effects:
             calls_ledger.withdraw(tx, lease, call)
 
         with contextlib.suppress(errors.StoreUnavailable):  # then it is unknown, as after a crash
-            self.store.transact(write)
+            self.store.record(write)
 
     def _already_there(self, ctx: StepContext, call: Call, key: str) -> bool:
         found = self.probe(ctx, call, key)

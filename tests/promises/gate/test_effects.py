@@ -245,6 +245,42 @@ def test_what_was_not_sent_because_everything_was_stopped_is_sent_when_it_goes_o
     assert (bench.run(run).status, done()) == ("completed", ["send"])
 
 
+def test_what_was_not_sent_because_the_database_went_away_is_sent_when_it_is_back(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    intend, read, transact = calls_ledger.intend, bench.store.read, bench.store.transact
+    away: list[str] = []
+
+    def gone(*_: Any, **__: Any) -> Any:
+        if away:
+            away.pop()
+            raise errors.StoreUnavailable("The database is away.")
+
+    def and_lose_the_database(tx: Any, lease: Any, call: Any, **more: Any) -> None:
+        intend(tx, lease, call, **more)
+        away[:] = ["for the fence", "for what is said of it"]
+
+    def looked(*args: Any, **more: Any) -> Any:
+        gone()
+        return read(*args, **more)
+
+    def written(*args: Any, **more: Any) -> Any:
+        gone()
+        return transact(*args, **more)
+
+    run = bench.start(("t.blind", {"name": "send"}))
+    with monkeypatch.context() as patched:
+        patched.setattr(calls_ledger, "intend", and_lose_the_database)
+        patched.setattr(bench.store, "read", looked)
+        patched.setattr(bench.store, "transact", written)
+        bench.go()
+    (call,) = bench.calls(run)
+    assert (call.status, call.intent_at, done()) == ("proposed", None, [])
+    bench.sql("update runs set ready_at=1")
+    bench.go()
+    assert (bench.run(run).status, done()) == ("completed", ["send"])
+
+
 def test_an_intent_is_left_to_whoever_has_taken_the_run_since(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
