@@ -49,6 +49,9 @@ class ProgrammingError(DatabaseError):
     """The statement is wrong, or its role may not do it."""
 
 
+_TOO_MUCH = "54"
+"""The class of what Postgres has no room for in an index or a statement: the driver calls it trouble of the server, and it
+would be tried again for ever."""
 _KINDS = {kind.__name__: kind for kind in (IntegrityError, DataError, ProgrammingError)}
 
 
@@ -56,5 +59,7 @@ def of(
     raised: Exception, statement: str, *, cut: bool = False, whose: object = None
 ) -> DatabaseError:
     """The driver's error as one of these."""
+    if (getattr(raised, "sqlstate", None) or "").startswith(_TOO_MUCH):
+        return DataError(raised, statement, cut=cut, whose=whose)
     named = (_KINDS[kind.__name__] for kind in type(raised).__mro__ if kind.__name__ in _KINDS)
     return next(named, DatabaseError)(raised, statement, cut=cut, whose=whose)

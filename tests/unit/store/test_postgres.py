@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
+import secrets
+
 import pytest
 from psycopg.conninfo import conninfo_to_dict
 
 from alfred import errors
 from alfred.store import connect, postgres
+from alfred.store.statement import Sql
+from alfred.store.trouble import DataError
 from alfred.store.tx import Tx
 from tests.table import table
 
@@ -60,3 +65,19 @@ def test_a_server_that_may_forget_is_refused_and_left(
     with pytest.raises(errors.ConfigError, match="may forget"):
         connect.open_store(f"{pg_url}{mark}options=-csynchronous_commit=off")
     assert looks[0].raw.closed
+
+
+def test_a_value_that_no_index_has_room_for_is_not_told_as_a_database_that_is_away(
+    pg_url: str,
+) -> None:
+    store = connect.open_store(pg_url)
+    tried = []
+
+    def verb(tx: Tx) -> None:
+        tried.append(tx)
+        tx(Sql("create temp table long(path text primary key) on commit drop"))
+        tx(Sql("insert into long values(:path)"), path=secrets.token_hex(4_000))
+
+    with contextlib.closing(store), pytest.raises(DataError, match="index row size"):
+        store.transact(verb)
+    assert len(tried) == 1
