@@ -28,11 +28,21 @@ class Pool:
         connect: Opens one. Whatever it raises is its caller's.
         most: So many at once; who comes then waits.
         kept: So many stay open while nobody uses them.
+        good: Whether one that has rested can still be used; it is closed when not.
     """
 
-    def __init__(self, driver: ModuleType, connect: Callable[[], Any], *, most: int, kept: int):
+    def __init__(
+        self,
+        driver: ModuleType,
+        connect: Callable[[], Any],
+        *,
+        most: int,
+        kept: int,
+        good: Callable[[Any], bool] = lambda raw: True,
+    ):
         self.driver: Any = driver
         self.connect = connect
+        self._good = good
         self._most = most
         self._kept = kept
         self._room = threading.BoundedSemaphore(most)
@@ -54,9 +64,13 @@ class Pool:
                 next="Start fewer workers' slots in one process (`limits`), or try again.",
             )
         try:
-            with self._lock:
-                generation = self._generation
-                raw = self._resting.pop() if self._resting else None
+            while True:
+                with self._lock:
+                    generation = self._generation
+                    raw = self._resting.pop() if self._resting else None
+                if raw is None or self._good(raw):
+                    break
+                self._end(raw)
             if raw is None:
                 raw = self.connect()
             self._lent[id(raw)] = generation

@@ -6,6 +6,7 @@ READ COMMITTED; safety comes from row locks taken first and guards repeated in e
 from __future__ import annotations
 
 import re
+import select
 from typing import Any
 from urllib.parse import parse_qsl, quote, unquote_to_bytes, urlencode
 
@@ -112,8 +113,18 @@ def pools(url: str) -> tuple[Pool, Pool, None]:
             raise
         return conn
 
-    pool = Pool(psycopg, connect, most=32, kept=8)
+    pool = Pool(psycopg, connect, most=32, kept=8, good=_silent)
     return pool, pool, None
+
+
+def _silent(raw: Any) -> bool:
+    """Whether the server has said nothing while the connection rested: what it says then is that it goes away. A verb would
+    run again on another one, but nobody looks twice."""
+    if raw.closed:
+        return False
+    heard = select.poll()
+    heard.register(raw.fileno(), select.POLLIN)
+    return not heard.poll(0)
 
 
 def check(look: Tx) -> None:

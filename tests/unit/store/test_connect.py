@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 from pathlib import Path
@@ -137,6 +138,19 @@ def test_a_verb_whose_connection_is_cut_runs_again_and_is_done_once(
 
 
 @pytest.mark.slow
+def test_who_looks_after_the_server_went_away_and_came_back_sees_what_is_there(pg_url: str) -> None:
+    store, other = connect.open_store(pg_url), connect.open_store(pg_url)
+    mine = Sql("select pg_backend_pid()")
+    with contextlib.closing(store), contextlib.closing(other):
+        with store.read() as one, store.read() as two:  # both rest afterwards
+            pids = [one(mine).scalar(), two(mine).scalar()]
+        for pid in pids:
+            with other.read() as look:
+                assert look(Sql("select pg_terminate_backend(:pid, 5000)"), pid=pid).scalar()
+        with store.read() as look:
+            assert look(mine).scalar() not in pids
+
+
 def test_a_connection_that_is_always_cut_is_said(pg_url: str, clock: FakeClock) -> None:
     store, other = connect.open_store(pg_url), connect.open_store(pg_url)
 
