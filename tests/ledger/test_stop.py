@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from alfred import errors, ids
-from alfred.runs import endings, stop
+from alfred.runs import endings, stop, sweep
 from alfred.runs.states import Wait
 from tests.ledger.core import Core
 
@@ -133,3 +133,19 @@ def test_stop_and_resume_are_in_the_audit_chain(core: Core) -> None:
     stop_all(core)
     core.do(stop.resume, "main", by="me", token=ids.new())
     assert core.one("select count(*) from audit") == 2
+
+
+def test_a_stop_that_was_killed_half_way_is_brought_to_its_end_by_the_sweep(core: Core) -> None:
+    lease = core.held()
+    cancelled = core.held()
+    core.write("update runs set cancel=1 where id=:id", id=cancelled.run_id)
+    core.do(stop.switch, "main", by="me")
+    sweep.beat(core.store)
+    assert core.run(lease.run_id).status == "running", "whoever stops may be on the way"
+    core.write("update switches set at=at-:long", long=sweep.STOPS)
+    sweep.beat(core.store)
+    assert (core.run(lease.run_id).status, core.run(lease.run_id).wait) == ("parked", "pause")
+    assert core.run(cancelled.run_id).wait is None
+    rows = core.one("select count(*) from audit")
+    sweep.beat(core.store)
+    assert core.one("select count(*) from audit") == rows, "once"

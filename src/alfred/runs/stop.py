@@ -20,6 +20,10 @@ _GET = Sql("select at from switches where tenant=:tenant and name='stop'")
 _RUNNING = Sql(
     "select id from runs where tenant=:tenant and status='running' and cancel=0 order by depth,id"
 )
+_HALF = Sql(
+    "select distinct s.tenant,s.by from switches s join runs r on r.tenant=s.tenant and r.status='running' and r.cancel=0"
+    " where s.name='stop' and s.at<=alfred_now()-:after order by s.tenant"
+)
 _PAUSE = Sql(
     "update runs set status='parked',wait='pause',wake_at=alfred_now()+:for_us,park_us=:for_us,park_no=park_no+1,"
     f"driver='worker',worker=null,lease_until=null,{rows.RAN_SQL}"
@@ -74,6 +78,12 @@ def switch(tx: Tx, tenant: str, *, by: str) -> None:
     """From the commit of this on nothing of the tenant is claimed."""
     tx.alone(f"cap:{tenant}")
     tx(_SET, tenant=tenant, by=by)
+
+
+def half(look: Tx, *, after_us: int) -> list[tuple[str, str]]:
+    """Tenants, and by whom, whose switch stands for so long while runs of before still go on: whoever stopped them was
+    killed between `switch` and `stop`."""
+    return [(row.tenant, row.by) for row in look(_HALF, after=after_us).all()]
 
 
 def resume(tx: Tx, tenant: str, *, by: str, token: str, most: int = 500) -> list[str]:

@@ -9,8 +9,8 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 
-from alfred import clock
-from alfred.runs import endings, idempotency, leases, ledger, outbox, rows
+from alfred import clock, ids
+from alfred.runs import endings, idempotency, leases, ledger, outbox, rows, stop
 from alfred.runs.states import Wait
 from alfred.store.connect import Store
 from alfred.store.statement import Sql
@@ -56,6 +56,9 @@ FAR = clock.HOUR
 SLACK = clock.MINUTE
 """By so much a clock may be put back without a deadline moving."""
 
+STOPS = 10 * clock.SECOND
+"""Between the two commits of a stop there is less time than this, unless whoever stops was killed."""
+
 KEYS_KEPT = 2 * clock.DAY
 """Longer than anybody sends the same request again (product: 24 hours)."""
 
@@ -66,13 +69,22 @@ Beat = Callable[[Store], None]
 
 
 def beat(store: Store, *, free_slots: int = 0, others: Sequence[Beat] = ()) -> None:
-    """One pass: leases of the gone and the lapsed, cancels nobody honours, due timers, lost wakes; then `others`.
+    """One pass: a stop that was cut short, leases of the gone and the lapsed, cancels nobody honours, due timers, lost wakes; then `others`.
 
     Args:
         free_slots: how many lost wakes may be repeated: more would only be refused by a full cap.
         others: beats of upper floors (expiry of cards, crons, delivery), filled in `app`.
     """
-    for part in (_gone_workers, _lapsed, _cancelled, _shorten, _due, _put_right, *others):
+    for part in (
+        _half_stopped,
+        _gone_workers,
+        _lapsed,
+        _cancelled,
+        _shorten,
+        _due,
+        _put_right,
+        *others,
+    ):
         try:
             part(store)
         except Exception:
@@ -94,6 +106,13 @@ def release_gone(store: Store) -> int:
             released += store.transact(leases.reclaim, seen, gone=True, counts=same_boot)
         store.transact(leases.leave, worker.id)
     return released
+
+
+def _half_stopped(store: Store) -> None:
+    with store.read() as look:
+        half = stop.half(look, after_us=STOPS)
+    for tenant, by in half:
+        store.transact(stop.stop, tenant, by=by, token=ids.new())
 
 
 def _gone_workers(store: Store) -> None:
