@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -419,6 +420,31 @@ def test_no_argument_makes_a_traceback(
     problem = _problem(alfred(*arguments, "--json"), 2)
     assert names in json.dumps(problem)
     assert len(json.dumps(problem)) < 3_000
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("status", "--home"),
+        ("run", "x", "--in"),
+        ("agents", "add", "b", "--workspace"),
+        ("skills", "list", "--in"),
+        ("policy", "explain", "shell.run", "--in"),
+        ("db", "backup", "--to"),
+        ("endorse",),
+    ],
+    ids=" ".join,
+)
+def test_a_path_that_is_empty_is_not_the_folder_that_one_stands_in(
+    alfred: Alfred, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: Sequence[str]
+) -> None:
+    alfred("setup")
+    here = tmp_path / "here"
+    here.mkdir()
+    monkeypatch.chdir(here)
+    problem = _problem(alfred(*arguments, "", "--json"), 2)
+    assert "The path is empty." in problem["detail"]
+    assert list(here.iterdir()) == []
 
 
 def test_a_config_of_50_mb_is_refused_by_its_size(alfred: Alfred, home: Path) -> None:

@@ -37,7 +37,7 @@ def agents_add(
     provider: str | None = None,
     tools: str | None = None,
     toolsets: str | None = None,
-    workspace: Path | None = None,
+    workspace: Annotated[Path | None, Parameter(converter=terminal.typed_path)] = None,
     personality: str | None = None,
     reasoning: str | None = None,
     max_turns: int | None = None,

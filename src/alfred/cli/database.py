@@ -31,7 +31,11 @@ def upgrade(*, common: Common = DEFAULT) -> int:
         )
 
 
-def backup(*, to: Path | None = None, common: Common = DEFAULT) -> int:
+def backup(
+    *,
+    to: Annotated[Path | None, Parameter(converter=terminal.typed_path)] = None,
+    common: Common = DEFAULT,
+) -> int:
     """Write a backup.
 
     Args:

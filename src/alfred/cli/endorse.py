@@ -9,7 +9,9 @@ import hashlib
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+from cyclopts import Parameter
 
 from alfred import clock, errors
 from alfred.actions.ledger.labels import Mark
@@ -20,7 +22,13 @@ SHOWN = 30
 """Marks that are shown one by one."""
 
 
-def endorse(path: Path, /, *, hash: str | None = None, common: Common = DEFAULT) -> int:
+def endorse(
+    path: Annotated[Path, Parameter(converter=terminal.typed_path)],
+    /,
+    *,
+    hash: str | None = None,
+    common: Common = DEFAULT,
+) -> int:
     """Say that you have read a file or a folder, so that it counts as strangers' words no more.
 
     Runs that read it from now on are not held back because of it; those that have read it are, as before. Who may read

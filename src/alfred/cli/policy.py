@@ -34,7 +34,7 @@ def explain(
     *,
     args: str = "{}",
     agent: str | None = None,
-    folder: Annotated[Path | None, Parameter(name="--in")] = None,
+    folder: Annotated[Path | None, Parameter(name="--in", converter=terminal.typed_path)] = None,
     external: Annotated[bool, Parameter(negative="")] = False,
     private: Annotated[bool, Parameter(negative="")] = False,
     common: Common = DEFAULT,

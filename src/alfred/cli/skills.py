@@ -14,7 +14,7 @@ from alfred.cli.terminal import DEFAULT, Common
 from alfred.memory import skills, written
 from alfred.memory.skills import Found
 
-Folder = Annotated[Path | None, Parameter(name="--in")]
+Folder = Annotated[Path | None, Parameter(name="--in", converter=terminal.typed_path)]
 
 
 def skills_list(

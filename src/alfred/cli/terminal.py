@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
-from cyclopts import Parameter
+from cyclopts import Parameter, Token
 
 from alfred import app, config, errors, home
 from alfred.cli import leaving
@@ -26,6 +26,17 @@ from alfred.runs import views
 from alfred.trust import display, redact
 
 NO_INPUT = "ALFRED_NO_INPUT"
+
+
+def typed_path(_type: Any, tokens: Sequence[Token]) -> Path:
+    """What somebody typed as a path. Nothing, as a variable that is not set leaves it, is not the folder that one stands in.
+
+    Raises:
+        ValueError: it is empty; who parses tells for which option.
+    """
+    if not tokens[0].value:
+        raise ValueError("The path is empty.")
+    return Path(tokens[0].value)
 
 
 @Parameter(name="*")
@@ -37,7 +48,10 @@ class Common:
         bool, Parameter(name="--json", negative="", help="Print one JSON document.")
     ] = False
     home: Annotated[
-        Path | None, Parameter(name="--home", help="The home folder, instead of ALFRED_HOME.")
+        Path | None,
+        Parameter(
+            name="--home", converter=typed_path, help="The home folder, instead of ALFRED_HOME."
+        ),
     ] = None
 
     def folder(self) -> Path:

@@ -31,7 +31,7 @@ def run(
     brief: str | None = None,
     /,
     *,
-    folder: Annotated[Path | None, Parameter(name="--in")] = None,
+    folder: Annotated[Path | None, Parameter(name="--in", converter=terminal.typed_path)] = None,
     input: Annotated[list[str] | None, Parameter(negative="", consume_multiple=True)] = None,
     agent: str | None = None,
     workflow: str | None = None,
