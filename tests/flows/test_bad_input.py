@@ -86,6 +86,7 @@ def test_an_account_without_a_home_works_in_the_home_that_is_named(
     ("arguments", "names"),
     [
         (["run", "x", "--model", "nope:nothing"], "nope"),
+        (["run", "x", "--model", ""], "No provider is named ''"),
         (["run", "x", "--model", "scripted:~nobody-is-called-so/x"], "~nobody-is-called-so/x"),
         (["agents", "add", "b", "--workspace", "~nobody-is-called-so"], "~nobody-is-called-so"),
         (["status", "--home", "~nobody-is-called-so/x"], "~nobody-is-called-so/x"),

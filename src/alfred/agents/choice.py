@@ -32,7 +32,7 @@ def choose(
         errors.NoModel, errors.ConfigError: as `usable`.
     """
     agents = AgentRegistry.from_settings(settings)
-    wanted = agents.named(model, agent) if model else agents.effective(agent).asked
+    wanted = agents.effective(agent).asked if model is None else agents.named(model, agent)
     provider = agents.provider(agent)
     return usable(wanted, provider=provider, secrets=secrets, env=env, env_file=env_file)
 

@@ -165,7 +165,7 @@ def fork(
     with common.open() as base:
         view, whole = _ready(base, common, detach=detach)
         own = base.desk.run(run)
-        chosen = resolved(whole, own.agent, model) if model else own.model
+        chosen = own.model if model is None else resolved(whole, own.agent, model)
         made = base.desk.fork(run, at=at, brief=brief, model=chosen, reject=reject)
         terminal.without_secrets(brief)
         told = outcome.branched(own, made)
