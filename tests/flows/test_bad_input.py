@@ -411,6 +411,8 @@ def test_a_secret_in_a_tools_result_is_in_no_row(
         (["run", "x" * 50_000_000, "--model", "MODEL"], "--input"),
         (["tell", "zzzzzz", "x" * 50_000_000], "16000"),
         (["", "x"], ""),
+        (["db", "restore", "."], "Is a directory"),
+        (["db", "restore", "/"], "Is a directory"),
     ],
     ids=lambda value: None if isinstance(value, str) else " ".join(w[:20] for w in value),
 )

@@ -68,10 +68,13 @@ def test_a_question_leaves_nothing_in_the_world(alfred: Alfred, script: Script) 
     ("more", "said"),
     [
         (("--at", 9), "no committed step 9. It has the steps 1 to 6."),
+        (("--at", 10**20), f"no committed step {10**20}."),
+        (("--at", -(10**20)), f"no committed step -{10**20}."),
         (("--at", 6), "gave its answer"),
         (("--at", 2, "--reject", "no"), "No call was open"),
         (("--at", 3, "--brief", "  "), "The brief is empty"),
         (("--at", 3, "--model", "nobody:x"), "nobody"),
+        (("--at", 3, "--model", ""), "No provider is named ''"),
         ((), "--at"),
     ],
 )

@@ -97,7 +97,8 @@ def point(tx: Tx, run_id: str, at: int) -> Point:
             f"Run {ref} was a dry run: it has done nothing that one could branch off from.",
             next="Start it again without --dry-run.",
         )
-    found = tx(_POINT, id=run_id, at=at).one_or_none()
+    # a number that is no step's may be one that no column takes
+    found = tx(_POINT, id=run_id, at=at).one_or_none() if 0 < at <= run.seq else None
     if found is None:
         least = (run.forked_seq or 0) + 1
         there = f"It has the steps {least} to {run.seq}." if run.seq >= least else "It has none."

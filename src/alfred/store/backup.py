@@ -126,7 +126,8 @@ def kind(path: Path) -> bytes:
     Raises:
         BackupRefused: it is no file, none of alfred's backups, or a database in use.
     """
-    for beside in (path.with_name(path.name + "-wal"), path.with_name(path.name + "-shm")):
+    # `.` and `/` have no name that `with_name` could change
+    for beside in (path.parent / f"{path.name}-wal", path.parent / f"{path.name}-shm"):
         if beside.exists():
             raise errors.BackupRefused(
                 f"{path} is a database that is or was in use ({beside.name} lies beside it), not a backup.",
