@@ -200,5 +200,7 @@ def test_without_memory_an_agent_is_told_nothing_and_has_no_tool_for_it(
     after = does("a", ("memory.search", {"query": CANARY}))
     assert after["calls"][0]["status"] == "refused"
     assert f": {CANARY}" not in _head(after)
-    rules = {t["name"]: t["allowed"] for t in alfred("tools", "--agent", "a", "--json").json}
-    assert (rules["memory.search"], rules["memory.add"], rules["todo.add"]) == (False, False, True)
+    told = alfred("tools", "--agent", "a", "--json").json
+    rules = {t["name"]: (t["allowed"], t["rule"]) for t in told}
+    assert rules["memory.search"] == rules["memory.add"] == (False, "memory_enabled: false")
+    assert rules["todo.add"][0]

@@ -104,6 +104,7 @@ def tools(*, agent: str | None = None, common: Common = DEFAULT) -> int:
         agent: Whose tools.
     """
     from alfred.actions import availability, policy
+    from alfred.agents.tools import matches
 
     with common.open() as base:
         who = base.desk.agent(agent)
@@ -113,7 +114,9 @@ def tools(*, agent: str | None = None, common: Common = DEFAULT) -> int:
         for action in sorted(registry, key=lambda a: a.id):
             mode, rule = policy.resolve(action=action, agent=who.id, policy=base.settings.policy)
             given = who.policy.judge(action.id)
-            if not given.allowed:
+            if not who.memory_enabled and matches("memory", action.id):
+                rule = "memory_enabled: false"  # nobody wrote that `tools` deny it
+            elif not given.allowed:
                 rule = f"tools: {given.rule}"
             elif who.tool_policy is not None or who.toolsets is not None:
                 rule = f"tools: {given.rule}; {rule}"
