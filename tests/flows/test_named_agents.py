@@ -335,6 +335,31 @@ def test_a_check_tells_what_is_right_and_probably_not_meant(
     assert (wrong.code, "did you mean coding?" in wrong.err) == (2, True)
 
 
+def test_a_rule_of_the_policy_that_is_about_no_action_is_told(
+    alfred: Alfred, configured: Any
+) -> None:
+    idle = {
+        "{action: terminal, mode: off}": "no action is called 'terminal', did you mean shell.run?",
+        "{action: shell, mode: off}": "no action is called 'shell', did you mean shell.*?",
+        "{action: shell.rn, mode: off}": "no action is called 'shell.rn', did you mean shell.run?",
+        "{action: git.log, integration: files, mode: off}": "no action of 'files' is called 'git.log'",
+        "{integration: gti, mode: off}": "no action is of the integration 'gti', did you mean git?",
+    }
+    about = [
+        *("{action: shell.*, mode: off}", "{integration: channels, mode: off}"),
+        *("{action: workflows.activate, mode: off}", "{agent: main, mode: gated}"),
+        "{action: mcp.files.*, mode: autonomous}",  # servers are asked by who uses them
+    ]
+    configured(f"policy: {{rules: [{', '.join([*about, *idle])}]}}\n")
+    said = alfred("agents", "check", "--json").json["warnings"]
+    assert [(one["agent"], one["key"], one["message"]) for one in said] == [
+        (None, f"policy.rules[{n}]", why) for n, why in enumerate(idle.values(), len(about))
+    ]
+    looked = alfred("doctor", "--json").json["findings"]
+    told = [(one["level"], one["text"]) for one in looked if one["name"] == "policy"]
+    assert told == [("warning", f"config.yaml:2: {why}") for why in idle.values()]
+
+
 def test_an_agent_is_added_and_what_a_person_wrote_stays(
     alfred: Alfred, home: Path, configured: Any
 ) -> None:

@@ -244,12 +244,13 @@ def _verdict(
     return "stage", "gated", "staged: the mode is gated"
 
 
+def about(rule: Rule, action: str, integration: str) -> bool:
+    """Whether a rule is about this action, whoever calls it."""
+    return _matches(rule.action, action) and _matches(rule.integration, integration)
+
+
 def _fits(rule: Rule, action: Action, agent: str) -> bool:
-    return (
-        _matches(rule.action, action.id)
-        and _matches(rule.integration, action.integration)
-        and _matches(rule.agent, agent)
-    )
+    return about(rule, action.id, action.integration) and _matches(rule.agent, agent)
 
 
 def _matches(pattern: str | None, name: str) -> bool:

@@ -83,6 +83,10 @@ class Registry:
     def __iter__(self) -> Iterator[Action]:
         return iter([self._by_id[name] for name in self.names()])
 
+    def whole(self) -> Iterator[Action]:
+        """Every one, those that only alfred's own workflows call too."""
+        return iter(self._by_id.values())
+
     def __len__(self) -> int:
         return len(self._by_id)
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from alfred import config_text
+from alfred.actions import policy
 from alfred.agents import persona
 from alfred.agents.entries import MAIN
 from alfred.agents.registry import AgentRegistry, EffectiveAgent
@@ -58,6 +59,42 @@ def doubts(
             found += _shared(agent.id, folder, folders)
             folders.setdefault(folder, agent.id)
     return found
+
+
+def of_rules(rules: Sequence[policy.Rule], actions: Iterable[tuple[str, str]]) -> dict[int, str]:
+    """The rules of the policy that are about no action, by their places: one that was to forbid forbids nothing.
+
+    Args:
+        actions: The id and the integration of each action that there is. What servers have is not known here.
+    """
+    there = {*actions, *((id, id.partition(".")[0]) for id in TOOL_ALIASES.values())}
+    found: dict[int, str] = {}
+    for place, rule in enumerate(rules):
+        named = rule.action or rule.integration
+        if named is None or named.startswith(("mcp", "*", "?", "[")):
+            continue
+        if not any(policy.about(rule, id, integration) for id, integration in there):
+            found[place] = _about_nothing(rule, there)
+    return found
+
+
+def _about_nothing(rule: policy.Rule, there: Iterable[tuple[str, str]]) -> str:
+    ids, integrations = ({one[part] for one in there} for part in (0, 1))
+    name = rule.action
+    if name is None:
+        shown = config_text.shown(rule.integration)
+        meant = config_text.meant(rule.integration or "", integrations, "")
+        return f"no action is of the integration {shown}{meant}"
+    if name in ids:
+        meant = ""
+    elif name in TOOL_ALIASES:
+        meant = f", did you mean {TOOL_ALIASES[name]}?"
+    elif any(id.startswith(f"{name}.") for id in ids):
+        meant = f", did you mean {name}.*?"
+    else:
+        meant = config_text.meant(name, ids, "")
+    of = f" of {config_text.shown(rule.integration)}" if rule.integration is not None else ""
+    return f"no action{of} is called {config_text.shown(name)}{meant}"
 
 
 def _shared(id: str, folder: Path, folders: Mapping[Path, str]) -> Iterator[Doubt]:

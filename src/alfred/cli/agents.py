@@ -129,17 +129,24 @@ def agents_check(*, common: Common = DEFAULT) -> int:
             home=common.folder(),
             servers=lambda agent: mcp.known(base.desk.tenant, agent),
         )
+        idle = doubts.of_rules(
+            settings.policy.rules, ((one.id, one.integration) for one in registry.whole())
+        )
+    rules = [(f"policy.rules[{place}]", said) for place, said in idle.items()]
     never = list(checks.bindings(common.folder(), settings, None))
     if common.json:
         told: list[dict[str, Any]] = [one._asdict() for one in found]
+        told += [{"agent": None, "key": key, "message": said} for key, said in rules]
         told += [{"agent": None, "key": "bindings", "message": one.text} for one in never]
         terminal.document({"agents": list(agents.ids()), "warnings": told})
         return 0
     for one in found:
         terminal.out(f"agents.{one.agent}.{one.key}: {terminal.shown(one.message, 400)}")
+    for key, said in rules:
+        terminal.out(f"{key}: {terminal.shown(said, 400)}")
     for one in never:
         terminal.out(terminal.shown(one.text, 400))
-    every = [*found, *never]
+    every = [*found, *rules, *never]
     said = terminal.count(every, "warning") if every else "nothing to correct"
     terminal.out(f"{terminal.count(agents.ids(), 'agent')}, {said}.")
     return 0

@@ -126,6 +126,18 @@ def _not_set_up(folder: Path, settings: config.Settings | None) -> Iterator[chec
             f"skipped {problem}",
             "Correct it: until then no agent has what it declares.",
         )
+    from alfred.agents import doubts
+
+    idle = doubts.of_rules(
+        settings.policy.rules, ((one.id, one.integration) for one in actions.whole())
+    )
+    for place, said in idle.items():
+        yield checks.Finding(
+            "policy",
+            "warning",
+            f"{settings.place('policy', 'rules', place)}: {said}",
+            "Correct it: as it stands the rule changes nothing.",
+        )
     for action in actions:
         if lacks := availability.missing(action, settings):
             yield checks.Finding(action.id, "note", lacks.detail, lacks.next)
