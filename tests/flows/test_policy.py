@@ -66,6 +66,22 @@ def test_what_a_part_of_an_action_does_wrong_goes_to_the_log_and_not_into_an_ans
     assert "lacks.failed" in log and "preview.failed" in log
 
 
+def test_an_action_is_explained_by_whichever_of_its_names(alfred: Alfred, home: Path) -> None:
+    assert alfred("tools").code == 0
+    path = home / "actions" / "deploy.py"
+    path.write_text(
+        "from alfred.actions import action\n"
+        "@action('deploy', integration='world')\n"
+        "def deploy(): ...\n"
+    )
+    path.chmod(0o600)
+    assert alfred("policy", "explain", "deploy", "--json").json["verdict"] == "stage"
+    other = alfred("policy", "explain", "terminal", "--args", '{"command": "ls"}', "--json").json
+    assert (other["action"], other["verdict"]) == ("shell.run", "execute")
+    nobodys = alfred("policy", "explain", "deplox", "--json")
+    assert (nobodys.code, nobodys.json["error"]["code"]) == (2, "not_found")
+
+
 def test_what_its_agent_has_done_before_counts(
     alfred: Alfred, folder: Path, script: Callable[..., str], home: Path
 ) -> None:

@@ -18,6 +18,7 @@ from alfred.actions import conditions, rulemaking
 from alfred.actions.explaining import Explained, Hypothesis, stored
 from alfred.actions.ledger.approvals import Approval
 from alfred.actions.rulemaking import NewRule
+from alfred.agents.tools import TOOL_ALIASES
 from alfred.cli import cards, terminal
 from alfred.cli.terminal import DEFAULT, Common
 from alfred.runs import views
@@ -50,10 +51,9 @@ def explain(
         private: As if it had read something private.
     """
     with common.open() as base, tempfile.TemporaryDirectory(prefix="alfred-explain-") as scratch:
-        if "." not in what:
-            with base.store.read() as look:
-                found = stored(look, views.resolve(look, "approvals", base.desk.tenant, what))
-        else:
+        what = TOOL_ALIASES.get(what, what)
+        found = None if "." in what else _of_card(base, what)
+        if found is None:
             trusted = base.settings.trust.workspaces
             place = orders.workspace("explain", folder, home=base.home, trusted=trusted)
             wanted = Hypothesis(
@@ -73,6 +73,21 @@ def explain(
         else:
             _say(found)
         return 0
+
+
+def _of_card(base: app.Base, ref: str) -> Explained | None:
+    """How the call of a card was decided; None: it is the name of an action, which needs no dot.
+
+    Raises:
+        NotFound: it is neither.
+    """
+    try:
+        with base.store.read() as look:
+            return stored(look, views.resolve(look, "approvals", base.desk.tenant, ref))
+    except errors.NotFound:
+        if app.actions_of(base.home)[0].get(ref) is None:
+            raise
+        return None
 
 
 def allow(
