@@ -161,7 +161,8 @@ def machine_timezone() -> str:
 
 def is_database(text: object) -> TypeGuard[str]:
     """Whether this is written like the name of a ledger's database."""
-    return isinstance(text, str) and _DATABASE.fullmatch(text) is not None
+    named = isinstance(text, str) and _DATABASE.fullmatch(text) is not None
+    return named and config_text.not_text(text) is None
 
 
 def _database(text: str) -> str:

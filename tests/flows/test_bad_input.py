@@ -413,6 +413,7 @@ def test_a_secret_in_a_tools_result_is_in_no_row(
         (["", "x"], ""),
         (["db", "restore", "."], "Is a directory"),
         (["db", "restore", "/"], "Is a directory"),
+        (["db", "move", "postgresql://\udcff/x"], "no database"),
     ],
     ids=lambda value: None if isinstance(value, str) else " ".join(w[:20] for w in value),
 )
@@ -423,6 +424,16 @@ def test_no_argument_makes_a_traceback(
     problem = _problem(alfred(*arguments, "--json"), 2)
     assert names in json.dumps(problem)
     assert len(json.dumps(problem)) < 3_000
+
+
+def test_a_reason_in_letters_of_another_terminal_is_a_reason(alfred: Alfred, script: Any) -> None:
+    model = script({"calls": [{"tool": "ask.user", "args": {"question": "Which?"}}]}, DONE)
+    runs = [alfred("run", "paint", "--model", model, "--json").json for _ in "ab"]
+    [card] = runs[0]["waiting"]
+    ended = alfred("reject", card["id"], "--end", "--why", "zu gro\udcdf", "--json")
+    assert (ended.code, ended.json["status"], ended.json["reason"]) == (0, "rejected", "zu gro")
+    assert alfred("runs", "cancel", runs[1]["id"], "--why", "gen\udcfcgt").code == 0
+    assert alfred("audit", "verify").code == 0
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from alfred import clock
 from alfred.runs import seldom
 from alfred.store.statement import Sql
 from alfred.store.tx import Tx
-from alfred.trust import redact
+from alfred.trust import redact, text
 
 _SEED = Sql("insert into audit_heads(tenant,n,hash) values(:tenant,0,'') on conflict do nothing")
 _HEAD = Sql("select n, hash, alfred_now() as now from audit_heads where tenant=:tenant {lock}")
@@ -64,7 +64,8 @@ class Broken:
 def append(tx: Tx, tenant: str, what: str, **details: Any) -> None:
     """Seals one row into the tenant's chain when the transaction ends."""
     said = redact.redact_data({"what": what, **details})
-    row = json.dumps(said, sort_keys=True, ensure_ascii=False, default=str)
+    # as the store keeps it: what is no text is in no row, and has no hash
+    row, _ = text.sanitize(json.dumps(said, sort_keys=True, ensure_ascii=False, default=str))
     tx.closing.append((tenant, row, _seal))
 
 
