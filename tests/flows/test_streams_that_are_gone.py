@@ -47,6 +47,17 @@ def test_a_reader_that_went_away_is_no_error_that_is_told(home: Path, line: str)
     assert done.stderr == ""
 
 
+def test_what_is_typed_in_another_set_of_letters_is_no_mistake_in_alfred(
+    home: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "s.yaml").write_text("runs: [{turns: [{say: Done.}]}]\n")
+    home.mkdir()
+    (home / "config.yaml").write_text(f"alfred: 1\nmodel: scripted:{tmp_path}/s.yaml\n")
+    strict = "PYTHONIOENCODING=utf-8:strict"  # as in the locales of most people
+    done = shell(home, f"printf 'zu gro\\337\\n' | {strict} alfred chat")
+    assert (done.returncode, done.stdout) == (0, "Done.\n"), done.stderr
+
+
 def test_an_answer_that_cannot_be_written_is_told_once(home: Path) -> None:
     done = shell(home, "alfred config schema >/dev/full")
     assert done.returncode == 1
