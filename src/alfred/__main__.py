@@ -7,6 +7,7 @@ three standard streams belong to streams, whatever the caller closed. Before a s
 from __future__ import annotations
 
 import gc
+import io
 import os
 import sys
 
@@ -44,6 +45,9 @@ def _open_streams() -> None:
             handle = os.open(os.devnull, os.O_RDWR)  # the lowest number that is free
             os.set_inheritable(handle, True)
             setattr(sys, name, os.fdopen(handle, mode))
+    if isinstance(sys.stdin, io.TextIOWrapper):
+        # What is typed in another set of letters is read as arguments are, in every locale.
+        sys.stdin.reconfigure(errors="surrogateescape")
 
 
 if __name__ == "__main__":

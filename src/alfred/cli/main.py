@@ -243,10 +243,6 @@ def main(argv: Sequence[str]) -> int:
             # Names of files may hold bytes that are no text, and a terminal may know few letters. What cannot be
             # written is escaped, which is valid in JSON too.
             stream.reconfigure(errors="backslashreplace")
-    if isinstance(sys.stdin, io.TextIOWrapper):
-        sys.stdin.reconfigure(
-            errors="surrogateescape"
-        )  # as Python takes arguments, in every locale
     try:
         code = _ended(argv, as_json=as_json)
         for stream in (sys.stdout, sys.stderr):
