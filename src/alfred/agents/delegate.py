@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from alfred import clock, errors, ids
 from alfred import home as places
-from alfred.actions import schemas
+from alfred.actions import arguments, schemas
 from alfred.actions.declare import action
 from alfred.actions.grant import Grant
 from alfred.actions.kinds import Effect, Risk
@@ -330,14 +330,28 @@ def _no_repeat(chain: Sequence[Run], agent: str, briefs: Sequence[str]) -> None:
 
 
 def _grant(run: Run, policy: ToolPolicy, tools: list[str] | None) -> Grant:
-    """What a child may do: what its caller may, its own policy allows and the call names."""
+    """What a child may do: what its caller may, its own policy allows and the call names.
+
+    Raises:
+        CallRefused: the call names tools, and its caller has none of them.
+    """
     grant = Grant.decode(run.grants)
-    policies = [policy] if tools is None else [policy, ToolPolicy(allow=frozenset(tools))]
+    # what a pattern stands for is not known here, so no policy can look at it
+    known = tuple(sorted(name for name in grant.actions if "*" not in name))
+    chosen = None if tools is None else ToolPolicy(allow=frozenset(tools))
+    if tools and chosen and known and not any(chosen.judge(name).allowed for name in known):
+        near = arguments.nearest(tools[0], known)
+        raise errors.CallRefused(
+            f"You have no tool {' or '.join(map(repr, tools))[:200]}.",
+            next=f"Did you mean {near!r}?"
+            if near
+            else "Name tools of yours, or leave `tools` away.",
+        )
+    policies = [policy] if chosen is None else [policy, chosen]
     free = ToolPolicy()
     return grant.narrowed(
         name
         for name in grant.actions
-        # what a pattern stands for is not known here, so no policy can look at it
         if all(p == free or ("*" not in name and p.judge(name).allowed) for p in policies)
     )
 

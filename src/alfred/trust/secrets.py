@@ -89,7 +89,7 @@ def _registered(values: Mapping[str, str], names: Collection[str]) -> list[str]:
     found = []
     for name, value in values.items():
         announced = tokens.SECRET_NAME.fullmatch(name) and not tokens.HARMLESS_NAME.search(name)
-        if name in ("PWD", "OLDPWD"):  # where a shell stands, not a password
+        if name in tokens.FOLDERS:
             continue
         if (announced or name in names) and register(value, name):
             found.append(name)

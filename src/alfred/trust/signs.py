@@ -107,7 +107,7 @@ def _is_secret(name: str, value: str, *, quoted: bool, strong: bool, env: bool =
     """Whether a value that stands behind a telling name is one, and not code, a word or a number."""
     if tokens.HARMLESS_NAME.search(name) or tokens.PLACEHOLDER.search(value) or _TAG.search(value):
         return False
-    if value in tokens.EXAMPLES:
+    if value in tokens.EXAMPLES or (name in tokens.FOLDERS and value.startswith("/")):
         return False
     if strong:
         if quoted:

@@ -307,6 +307,9 @@ HARMLESS_NAME = re.compile(
     r"|^(?:public|primary|foreign|cache|sort|partition)[_-]?key$"
 )
 
+FOLDERS = ("PWD", "OLDPWD")
+"""Where a shell stands, and stood: no password, as `PWD` is in an ODBC string."""
+
 # Values that stand for a secret without being one.
 PLACEHOLDER = re.compile(
     r"(?i)example|placeholder|change[_-]?me|replace[_-]?me|your[_-]|[_-]here$|^my[_-]|dummy|redacted|"

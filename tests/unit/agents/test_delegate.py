@@ -160,6 +160,13 @@ def test_a_child_has_the_tools_that_its_caller_its_own_policy_and_the_call_all_a
     assert Grant.decode(child.grants).actions == {"agents.delegate"}, "nobody knows what w.* is"
 
 
+def test_a_child_is_not_started_without_a_tool_because_its_name_was_mistyped(team: Desk) -> None:
+    run = plays(team, {"boss": [hands_on("b", tools=["w.loook"]), say("end")]})
+    (call,) = team.calls(run, 0)
+    assert (call.status, children(team, run)) == ("failed", [])
+    assert "Did you mean 'w.look'?" in (call.result or "")
+
+
 LIMITS = [
     ({"subagents": 0}, {}, ["a"], "hands nothing on (subagents.max_children of main is 0)"),
     ({"subagents": {"max_depth": 0}}, {}, ["a"], "nobody is started deeper than 0"),

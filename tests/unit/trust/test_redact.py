@@ -206,9 +206,12 @@ hide(
     '\\"api_key\\": \\"{}\\"',
     "signingKey={}",
 )
+hide("s3cr3tpw", "Driver=x;UID=sa;PWD={}", "PWD={}", "MYSQL_PWD=/{}/")
 hide("s3cr3tpw", "curl -u bob:{} https://example.com", "curl -s --user 'bob:{}' https://x")
 
 MUST_KEEP = [
+    "PWD=/home/pat/projects/alfred",
+    "OLDPWD=/srv/builds/a1b2c3",
     "commit 4739d16a40d917083655f7b7bba27e4e69b71a34",
     "4739d16..5050291",
     "f47ac10b-58cc-4372-a567-0e02b2c3d479",
