@@ -227,13 +227,13 @@ class Client:
             return then is not chat_words.Then.QUIT
         with self._turns:
             run = self.chat.say(said.strip())
-            followed = self._following() and self._run is not None
-        if followed:
+            followed = self._run if self._following() else None
+        if followed is not None and followed.id == run.root_id:
             behind = (
                 f" behind its {run.wait}" if run.status == Status.PARKED else " at its next step"
             )
             terminal.say(f"  (read{behind})")
-        else:
+        elif followed is None:  # else the one before it is not told to its end yet
             self._follow(run)
         return True
 

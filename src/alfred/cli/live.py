@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import sys
 import threading
+from collections import deque
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +26,12 @@ AWAY = 60 * clock.SECOND
 
 LOOKS_AGAIN = 3 * clock.SECOND
 """How often it is looked whether anybody drives what is watched."""
+
+PATIENT = 2.0
+"""Seconds that the first word of a turn waits for the one before it to be told to its end."""
+
+KEPT = 1000
+"""So many of the last events of others are kept for the run that is followed next."""
 
 LEAVE_ON = (Wait.APPROVAL, Wait.QUESTION, Wait.OPERATOR, Wait.PAUSE, Wait.BUDGET, Wait.LIMIT)
 """Waits on which a command that drives a run leaves: a person, or a day, is needed first."""
@@ -44,6 +51,7 @@ _WAKES: dict[str, str] = {
 
 if TYPE_CHECKING:
     from alfred.runs.worker import Worker
+    from alfred.store.tx import Tx
 
 _SAID = {"skipped": "would ask or act: skipped"}
 _TONES = {"done": "green", "failed": "red", "refused": "red", "unknown": "yellow"}
@@ -113,7 +121,14 @@ class View:
         self._looks_at = 0
         self._note: str | None = None
         self._run: str | None = None
-        self._hears: dict[str, bool] = {}
+        self._told_of = threading.Condition(self._lock)
+        """Of another run than before is told from now on."""
+        self._known: dict[str, Run | None] = {}
+        """Runs of this process as they were when they first spoke."""
+        self._gave_up: set[str] = set()
+        self._later: deque[events.Event] = deque(maxlen=KEPT)
+        """What has happened to others than the run that is followed: one of them may be followed next."""
+        self._missed: list[events.Event] = []
         with desk.store.read() as look:
             self._cursor = events.newest(look, desk.tenant)
 
@@ -124,6 +139,7 @@ class View:
         if not self._heard(run_id):
             return
         with self._lock:
+            self._wait_for_its_turn(run_id)
             try:
                 if kind != "stream":
                     self._line()  # said between two answers of one turn: the second begins anew
@@ -141,11 +157,20 @@ class View:
     def _heard(self, run_id: str) -> bool:
         """Whether this run is the one that is followed, or has its conversation. Others below it talk at the same time
         in this process: of them is told what became of them."""
-        if run_id not in self._hears:
+        if run_id not in self._known:
             with self.desk.store.read() as look:
-                run = rows.get(look, run_id)
-            self._hears[run_id] = run is not None and (run.depth == 0 or run.takes_over)
-        return self._hears[run_id] or run_id == self._run
+                self._known[run_id] = rows.get(look, run_id)
+        run = self._known[run_id]
+        return run_id == self._run or (run is not None and (run.depth == 0 or run.takes_over))
+
+    def _wait_for_its_turn(self, run_id: str) -> None:
+        """The turn that is followed is told to its end before another one is heard; not for ever, because whoever follows
+        may have left."""
+        run = self._known[run_id]
+        if run is None or run.depth or run_id in self._gave_up or self._run is None:
+            return
+        if not self._told_of.wait_for(lambda: self._run == run_id, PATIENT):
+            self._gave_up.add(run_id)
 
     def repeats(self, result: str) -> bool:
         """Whether this text is what the person has just read on the same terminal."""
@@ -171,7 +196,11 @@ class View:
             StoreUnavailable: the database was away, or could not be written, for longer than AWAY.
             NotFound: a backup was restored that does not know the run.
         """
-        self._run = run_id
+        with self._lock:
+            self._run = run_id
+            self._missed = [*self._missed, *self._later]
+            self._later.clear()
+            self._told_of.notify_all()
         asked: set[str] = set()
         holder = None
         mine = worker.holder.worker if worker else None
@@ -271,14 +300,30 @@ class View:
             except events.CursorGone:
                 self._say("A backup was restored into the ledger.")
                 self._cursor, fresh = events.newest(look, self.desk.tenant), []
+                self._missed = []
+            missed, self._missed = self._missed, []
+            for event in missed:
+                self._tell_if(look, run_id, event, streamed=streamed)
             for event in fresh:
                 self._cursor = event.cursor
-                if event.run_id == run_id:
-                    self._tell(event, streamed=self._live and streamed)
-                elif event.run_id and not self.quiet and event.kind in _OF_CHILDREN:
-                    top, other = rows.get(look, run_id), rows.get(look, event.run_id)
-                    if top and other and other.root_id == top.root_id and other.depth > top.depth:
-                        self._tell_child(other, event)
+                self._tell_if(look, run_id, event, streamed=streamed)
+
+    def _tell_if(self, look: Tx, run_id: str, event: events.Event, *, streamed: bool) -> None:
+        """Tells an event of a run, or of one below it; keeps it otherwise."""
+        if event.run_id == run_id:
+            self._tell(event, streamed=self._live and streamed)
+        elif (child := self._below(look, run_id, event)) is not None:
+            self._tell_child(child, event)
+        else:
+            self._later.append(event)
+
+    def _below(self, look: Tx, run_id: str, event: events.Event) -> Run | None:
+        """The run below this one of which an event is told."""
+        if self.quiet or not event.run_id or event.kind not in _OF_CHILDREN:
+            return None
+        top, other = rows.get(look, run_id), rows.get(look, event.run_id)
+        below = top and other and other.root_id == top.root_id and other.depth > top.depth
+        return other if below else None
 
     def _write(self, text: str) -> None:
         shown = terminal.display.display(text, multiline=True)
