@@ -34,6 +34,7 @@ import structlog
 import alfred
 from alfred import clock as clock_module
 from alfred.store import connect, migrate, sqlite
+from alfred.store.writer import WriterLock
 from alfred.trust import redact
 from tests import pg
 from tests.reused import Reused
@@ -92,7 +93,7 @@ def pytest_configure(config: pytest.Config) -> None:
     os.environ["GIT_CONFIG_NOSYSTEM"] = "1"
     os.environ["PYTHON_KEYRING_BACKEND"] = "keyring.backends.null.Keyring"
 
-    # A database leaves one descriptor of its lock file behind, on purpose, until the process ends.
+    # what a thousand tests leave behind for the collector of garbage is more than some machines allow
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if hard == resource.RLIM_INFINITY or soft < hard:
         wanted = 65536 if hard == resource.RLIM_INFINITY else min(hard, 65536)
@@ -279,6 +280,22 @@ def _no_secrets_of_others() -> Iterator[None]:
     """What one test makes known as a secret is none for the tests behind it in this process."""
     yield
     redact.forget_all()
+
+
+@pytest.fixture(autouse=True)
+def _no_locks_of_others(request: pytest.FixtureRequest) -> Iterator[None]:
+    """A process keeps one descriptor of the lock file of each database that it opened, on purpose. After a thousand tests
+    that is more than `select` can count, and more than some machines allow."""
+    if "tmp_path" not in request.fixturenames:
+        yield
+        return
+    folder = request.getfixturevalue("tmp_path")
+    yield
+    for path in [one for one in WriterLock._known if Path(one).is_relative_to(folder)]:
+        lock = WriterLock._known.pop(path)
+        with lock.mutex:
+            os.close(lock.fd)
+            lock.fd = -1
 
 
 # ---- home and time ----------------------------------------------------------------------------------------

@@ -6,7 +6,7 @@ import contextlib
 import fcntl
 import os
 import pty
-import select
+import selectors
 import signal
 import struct
 import subprocess
@@ -71,9 +71,10 @@ class Terminal:
         return self.process.wait(PATIENCE)
 
     def _more(self, patience: float) -> bool:
-        ready, _, _ = select.select([self._fd], [], [], max(0.0, patience))
-        if not ready:
-            return False
+        with selectors.DefaultSelector() as reads:
+            reads.register(self._fd, selectors.EVENT_READ)
+            if not reads.select(max(0.0, patience)):
+                return False
         try:
             piece = os.read(self._fd, 65536)
         except OSError:  # Linux says so when the last process has closed its end

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -242,6 +243,17 @@ def test_a_cancel_after_the_end_kills_nobody(
     monkeypatch.setattr(os, "killpg", lambda pid, _: killed.append(pid))
     stops[0]()
     assert not killed
+
+
+def test_it_is_ended_however_many_files_whoever_started_it_has_open(tmp_path: Path) -> None:
+    with contextlib.ExitStack() as many:
+        for _ in range(1100):  # more than `select` can count
+            many.enter_context(open(os.devnull, "rb"))  # noqa: PTH123 - what is counted is how many there are
+        ended, said = run(
+            "setsid sh -c 'echo $$; exec sleep 60' & wait", tmp_path, guard=True, timeout=1
+        )
+    assert ended.why == "timeout"
+    assert not alive(int(said))
 
 
 def test_a_cancel_before_it_began_ends_it(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
-import select
+import selectors
 import shlex
 import socket
 import subprocess
@@ -458,7 +458,9 @@ class TestInside:
             assert starter.stdout is not None
             assert starter.stdout.read(3) == b"up\n"
             starter.kill()
-            ended, _, _ = select.select([starter.stdout], [], [], 20)
+            with selectors.DefaultSelector() as reads:
+                reads.register(starter.stdout, selectors.EVENT_READ)
+                ended = reads.select(20)
             assert ended, "it is still running"
             assert starter.stdout.read() == b""
 
