@@ -283,15 +283,12 @@ def _no_secrets_of_others() -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True)
-def _no_locks_of_others(request: pytest.FixtureRequest) -> Iterator[None]:
+def _no_locks_of_others() -> Iterator[None]:
     """A process keeps one descriptor of the lock file of each database that it opened, on purpose. After a thousand tests
     that is more than `select` can count, and more than some machines allow."""
-    if "tmp_path" not in request.fixturenames:
-        yield
-        return
-    folder = request.getfixturevalue("tmp_path")
+    before = set(WriterLock._known)
     yield
-    for path in [one for one in WriterLock._known if Path(one).is_relative_to(folder)]:
+    for path in WriterLock._known.keys() - before:
         lock = WriterLock._known.pop(path)
         with lock.mutex:
             os.close(lock.fd)

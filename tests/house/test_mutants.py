@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from scripts import mutants
+from tests.house.parsing import parsed
 
 ROOT = Path(__file__).parents[2]
 
@@ -20,11 +21,8 @@ def text(file: str) -> str:
 
 @functools.cache
 def functions(file: str) -> dict[str, ast.FunctionDef]:
-    return {
-        node.name: node
-        for node in ast.walk(ast.parse(text(file)))
-        if isinstance(node, ast.FunctionDef)
-    }
+    tree = parsed(text(file))
+    return {node.name: node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)}
 
 
 def there(mutant: mutants.Mutant) -> bool:

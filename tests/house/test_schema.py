@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from alfred.runs import commits
 from alfred.store import migrate, schema
 from alfred.store.invariants import INVARIANTS, UNDER_FIXED_CAPS
+from tests.house.parsing import parsed
 from tests.unit.store import full
 
 SOURCES = Path(migrate.__file__).parents[1]
@@ -81,5 +82,5 @@ def test_nothing_makes_tables_but_the_migrations() -> None:
     for path in SOURCES.rglob("*.py"):
         if "schema" in path.parts or "versions" in path.parts:
             continue
-        for node in ast.walk(ast.parse(path.read_text())):
+        for node in ast.walk(parsed(path.read_text())):
             assert not (isinstance(node, ast.Attribute) and node.attr == "create_all"), path

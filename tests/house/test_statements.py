@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.house.parsing import parsed
+
 SOURCES = Path(__file__).parents[2] / "src/alfred"
 
 
@@ -39,7 +41,7 @@ def test_statements_stand_in_the_rooms_of_sql_alone() -> None:
         f"{file.relative_to(SOURCES)}:{line}"
         for file in SOURCES.rglob("*.py")
         if not room_of_sql(file.relative_to(SOURCES))
-        for line in statements(ast.parse(file.read_text()))
+        for line in statements(parsed(file.read_text()))
     ]
     assert found == []
 
@@ -74,4 +76,4 @@ def test_a_room_of_sql_is_a_ledger_the_store_or_the_core(file: str, allowed: boo
     ],
 )
 def test_a_statement_is_noticed_however_it_is_made(text: str) -> None:
-    assert list(statements(ast.parse(text))) == [1]
+    assert list(statements(parsed(text))) == [1]
