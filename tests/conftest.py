@@ -22,6 +22,7 @@ import tempfile
 import threading
 import time
 import uuid
+from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
@@ -282,14 +283,21 @@ def _no_secrets_of_others() -> Iterator[None]:
     redact.forget_all()
 
 
+LOCKS = 300
+"""Of so many databases the lock files stay open: what a test began may come to its end in the tests behind it."""
+
+_locks: deque[str] = deque()
+
+
 @pytest.fixture(autouse=True)
-def _no_locks_of_others() -> Iterator[None]:
+def _few_locks() -> Iterator[None]:
     """A process keeps one descriptor of the lock file of each database that it opened, on purpose. After a thousand tests
     that is more than `select` can count, and more than some machines allow."""
     before = set(WriterLock._known)
     yield
-    for path in WriterLock._known.keys() - before:
-        lock = WriterLock._known.pop(path)
+    _locks.extend(path for path in WriterLock._known if path not in before)
+    while len(_locks) > LOCKS:
+        lock = WriterLock._known.pop(_locks.popleft())
         with lock.mutex:
             os.close(lock.fd)
             lock.fd = -1
