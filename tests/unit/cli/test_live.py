@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,11 @@ from alfred.store.connect import Store
 from alfred.store.statement import Sql
 
 _OTHER = Sql("update meta set v=:epoch where k='feed_epoch'")
+
+
+def _feed(store: Store) -> list[events.Event]:
+    with store.read() as look:
+        return events.after(look, "main", events.Cursor(events.epoch(look), 0, 0))
 
 
 def waits(seconds: float) -> None:
@@ -68,6 +74,8 @@ def test_a_turn_that_begins_while_the_one_before_it_is_told_is_told_behind_it(
     speaks.start()
     call = {"action": "files.list", "status": "done"}
     store.transact(lambda tx: events.emit(tx, tenant="main", run_id=two, kind="call", **call))
+    while not any(event.kind == "call" for event in _feed(store)):
+        time.sleep(0.01)  # a server shows it when all that began before has ended
     ends.set()
     follows.join(60)
     assert view._said == "The first answer.", "what was said last is not said again as its result"
