@@ -163,10 +163,10 @@ class Machine:
                     except (
                         psutil.AccessDenied
                     ):  # who is not root sees nothing in a process that executes
-                        home = self._home_of(process.pid)
+                        home = self.home_of(process.pid)
                     yield process, Path(home or "/")
 
-    def _home_of(self, pid: int) -> str | None:
+    def home_of(self, pid: int) -> str | None:
         """The home in whose ledger a process says that it works."""
         homes = {self.url: self.home}
         homes |= {f"sqlite:///{db}": db.parent for db in self.project.parent.rglob("alfred.db")}

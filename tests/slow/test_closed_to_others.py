@@ -8,7 +8,6 @@ import sys
 
 import pytest
 
-from alfred.store.statement import Sql
 from tests.slow.conftest import Machine
 
 # Root reads everything: as root without what lets it.
@@ -16,7 +15,6 @@ _LESS = "-sys_ptrace,-perfmon,-sys_admin"
 AS_A_USER = (
     ("setpriv", f"--inh-caps={_LESS}", f"--bounding-set={_LESS}") if os.geteuid() == 0 else ()
 )
-_AT_WORK = Sql("select 1 from workers where pid=:pid")
 SECRET = "a-key-in-the-environment"
 
 
@@ -39,6 +37,5 @@ def test_what_executes_runs_shows_its_environment_to_nobody(machine: Machine, co
         open_to_all.kill()
         open_to_all.wait()
     started = machine.start(command, within=AS_A_USER, KEY=SECRET)
-    with machine.ledger() as look:
-        machine.until(lambda: look(_AT_WORK, pid=started.pid).scalar(), "it is at work")
+    machine.until(lambda: machine.home_of(started.pid), "it is at work")
     assert not _reads(started.pid, "environ")

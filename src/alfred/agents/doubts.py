@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from alfred import config_text
 from alfred.actions import policy
+from alfred.actions.declare import Action
 from alfred.agents import persona
 from alfred.agents.entries import MAIN
 from alfred.agents.registry import AgentRegistry, EffectiveAgent
@@ -61,13 +62,16 @@ def doubts(
     return found
 
 
-def of_rules(rules: Sequence[policy.Rule], actions: Iterable[tuple[str, str]]) -> dict[int, str]:
+def of_rules(rules: Sequence[policy.Rule], actions: Iterable[Action]) -> dict[int, str]:
     """The rules of the policy that are about no action, by their places: one that was to forbid forbids nothing.
 
     Args:
-        actions: The id and the integration of each action that there is. What servers have is not known here.
+        actions: All that there are. What servers have is not known here.
     """
-    there = {*actions, *((id, id.partition(".")[0]) for id in TOOL_ALIASES.values())}
+    there = {
+        *((one.id, one.integration) for one in actions),
+        *((id, id.partition(".")[0]) for id in TOOL_ALIASES.values()),
+    }
     found: dict[int, str] = {}
     for place, rule in enumerate(rules):
         named = rule.action or rule.integration

@@ -129,9 +129,7 @@ def agents_check(*, common: Common = DEFAULT) -> int:
             home=common.folder(),
             servers=lambda agent: mcp.known(base.desk.tenant, agent),
         )
-        idle = doubts.of_rules(
-            settings.policy.rules, ((one.id, one.integration) for one in registry.whole())
-        )
+        idle = doubts.of_rules(settings.policy.rules, registry.whole())
     rules = [(f"policy.rules[{place}]", said) for place, said in idle.items()]
     never = list(checks.bindings(common.folder(), settings, None))
     if common.json:

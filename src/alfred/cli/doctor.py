@@ -128,9 +128,7 @@ def _not_set_up(folder: Path, settings: config.Settings | None) -> Iterator[chec
         )
     from alfred.agents import doubts
 
-    idle = doubts.of_rules(
-        settings.policy.rules, ((one.id, one.integration) for one in actions.whole())
-    )
+    idle = doubts.of_rules(settings.policy.rules, actions.whole())
     for place, said in idle.items():
         yield checks.Finding(
             "policy",

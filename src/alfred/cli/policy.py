@@ -20,7 +20,7 @@ from alfred.actions.ledger.approvals import Approval
 from alfred.actions.rulemaking import NewRule
 from alfred.agents.tools import TOOL_ALIASES
 from alfred.cli import cards, terminal
-from alfred.cli.terminal import DEFAULT, Common
+from alfred.cli.terminal import DEFAULT, Common, Folder
 from alfred.runs import views
 from alfred.trust import display
 
@@ -35,7 +35,7 @@ def explain(
     *,
     args: str = "{}",
     agent: str | None = None,
-    folder: Annotated[Path | None, Parameter(name="--in", converter=terminal.typed_path)] = None,
+    folder: Folder = None,
     external: Annotated[bool, Parameter(negative="")] = False,
     private: Annotated[bool, Parameter(negative="")] = False,
     common: Common = DEFAULT,

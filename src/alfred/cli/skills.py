@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
-
-from cyclopts import Parameter
 
 from alfred import app, errors, ids, orders
 from alfred.actions.context import Workspace
 from alfred.cli import terminal
-from alfred.cli.terminal import DEFAULT, Common
+from alfred.cli.terminal import DEFAULT, Common, Folder
 from alfred.memory import skills, written
 from alfred.memory.skills import Found
-
-Folder = Annotated[Path | None, Parameter(name="--in", converter=terminal.typed_path)]
 
 
 def skills_list(

@@ -39,6 +39,10 @@ def typed_path(_type: Any, tokens: Sequence[Token]) -> Path:
     return Path(tokens[0].value)
 
 
+Folder = Annotated[Path | None, Parameter(name="--in", converter=typed_path)]
+"""Where a command is to look or to work."""
+
+
 @Parameter(name="*")
 @dataclass(frozen=True, kw_only=True)
 class Common:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
@@ -14,7 +13,7 @@ from alfred import app, errors, home, orders
 from alfred.agents import comparison
 from alfred.cli import live, outcome, terminal
 from alfred.cli.leaving import Left, Signals
-from alfred.cli.terminal import DEFAULT, Common
+from alfred.cli.terminal import DEFAULT, Common, Folder
 from alfred.orders import Order, make_folder
 from alfred.runs import leases, overview, views
 from alfred.runs.rows import Run
@@ -31,7 +30,7 @@ def run(
     brief: str | None = None,
     /,
     *,
-    folder: Annotated[Path | None, Parameter(name="--in", converter=terminal.typed_path)] = None,
+    folder: Folder = None,
     input: Annotated[list[str] | None, Parameter(negative="", consume_multiple=True)] = None,
     agent: str | None = None,
     workflow: str | None = None,

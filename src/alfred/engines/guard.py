@@ -64,9 +64,8 @@ def _die_first() -> None:
 def _watch(lifeline: int, most: int, memory: int, ended: list[str]) -> None:
     # nothing is ever written: it becomes readable when the other end is closed
     load = _Load(most, memory) if (most or memory) and sys.platform.startswith("linux") else None
-    cut = (
-        select.poll()
-    )  # the number is alfred's, which may have more files open than `select` can count
+    # The number is alfred's, which may have more files open than `select` can count.
+    cut = select.poll()
     cut.register(lifeline, select.POLLIN)
     while not cut.poll(_BEAT * 1000 if load else None):
         if load and (too_much := load.too_much()):
